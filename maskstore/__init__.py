@@ -1,0 +1,48 @@
+"""Bit-packed, compressed, crash-safe HDF5 archives of supermasks. Never imports torch."""
+
+from maskstore.archive import MaskArchive, StoredTask
+from maskstore.errors import (
+    ArchiveClosed,
+    ArchiveError,
+    ArchiveExists,
+    ArchiveLocked,
+    ArchiveNotFound,
+    ArchiveWriteError,
+    CorruptArchive,
+    DigestMismatch,
+    InvalidInput,
+    InvalidMask,
+    InvalidName,
+    LayoutMismatch,
+    NotAnArchive,
+    SupsupError,
+    TaskExists,
+    TaskNotFound,
+    UnsupportedVersion,
+)
+from maskstore.layout import MaskLayout
+from maskstore.packed import PackedMasks
+
+__all__ = [
+    "ArchiveClosed",
+    "ArchiveError",
+    "ArchiveExists",
+    "ArchiveLocked",
+    "ArchiveNotFound",
+    "ArchiveWriteError",
+    "CorruptArchive",
+    "DigestMismatch",
+    "InvalidInput",
+    "InvalidMask",
+    "InvalidName",
+    "LayoutMismatch",
+    "MaskArchive",
+    "MaskLayout",
+    "NotAnArchive",
+    "PackedMasks",
+    "StoredTask",
+    "SupsupError",
+    "TaskExists",
+    "TaskNotFound",
+    "UnsupportedVersion",
+]

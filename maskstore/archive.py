@@ -1,0 +1,413 @@
+"""MaskArchive: masks by task name in one HDF5 file, with a database's promises."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, UInt8
+
+from maskstore import codecs
+from maskstore.device import FileDevice
+from maskstore.errors import (
+    ArchiveClosed,
+    CorruptArchive,
+    InvalidInput,
+    TaskExists,
+    TaskNotFound,
+)
+from maskstore.files import create_file, open_file
+from maskstore.format import (
+    KIND_MASK,
+    KIND_METADATA,
+    KIND_REMOVE,
+)
+from maskstore.index import Damage, Entry, Index, entry_of, payload_of
+from maskstore.layout import MaskLayout, count_ones, sha256_of_bits
+from maskstore.packed import PackedMasks
+from maskstore.parse import parse_metadata, parse_name
+from maskstore.store import Record, Store
+
+_BATCH_BYTES = 1 << 25
+
+MaskItem = tuple[str, Mapping[str, np.ndarray], Mapping[str, Any]]
+"""What ``add_many`` takes for one task: name, masks, metadata."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredTask:
+    """What the index knows of one task.
+
+    Attributes:
+        index: position in order of arrival, from 0.
+        bits: bits in the mask (the layout's d).
+        ones: set bits.
+        bytes: stored bytes of the coded mask.
+        sha256: hex digest of the packed bits (:func:`maskstore.layout.sha256_of_bits`).
+    """
+
+    name: str
+    index: int
+    bits: int
+    ones: int
+    codec: str
+    bytes: int
+    sha256: str
+    metadata: dict[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """The entry of ``list --json``."""
+        return {key: getattr(self, key) for key in self.__dataclass_fields__}
+
+
+class MaskArchive:
+    """Masks of one layout in an HDF5 file. Make one with :meth:`create` or :meth:`open`.
+
+    Every change is atomic and durable: after a crash the next open sees the last committed state.
+    One writer at a time holds a lock from open to close; readers need none, block nobody, and see
+    the state at their open or last :meth:`refresh`.
+    """
+
+    def __init__(self, store: Store, path: Path) -> None:
+        """Used by :meth:`create` and :meth:`open`."""
+        self.path = path
+        self._store: Store | None = store
+        self._index = Index(store)
+        self._in_transaction = False
+        try:
+            self.layout = MaskLayout.from_json(store.header.get("layout"))
+        except InvalidInput as error:
+            raise CorruptArchive(f"{path}: unusable header ({error})") from error
+        self.backbone: dict[str, Any] | None = store.header.get("backbone")
+        """Recipe that regenerates the weights, as JSON."""
+        self.weights_digest: str | None = store.header.get("weights_digest")
+        """sha256 (hex) of the weights that the masks were trained on."""
+        self.parameters: int | None = store.header.get("parameters")
+        """Weights of a dense model of the backbone."""
+
+    # ------------------------------------------------------------ open and close
+
+    @classmethod
+    def create(
+        cls,
+        path: str | Path,
+        layout: MaskLayout | Mapping[str, tuple[int, ...]],
+        *,
+        backbone: Mapping[str, Any] | None = None,
+        weights_digest: str | None = None,
+        parameters: int | None = None,
+        timeout: float = 10.0,
+        lock: bool = True,
+    ) -> "MaskArchive":
+        """Make an empty archive and hold it open for writing.
+
+        Args:
+            backbone: the recipe that regenerates the weights, as JSON.
+            weights_digest: sha256 (hex) of those weights.
+            parameters: weights of a dense model of the backbone (the bits of a mask by default).
+
+        Raises:
+            ArchiveExists: there is a file at ``path``; it is left as it is.
+            ArchiveWriteError: the folder is missing or not writable, or the disk is full.
+            InvalidInput: the layout or the recipe cannot be stored.
+        """
+        if not isinstance(layout, MaskLayout):
+            layout = MaskLayout(dict(layout))
+        header = {
+            "layout": layout.to_json(),
+            "backbone": None if backbone is None else dict(backbone),
+            "weights_digest": weights_digest,
+            "parameters": parameters,
+        }
+        path = Path(path)
+        return cls(create_file(path, header, timeout=timeout, lock=lock), path)
+
+    @classmethod
+    def open(
+        cls, path: str | Path, mode: str = "r", *, timeout: float = 10.0, lock: bool = True
+    ) -> "MaskArchive":
+        """Open an archive to read (``"r"``) or to read and write (``"a"``).
+
+        Args:
+            timeout: seconds to wait for another writer.
+            lock: False writes without a lock, for file systems that have none.
+
+        Raises:
+            ArchiveNotFound, NotAnArchive, UnsupportedVersion, CorruptArchive: as they say.
+            ArchiveLocked: another writer held the archive all through ``timeout``.
+        """
+        if mode not in ("r", "a"):
+            raise InvalidInput(f"mode {mode!r} is unknown; use 'r' to read or 'a' to write")
+        path = Path(path)
+        store = open_file(path, mode, timeout=timeout, lock=lock)
+        try:
+            archive = cls(store, path)
+            if mode == "a" and archive._index.damage:
+                raise CorruptArchive(
+                    f"{path}: {archive._index.damage[0].cause}; nothing is written to a damaged "
+                    "archive: read it, or salvage it with `supsup-store repair`"
+                )
+        except BaseException:
+            store.device.close()
+            raise
+        return archive
+
+    def close(self) -> None:
+        """Release the file and the lock. Closing twice does nothing."""
+        if self._store is not None:
+            self._store.device.close()
+            self._store = None
+
+    def __enter__(self) -> "MaskArchive":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def store(self) -> Store:
+        """The file behind the archive; raises ArchiveClosed after :meth:`close`."""
+        if self._store is None:
+            raise ArchiveClosed(f"{self.path}: the archive is closed")
+        return self._store
+
+    # ------------------------------------------------------------ read
+
+    def __len__(self) -> int:
+        return len(self._index.entries)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._index.entries
+
+    def __iter__(self) -> Iterator[StoredTask]:
+        for index, (name, entry) in enumerate(list(self._index.entries.items())):
+            yield self._stored_task(name, entry, index)
+
+    def names(self) -> list[str]:
+        """Task names in order of arrival."""
+        return list(self._index.entries)
+
+    def task(self, name: str) -> StoredTask:
+        """What the index knows of one task; raises TaskNotFound."""
+        entry = self._entry(name)
+        return self._stored_task(name, entry, self.names().index(name))
+
+    def get(self, name: str) -> dict[str, Bool[np.ndarray, "..."]]:
+        """The mask of a task: layer name → boolean array.
+
+        Raises:
+            TaskNotFound: there is no such task.
+            CorruptArchive: what is stored is not what was added.
+        """
+        return self.layout.unpack(self.get_packed(name))
+
+    def get_packed(self, name: str) -> UInt8[np.ndarray, " bytes"]:
+        """The mask of a task as packed bytes; raises as :meth:`get` does."""
+        return self._decode(name, self._entry(name))
+
+    def check_stored(self, name: str) -> None:
+        """Compare a task's stored bytes and metadata with their checksums, without decoding.
+
+        Raises:
+            TaskNotFound, CorruptArchive: as :meth:`get`.
+        """
+        payload_of(self.store, name, self._entry(name))
+
+    def packed(self, names: Iterable[str] | None = None) -> PackedMasks:
+        """The masks of ``names`` (all, in order of arrival, by default), one bit a weight."""
+        chosen = tuple(self.names() if names is None else names)
+        bits = np.empty((len(chosen), self.layout.packed_bytes), np.uint8)
+        entries = [self._entry(name) for name in chosen]
+
+        def decode(at: int) -> None:
+            bits[at] = self._decode(chosen[at], entries[at])
+
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(decode, range(len(chosen)), chunksize=64))
+        return PackedMasks(layout=self.layout, names=chosen, bits=bits)
+
+    @property
+    def file_bytes(self) -> int:
+        """Length of the file."""
+        return self.store.device.size()
+
+    @property
+    def damage(self) -> list[Damage]:
+        """Index rows that can not be trusted; ``maskstore.verify`` looks at everything else."""
+        return list(self._index.damage)
+
+    def refresh(self) -> bool:
+        """See what other processes committed since; True if anything changed."""
+        device = self.store.device
+        if isinstance(device, FileDevice) and device.is_replaced():
+            fresh = open_file(self.path, "r", timeout=0, lock=False)
+            if fresh.header != self.store.header:
+                fresh.device.close()
+                raise CorruptArchive(f"{self.path}: replaced by another archive; open it again")
+            self.store.device.close()
+            self._store = fresh
+        elif not self.store.refresh():
+            return False
+        self._index = Index(self.store)
+        return True
+
+    # ------------------------------------------------------------ write
+
+    def add(
+        self,
+        name: str,
+        masks: Mapping[str, np.ndarray],
+        metadata: Mapping[str, Any] | None = None,
+        *,
+        codec: str = "auto",
+    ) -> StoredTask:
+        """Add the mask of one task.
+
+        Args:
+            masks: layer name → boolean array, exactly the layout's layers.
+            metadata: JSON to keep with the task.
+            codec: ``"auto"`` takes the smallest.
+
+        Raises:
+            InvalidName, InvalidMask, InvalidInput: nothing was added.
+            TaskExists: there is a task of that name.
+            ArchiveWriteError: the system refused; the file is as before.
+        """
+        self.add_many([(name, masks, metadata or {})], codec=codec)
+        return self._stored_task(name, self._entry(name), len(self) - 1)
+
+    def add_many(self, items: Iterable[MaskItem], *, codec: str = "auto") -> int:
+        """Add any number of tasks in one transaction; returns how many. Raises as :meth:`add`."""
+        chosen = codecs.parse_codec(codec)
+        added = 0
+        with self.transaction():
+            batch: list[tuple[str, Record]] = []
+            seen: set[str] = set()
+            size = 0
+            for name, masks, metadata in items:
+                encoded_name = parse_name(name)
+                if name in self._index.entries or name in seen:
+                    raise TaskExists(
+                        f"{self.path}: task {name!r} is there already; "
+                        "choose another name or remove it first"
+                    )
+                packed = self.layout.pack(masks)
+                used, payload = codecs.encode(packed, self.layout, chosen)
+                record = Record(
+                    kind=KIND_MASK,
+                    name=encoded_name,
+                    metadata=parse_metadata(name, metadata),
+                    payload=payload,
+                    codec=used.id,
+                    ones=count_ones(packed),
+                    sha256=sha256_of_bits(packed),
+                )
+                batch.append((name, record))
+                seen.add(name)
+                size += len(payload) + len(record.metadata)
+                added += 1
+                if size > _BATCH_BYTES:
+                    self._append(batch)
+                    batch, seen, size = [], set(), 0
+            self._append(batch)
+        return added
+
+    def remove(self, name: str) -> None:
+        """Remove a task; its bytes come back with ``maskstore.compact``. Raises TaskNotFound."""
+        self._entry(name)
+        with self.transaction():
+            self._append([(name, Record(kind=KIND_REMOVE, name=name.encode()))])
+
+    def update(self, name: str, metadata: Mapping[str, Any]) -> StoredTask:
+        """Replace a task's metadata. Raises TaskNotFound, InvalidInput."""
+        self._entry(name)
+        record = Record(
+            kind=KIND_METADATA, name=name.encode(), metadata=parse_metadata(name, metadata)
+        )
+        with self.transaction():
+            self._append([(name, record)])
+        return self.task(name)
+
+    @contextmanager
+    def transaction(self) -> Iterator["MaskArchive"]:
+        """All changes inside become durable together, or none when the block raises.
+
+        A transaction inside another joins it.
+        """
+        store = self.store
+        if self._in_transaction:
+            yield self
+            return
+        store.require_writable()
+        self._in_transaction = True
+        try:
+            yield self
+            store.commit_if_changed()
+        except BaseException:
+            store.abort()
+            self._index = Index(store)
+            raise
+        finally:
+            self._in_transaction = False
+
+    def _append(self, batch: list[tuple[str, Record]]) -> None:
+        offsets = self.store.append([record for _, record in batch])
+        for (name, record), offset in zip(batch, offsets, strict=True):
+            self._index.apply(record.kind, name, entry_of(record, offset))
+
+    # ------------------------------------------------------------ inside
+
+    def _entry(self, name: str) -> Entry:
+        self.store  # noqa: B018 - a closed archive says so, whatever is asked of it
+        try:
+            return self._index.entries[name]
+        except (KeyError, TypeError):
+            damaged = len(self._index.damage)
+            hint = f" ({damaged} damaged index rows: run `supsup-store verify`)" if damaged else ""
+            raise TaskNotFound(
+                f"{self.path}: no task {name!r} among its {len(self)} tasks{hint}; "
+                "`supsup-store list` shows them"
+            ) from None
+
+    def _decode(self, name: str, entry: Entry) -> UInt8[np.ndarray, " bytes"]:
+        payload = payload_of(self.store, name, entry)
+        try:
+            packed = codecs.codec_of_id(entry.codec).decode(payload, self.layout)
+        except CorruptArchive as error:
+            raise CorruptArchive(f"{self.path}: task {name!r} is damaged: {error}") from error
+        computed = sha256_of_bits(packed)
+        if computed != entry.sha256 or not self.layout.has_clean_padding(packed):
+            raise CorruptArchive(
+                f"{self.path}: task {name!r} is damaged: its bits have sha256 {computed.hex()}, "
+                f"{entry.sha256.hex()} was recorded; other tasks stay readable"
+            )
+        return packed
+
+    def _stored_task(self, name: str, entry: Entry, index: int) -> StoredTask:
+        try:
+            metadata = json.loads(entry.metadata) if entry.metadata else {}
+        except (ValueError, RecursionError) as error:
+            raise CorruptArchive(
+                f"{self.path}: task {name!r}: its metadata is not JSON ({error})"
+            ) from error
+        codec = codecs.BY_ID.get(entry.codec)
+        return StoredTask(
+            name=name,
+            index=index,
+            bits=self.layout.bits,
+            ones=entry.ones,
+            codec=codec.name if codec else f"unknown ({entry.codec})",
+            bytes=entry.payload_bytes,
+            sha256=entry.sha256.hex(),
+            metadata=metadata,
+        )

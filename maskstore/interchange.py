@@ -1,0 +1,91 @@
+"""Masks in and out of ``.npz`` and ``.safetensors`` files: layer name → boolean array."""
+
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import safetensors
+from jaxtyping import Bool
+from safetensors.numpy import load_file, save_file
+
+from maskstore.device import sync_folder
+from maskstore.errors import ArchiveWriteError, InvalidInput
+from maskstore.layout import MaskLayout
+
+SUFFIXES = (".npz", ".safetensors")
+
+
+def load_masks(path: Path, layout: MaskLayout) -> dict[str, np.ndarray]:
+    """The arrays of a mask file. Names, shapes and dtypes are checked when they are added.
+
+    Raises:
+        InvalidInput: no such file, another format, or far larger than a mask of this layout.
+    """
+    _require_suffix(path)
+    try:
+        # A boolean is stored as one byte; the rest is names, shapes and padding.
+        largest = layout.bits + (1 << 20)
+        if path.suffix == ".npz":
+            with zipfile.ZipFile(path) as members:
+                found = sum(member.file_size for member in members.infolist())
+                _require_size(path, found, largest)
+            with np.load(path, allow_pickle=False) as arrays:
+                return dict(arrays)
+        _require_size(path, path.stat().st_size, largest)
+        return dict(load_file(path))
+    except OSError as error:
+        raise InvalidInput(f"{path}: cannot read the mask file: {error.strerror}") from error
+    except (
+        ValueError,
+        EOFError,
+        NotImplementedError,
+        zipfile.BadZipFile,
+        safetensors.SafetensorError,
+    ) as error:
+        if isinstance(error, InvalidInput):
+            raise
+        raise InvalidInput(
+            f"{path}: not a readable {path.suffix} file of boolean arrays ({error})"
+        ) from error
+
+
+def save_masks(path: Path, masks: Mapping[str, Bool[np.ndarray, "..."]]) -> None:
+    """Write a mask to a new file or over an old one, whole or not at all.
+
+    Raises:
+        InvalidInput: the name ends neither in ``.npz`` nor in ``.safetensors``.
+        ArchiveWriteError: the system refuses.
+    """
+    _require_suffix(path)
+    draft = path.with_name(f".{path.stem}.draft{path.suffix}")
+    try:
+        if path.suffix == ".npz":
+            # The file object keeps numpy from reading "file" as its own argument of that name.
+            with zipfile.ZipFile(draft, "w", zipfile.ZIP_DEFLATED) as members:
+                for name, mask in masks.items():
+                    with members.open(f"{name}.npy", "w") as member:
+                        np.lib.format.write_array(member, mask, allow_pickle=False)
+        else:
+            save_file({name: np.ascontiguousarray(mask) for name, mask in masks.items()}, draft)
+        draft.replace(path)
+        sync_folder(path.parent)
+    except (OSError, safetensors.SafetensorError) as error:
+        draft.unlink(missing_ok=True)
+        raise ArchiveWriteError(f"{path}: cannot write: {error}") from error
+
+
+def _require_suffix(path: Path) -> None:
+    if path.suffix not in SUFFIXES:
+        raise InvalidInput(
+            f"{path}: expected a file that ends in {' or '.join(SUFFIXES)}, "
+            f"got {path.suffix or 'no ending'!r}"
+        )
+
+
+def _require_size(path: Path, found: int, largest: int) -> None:
+    if found > largest:
+        raise InvalidInput(
+            f"{path}: holds {found} bytes, a mask of this layout at most {largest}; "
+            "is it a mask of this archive's network?"
+        )

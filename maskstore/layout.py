@@ -1,0 +1,156 @@
+"""MaskLayout: which parameters a mask covers, in which order, and how its bits are packed."""
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, UInt8
+
+from maskstore.errors import InvalidInput, InvalidMask
+
+MAX_BITS = 2**32 - 1
+"""Most bits in one mask: the index stores lengths in 32 bits."""
+
+
+@dataclass(frozen=True)
+class MaskLayout:
+    """The ordered (name, shape) of the arrays that a mask covers.
+
+    Attributes:
+        shapes: layer name → shape, in storage order. Copied and treated as read-only.
+
+    Raises:
+        InvalidInput: no layer, an unusable name or shape, or more than ``MAX_BITS`` bits.
+    """
+
+    shapes: dict[str, tuple[int, ...]]
+    bits: int = field(init=False, compare=False)
+    """d: bits in one mask, padding not counted."""
+    packed_bytes: int = field(init=False, compare=False)
+    """Bytes of one packed mask: each layer is padded to a byte."""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.shapes, Mapping) or not self.shapes:
+            raise InvalidInput("mask layout: expected at least one layer (name -> shape), got none")
+        shapes: dict[str, tuple[int, ...]] = {}
+        for name, shape in self.shapes.items():
+            if not isinstance(name, str) or not name or not name.isprintable():
+                raise InvalidInput(
+                    f"mask layout: a layer name must be printable text, got {name!r}"
+                )
+            shapes[name] = _parse_shape(name, shape)
+        object.__setattr__(self, "shapes", shapes)
+        sizes = [math.prod(shape) for shape in shapes.values()]
+        if sum(sizes) > MAX_BITS:
+            raise InvalidInput(
+                f"mask layout: {sum(sizes)} bits in one mask, at most {MAX_BITS} are supported"
+            )
+        object.__setattr__(self, "bits", sum(sizes))
+        object.__setattr__(self, "packed_bytes", sum((n + 7) // 8 for n in sizes))
+
+    def __hash__(self) -> int:
+        return hash(tuple(self.shapes.items()))
+
+    def layers(self) -> Iterator[tuple[str, tuple[int, ...], slice, int]]:
+        """Yield (name, shape, slice of the packed bytes, bits) per layer, in storage order."""
+        start = 0
+        for name, shape in self.shapes.items():
+            bits = math.prod(shape)
+            stop = start + (bits + 7) // 8
+            yield name, shape, slice(start, stop), bits
+            start = stop
+
+    def pack(self, masks: Mapping[str, np.ndarray]) -> UInt8[np.ndarray, " bytes"]:
+        """Pack boolean layers into bytes, little-endian bits, each layer padded to a byte.
+
+        Raises:
+            InvalidMask: a layer is missing, unknown, of another shape, or not boolean.
+        """
+        if masks.keys() != self.shapes.keys():
+            self._reject_names(masks)
+        packed = np.empty(self.packed_bytes, np.uint8)
+        for name, shape, where, _ in self.layers():
+            layer = np.asarray(masks[name])
+            if layer.dtype != np.bool_:
+                raise InvalidMask(
+                    f"mask layer {name!r}: expected dtype bool, got {layer.dtype}; "
+                    "convert with `array != 0` if its values are 0 and 1"
+                )
+            if layer.shape != shape:
+                raise InvalidMask(f"mask layer {name!r}: expected shape {shape}, got {layer.shape}")
+            packed[where] = np.packbits(layer.ravel(), bitorder="little")
+        return packed
+
+    def unpack(self, packed: UInt8[np.ndarray, " bytes"]) -> dict[str, Bool[np.ndarray, "..."]]:
+        """The inverse of :meth:`pack`."""
+        return {
+            name: np.unpackbits(packed[where], count=bits, bitorder="little")
+            .view(np.bool_)
+            .reshape(shape)
+            for name, shape, where, bits in self.layers()
+        }
+
+    def has_clean_padding(self, packed: UInt8[np.ndarray, " bytes"]) -> bool:
+        """Whether every padding bit is zero, as :meth:`pack` leaves them."""
+        return not any(
+            bits % 8 and int(packed[where.stop - 1]) >> (bits % 8)
+            for _, _, where, bits in self.layers()
+        )
+
+    def _reject_names(self, masks: Mapping[str, np.ndarray]) -> None:
+        missing = [name for name in self.shapes if name not in masks]
+        unknown = [str(name) for name in masks if name not in self.shapes]
+        expected = ", ".join(self.shapes)
+        if missing:
+            raise InvalidMask(f"mask: layer {missing[0]!r} is missing; expected layers: {expected}")
+        raise InvalidMask(f"mask: unknown layer {unknown[0]!r}; expected layers: {expected}")
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """The layout as JSON: ``[{"name": …, "shape": […]}, …]`` in storage order."""
+        return [{"name": name, "shape": list(shape)} for name, shape in self.shapes.items()]
+
+    @classmethod
+    def from_json(cls, value: Any) -> "MaskLayout":
+        """The inverse of :meth:`to_json`; raises InvalidInput on anything else."""
+        if not isinstance(value, list) or not all(
+            isinstance(item, dict) and isinstance(item.get("name"), str) and "shape" in item
+            for item in value
+        ):
+            raise InvalidInput("mask layout: expected a list of {name, shape}")
+        shapes = {item["name"]: _parse_shape(item["name"], item["shape"]) for item in value}
+        if len(shapes) != len(value):
+            raise InvalidInput("mask layout: a layer name occurs twice")
+        return cls(shapes)
+
+    def digest(self) -> str:
+        """sha256 (hex) of the canonical JSON, to compare layouts across files."""
+        return hashlib.sha256(
+            json.dumps(self.to_json(), separators=(",", ":")).encode()
+        ).hexdigest()
+
+
+def _parse_shape(layer: str, shape: object) -> tuple[int, ...]:
+    if not isinstance(shape, tuple | list) or not shape:
+        raise InvalidInput(f"mask layout: layer {layer!r} needs a shape, got {shape!r}")
+    if not all(isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in shape):
+        raise InvalidInput(
+            f"mask layout: layer {layer!r} needs positive whole sizes, got {shape!r}"
+        )
+    return tuple(shape)
+
+
+def sha256_of_bits(packed: UInt8[np.ndarray, " bytes"]) -> bytes:
+    """sha256 of a packed mask, the identity of a mask everywhere (32 raw bytes)."""
+    return hashlib.sha256(packed.tobytes()).digest()
+
+
+def count_ones(packed: UInt8[np.ndarray, "..."]) -> int:
+    """Number of set bits. Padding bits are zero by construction and do not count."""
+    flat = np.ascontiguousarray(packed).reshape(-1)
+    whole = flat.size // 8 * 8
+    ones = int(np.bitwise_count(flat[:whole].view(np.uint64)).sum())
+    return ones + int(np.bitwise_count(flat[whole:]).sum())

@@ -1,0 +1,62 @@
+"""One writer at a time: an advisory lock on the archive file itself."""
+
+import errno
+import os
+import time
+from pathlib import Path
+
+from maskstore.errors import ArchiveLocked, ArchiveWriteError
+
+try:
+    import fcntl
+except ImportError:  # pragma: no cover - Windows
+    fcntl = None  # type: ignore[assignment]
+
+_POLL_SECONDS = 0.02
+
+
+def lock_for_writing(fd: int, path: Path, timeout: float) -> None:
+    """Take the exclusive lock on ``fd``, waiting up to ``timeout`` seconds.
+
+    The lock goes when the descriptor is closed, so a killed writer leaves nothing behind.
+
+    Raises:
+        ArchiveLocked: another writer held it all the time; its process is named where known.
+        ArchiveWriteError: the file system or platform has no locks.
+    """
+    advice = (
+        "open with `lock=False` (--no-lock) only if you are sure that nothing else writes to it"
+    )
+    if fcntl is None:  # pragma: no cover - Windows
+        raise ArchiveWriteError(f"{path}: this platform has no file locks; {advice}")
+    give_up = time.monotonic() + timeout
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except OSError as error:
+            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+                raise ArchiveWriteError(
+                    f"{path}: this file system refuses locks ({error.strerror}); {advice}"
+                ) from error
+        if time.monotonic() >= give_up:
+            raise ArchiveLocked(
+                f"{path}: {_holder(fd)} is writing to it (waited {timeout:g} s); "
+                "try again when it is done, or wait longer with `timeout=` (--timeout)"
+            )
+        time.sleep(_POLL_SECONDS)
+
+
+def _holder(fd: int) -> str:
+    """The process that holds the lock, as far as the system tells (Linux: /proc/locks)."""
+    status = os.fstat(fd)
+    wanted = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
+    try:
+        lines = Path("/proc/locks").read_text().splitlines()
+    except OSError:
+        return "another process"
+    for line in lines:
+        fields = line.split()
+        if len(fields) > 5 and fields[1] == "FLOCK" and fields[5] == wanted:
+            return f"process {fields[4]}"
+    return "another process"

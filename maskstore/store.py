@@ -1,0 +1,404 @@
+"""Store: the file itself. Committed rows, appends, and the switch between two states.
+
+A transaction writes only where no committed state looks: payloads behind the end of the file, rows
+and text into preallocated room, the HDF5 view into the copy that is not in use. ``commit`` makes
+those durable, then writes the one sector that is the new state, then makes that durable. Nothing
+committed is ever overwritten, so readers need no lock and a crash needs no repair.
+"""
+
+import json
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from maskstore import hdf5
+from maskstore.device import Device, ReadableDevice
+from maskstore.errors import (
+    ArchiveClosed,
+    ArchiveWriteError,
+    CorruptArchive,
+    InvalidInput,
+    NotAnArchive,
+    UnsupportedVersion,
+)
+from maskstore.format import (
+    EXTENT_BYTES,
+    HEADER_OFFSET,
+    MAX_HEADER_BYTES,
+    ROW,
+    ROW_BYTES,
+    ROW_CHECKED_BYTES,
+    SECTOR,
+    SLOT_OFFSETS,
+    VERSION,
+    Extent,
+    Slot,
+    slot_version,
+)
+from maskstore.view import LastExtentView, align, extent_view, group_address, static_view
+
+_MIN_ROWS = 16
+_GROWTH = 8
+"""A new extent has room for 1/8 of the rows there are: at most 12.5% of the index is slack."""
+_FIRST_TEXT_BYTES = 128
+_MAX_EXTENTS = 1 << 16
+_MAX_EXTENT_TEXT_BYTES = 1 << 31
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """One row to append, with its text and payload. ``text`` is the name, then the metadata."""
+
+    kind: int
+    name: bytes
+    metadata: bytes = b""
+    payload: bytes = b""
+    codec: int = 0
+    ones: int = 0
+    sha256: bytes = bytes(32)
+
+
+class Store:
+    """The rows of an archive file, read from and appended to one device."""
+
+    def __init__(self, device: ReadableDevice, name: str) -> None:
+        """Read the newest committed state; ``name`` is what error messages call the file.
+
+        Raises:
+            NotAnArchive, UnsupportedVersion, CorruptArchive: see :mod:`maskstore.errors`.
+        """
+        self.device = device
+        self.name = name
+        self.slot, self.extents, self.header_bytes = self._read_state()
+        self.header = self._parse_header()
+        self._undo: list[tuple[int, bytes]] = []
+        self._unsure = False
+        self._end = self.slot.end_of_file
+        self._table_offset = self.slot.table_offset
+        self._committed_rows = self.total_rows
+
+    # ---------------------------------------------------------------- reading
+
+    def _read_state(self) -> tuple[Slot, list[Extent], bytes]:
+        size = self.device.size()
+        head = self.device.read(0, min(size, HEADER_OFFSET))
+        if not head.startswith(hdf5.SIGNATURE):
+            raise NotAnArchive(f"{self.name}: not an HDF5 file, so no mask archive")
+        sectors = [head[at : at + SECTOR] for at in SLOT_OFFSETS]
+        versions = [slot_version(sector) for sector in sectors if len(sector) == SECTOR]
+        if not any(version is not None for version in versions):
+            raise NotAnArchive(f"{self.name}: an HDF5 file, but not a mask archive of supsup-store")
+        slots = [slot for slot in map(Slot.decode, sectors) if slot is not None]
+        if not slots:
+            newer = [version for version in versions if version not in (None, VERSION)]
+            if newer:
+                raise UnsupportedVersion(
+                    f"{self.name}: format version {newer[0]}, this release reads version "
+                    f"{VERSION}; use a newer supsup-store"
+                )
+            raise CorruptArchive(
+                f"{self.name}: both commit slots fail their checksums; "
+                "`supsup-store repair` salvages what can be read"
+            )
+        slot = max(slots, key=lambda each: each.generation)
+        if slot.end_of_file > size:
+            raise CorruptArchive(
+                f"{self.name}: truncated: {slot.end_of_file} bytes were committed, "
+                f"the file has {size}"
+            )
+        if slot.header_bytes > MAX_HEADER_BYTES or not 0 < slot.table_extents <= _MAX_EXTENTS:
+            raise CorruptArchive(f"{self.name}: the commit slot claims impossible sizes")
+        header = self._read_checked(HEADER_OFFSET, slot.header_bytes, slot.header_crc32, "header")
+        table = self._read_checked(
+            slot.table_offset, slot.table_extents * EXTENT_BYTES, slot.table_crc32, "extent table"
+        )
+        extents = [
+            Extent.decode(table[at : at + EXTENT_BYTES])
+            for at in range(0, len(table), EXTENT_BYTES)
+        ]
+        extents[-1] = slot.last_extent(extents[-1])
+        claimed = sum(each.index_capacity * ROW_BYTES + each.text_capacity for each in extents)
+        if claimed > size or not all(each.is_inside(slot.end_of_file) for each in extents):
+            raise CorruptArchive(f"{self.name}: the extent table points outside the file")
+        return slot, extents, header
+
+    def _read_checked(self, offset: int, size: int, crc32: int, what: str) -> bytes:
+        if offset + size > self.device.size():
+            raise CorruptArchive(f"{self.name}: the {what} lies outside the file")
+        data = self.device.read(offset, size)
+        if zlib.crc32(data) != crc32:
+            raise CorruptArchive(
+                f"{self.name}: the {what} fails its checksum "
+                f"(stored {crc32:08x}, computed {zlib.crc32(data):08x})"
+            )
+        return data
+
+    def _parse_header(self) -> dict[str, Any]:
+        try:
+            header = json.loads(self.header_bytes)
+        except (ValueError, RecursionError) as error:
+            raise CorruptArchive(f"{self.name}: the header is not JSON ({error})") from error
+        if not isinstance(header, dict):
+            raise CorruptArchive(f"{self.name}: the header is not a JSON object")
+        return header
+
+    def read_rows(self, extent: Extent) -> tuple[np.ndarray, bytes]:
+        """(rows, text) of an extent: two reads. Row checksums are the caller's to check."""
+        rows = self.device.read(extent.index_offset, extent.rows * ROW_BYTES)
+        return np.frombuffer(rows, ROW), self.device.read(extent.text_offset, extent.text_bytes)
+
+    def refresh(self) -> bool:
+        """Read the newest committed state; False if it is the one at hand."""
+        slot, extents, header = self._read_state()
+        if slot == self.slot:
+            return False
+        if header != self.header_bytes:
+            raise CorruptArchive(f"{self.name}: the header changed; open the archive again")
+        self._adopt(slot, extents)
+        return True
+
+    def _adopt(self, slot: Slot, extents: list[Extent]) -> None:
+        self.slot, self.extents = slot, extents
+        self._end, self._table_offset = slot.end_of_file, slot.table_offset
+        self._undo.clear()
+        self._committed_rows = self.total_rows
+
+    # ---------------------------------------------------------------- writing
+
+    @classmethod
+    def create(cls, device: Device, header: dict[str, Any], name: str) -> "Store":
+        """Write an empty archive to an empty device. Durable after :meth:`commit` returns.
+
+        Raises:
+            InvalidInput: the header is not JSON or larger than ``MAX_HEADER_BYTES``.
+        """
+        try:
+            text = json.dumps(header, allow_nan=False, separators=(",", ":")).encode()
+        except (TypeError, ValueError, RecursionError) as error:
+            raise InvalidInput(f"{name}: the archive header must be JSON ({error})") from error
+        if len(text) > MAX_HEADER_BYTES:
+            raise InvalidInput(
+                f"{name}: header of {len(text)} bytes, at most {MAX_HEADER_BYTES} are possible"
+            )
+        static_address, static = static_view(len(text))
+        start = bytes(HEADER_OFFSET) + text
+        device.write(0, start.ljust(static_address, b"\0") + static)
+        store = cls.__new__(cls)
+        store.device, store.name = device, name
+        store.header, store.header_bytes = header, text
+        store.extents, store._undo, store._unsure = [], [], False
+        store._end = static_address + len(static)
+        store._table_offset = 0
+        # Generation -1: the first commit makes it 0, in the first slot.
+        store.slot = Slot(
+            generation=-1,
+            header_bytes=len(text),
+            header_crc32=zlib.crc32(text),
+            table_offset=0,
+            table_extents=0,
+            table_crc32=0,
+            rows=0,
+            text_bytes=0,
+            heap_bytes=0,
+            end_of_file=0,
+        )
+        store._add_extent(_MIN_ROWS, _MIN_ROWS * _FIRST_TEXT_BYTES)
+        store.commit()
+        return store
+
+    @property
+    def total_rows(self) -> int:
+        """Rows in all extents, those of the transaction in flight included."""
+        return sum(extent.rows for extent in self.extents)
+
+    def recover(self) -> None:
+        """Remove what an interrupted writer left: call once the lock is held."""
+        device = self._writable()
+        view = LastExtentView(self.slot.table_offset, len(self.extents))
+        superblock = view.superblock(self.slot.generation % 2, self.slot.end_of_file)
+        if device.read(0, len(superblock)) != superblock:
+            # The superblock may show the lost state; it must stop before its bytes are reused.
+            device.write(0, superblock)
+            device.sync()
+        if device.size() > self.slot.end_of_file:
+            device.truncate(self.slot.end_of_file)
+
+    def append(self, records: Sequence[Record]) -> list[int]:
+        """Add rows to the transaction in flight; returns the file offset of each payload."""
+        offsets: list[int] = []
+        while records:
+            last = self.extents[-1]
+            room, text = last.index_capacity - last.rows, last.text_capacity - last.text_bytes
+            fitting = 0
+            for record in records[:room]:
+                text -= len(record.name) + len(record.metadata)
+                if text < 0:
+                    break
+                fitting += 1
+            if fitting:
+                offsets += self._append_to_last(records[:fitting])
+                records = records[fitting:]
+            else:
+                self._add_extent(
+                    len(records), sum(len(each.name) + len(each.metadata) for each in records)
+                )
+        return offsets
+
+    def _append_to_last(self, records: Sequence[Record]) -> list[int]:
+        last = self.extents[-1]
+        rows = np.zeros(len(records), ROW)
+        text = bytearray()
+        heap_bytes = last.heap_bytes
+        offsets = []
+        for row, record in zip(rows, records, strict=True):
+            about = record.name + record.metadata
+            row["payload_offset"] = heap_bytes
+            row["payload_bytes"] = len(record.payload)
+            row["text_offset"] = last.text_bytes + len(text)
+            row["metadata_bytes"] = len(record.metadata)
+            row["name_bytes"] = len(record.name)
+            row["codec"] = record.codec
+            row["kind"] = record.kind
+            row["ones"] = record.ones
+            row["payload_crc32"] = zlib.crc32(record.payload)
+            row["sha256"] = np.frombuffer(record.sha256, np.uint8)
+            row["crc32"] = zlib.crc32(about, zlib.crc32(row.tobytes()[:ROW_CHECKED_BYTES]))
+            offsets.append(last.heap_offset + heap_bytes)
+            heap_bytes += len(record.payload)
+            text += about
+        # The only write that needs new space comes first: a full disk changes nothing else.
+        self._write(self._end, b"".join(record.payload for record in records))
+        self._write(last.text_offset + last.text_bytes, bytes(text))
+        self._write(last.index_offset + last.rows * ROW_BYTES, rows.tobytes())
+        self._end = last.heap_offset + heap_bytes
+        self.extents[-1] = replace(
+            last,
+            rows=last.rows + len(records),
+            text_bytes=last.text_bytes + len(text),
+            heap_bytes=heap_bytes,
+        )
+        return offsets
+
+    def _add_extent(self, rows: int, text_bytes: int) -> None:
+        """Freeze the last extent and begin one behind the end of the file."""
+        total_text = sum(extent.text_bytes for extent in self.extents)
+        per_row = total_text // max(self.total_rows, 1) + 1
+        rows = max(rows, _MIN_ROWS, self.total_rows // _GROWTH)
+        text_bytes = min(max(text_bytes, rows * per_row), _MAX_EXTENT_TEXT_BYTES)
+        table_offset = align(self._end)
+        view = LastExtentView(table_offset, len(self.extents) + 1)
+        frozen = b""
+        if self.extents:
+            frozen = extent_view(view.frozen_address, self.extents[-1])
+            self.extents[-1] = replace(self.extents[-1], group=group_address(view.frozen_address))
+        text_offset = view.end + rows * ROW_BYTES
+        heap_offset = align(text_offset + text_bytes)
+        self.extents.append(
+            Extent(
+                index_offset=view.end,
+                text_offset=text_offset,
+                heap_offset=heap_offset,
+                index_capacity=rows,
+                text_capacity=text_bytes,
+            )
+        )
+        table = b"".join(extent.encode() for extent in self.extents)
+        region = table.ljust(view.frozen_address - table_offset, b"\0") + frozen
+        for copy in (0, 1):
+            region += view.encode_copy(copy, self._static_address(), self.extents)
+        self._write(
+            self._end,
+            bytes(table_offset - self._end) + region.ljust(heap_offset - table_offset, b"\0"),
+        )
+        self._table_offset, self._end = table_offset, heap_offset
+
+    def _static_address(self) -> int:
+        return static_view(len(self.header_bytes))[0]
+
+    def commit(self) -> None:
+        """Make everything appended durable and current, or raise and leave no trace.
+
+        Raises:
+            ArchiveWriteError: the system refused; the archive is as before the transaction.
+        """
+        device = self._writable()
+        last = self.extents[-1]
+        copy = (self.slot.generation + 1) % 2
+        view = LastExtentView(self._table_offset, len(self.extents))
+        table_crc32 = self.slot.table_crc32
+        if self._table_offset != self.slot.table_offset:
+            table_crc32 = zlib.crc32(
+                device.read(self._table_offset, len(self.extents) * EXTENT_BYTES)
+            )
+        slot = replace(
+            self.slot,
+            generation=self.slot.generation + 1,
+            table_offset=self._table_offset,
+            table_extents=len(self.extents),
+            table_crc32=table_crc32,
+            rows=last.rows,
+            text_bytes=last.text_bytes,
+            heap_bytes=last.heap_bytes,
+            end_of_file=self._end,
+        )
+        self._write(view.copies[copy], extent_view(view.copies[copy], last))
+        device.sync()
+        try:
+            self._write(0, view.superblock(copy, self._end))
+            self._write(SLOT_OFFSETS[copy], slot.encode())
+            device.sync()
+        except BaseException:
+            # The new state may be on disk by now; what it points to must stay untouched until it
+            # is revoked for certain.
+            self._unsure = True
+            for offset, data in self._undo[-2:]:
+                device.write(offset, data)
+            device.sync()
+            self._unsure = False
+            raise
+        self._adopt(slot, self.extents)
+
+    def abort(self) -> None:
+        """Forget the transaction in flight; the file is again what it was, to the byte."""
+        if self._unsure:
+            return
+        undo, generation = list(self._undo), self.slot.generation
+        slot, extents, _ = self._read_state()
+        self._adopt(slot, extents)
+        if slot.generation == generation:  # else an interrupt came after the commit was done
+            self._restore(undo)
+            if self._writable().size() > slot.end_of_file:
+                self._writable().truncate(slot.end_of_file)
+
+    def commit_if_changed(self) -> None:
+        """:meth:`commit`, unless nothing was appended."""
+        if self.total_rows != self._committed_rows:
+            self.commit()
+
+    def require_writable(self) -> None:
+        """Raise ArchiveClosed unless the store can be written to."""
+        self._writable()
+
+    def _write(self, offset: int, data: bytes) -> None:
+        device = self._writable()
+        old = min(len(data), self.slot.end_of_file - offset)
+        if old > 0:
+            self._undo.append((offset, device.read(offset, old)))
+        device.write(offset, data)
+
+    def _restore(self, undo: Sequence[tuple[int, bytes]]) -> None:
+        for offset, data in reversed(undo):
+            self._writable().write(offset, data)
+
+    def _writable(self) -> Device:
+        if not isinstance(self.device, Device) or not self.device.writable:
+            raise ArchiveClosed(f"{self.name}: opened for reading; open it with mode 'a' to write")
+        if self._unsure:
+            raise ArchiveWriteError(
+                f"{self.name}: the system could not say whether the last commit is on disk; "
+                "close the archive and open it again"
+            )
+        return self.device

@@ -1,0 +1,78 @@
+"""Integrity: everything in an archive that is not as it was written, by name."""
+
+import h5py
+
+from maskstore.archive import MaskArchive
+from maskstore.device import FileDevice
+from maskstore.errors import ArchiveError
+from maskstore.index import Damage
+from maskstore.store import Store
+from maskstore.view import LastExtentView, extent_view, group_address, static_view
+
+
+def verify(archive: MaskArchive, *, deep: bool = False) -> list[Damage]:
+    """Look for damage: index, HDF5 view and stored bytes of every task.
+
+    Args:
+        deep: also decode every mask and compare its sha256, and read the file with libhdf5.
+
+    Returns:
+        What is damaged, with the task where one is lost; empty if all is well.
+    """
+    damage = archive.damage
+    damage += _verify_view(archive.store)
+    for task in archive.names():
+        try:
+            if deep:
+                archive.get_packed(task)
+            else:
+                archive.check_stored(task)
+        except ArchiveError as error:
+            damage.append(Damage(task, str(error)))
+    if deep and not damage and isinstance(archive.store.device, FileDevice):
+        damage += _verify_with_libhdf5(archive.store)
+    return damage
+
+
+def _verify_view(store: Store) -> list[Damage]:
+    """Compare the HDF5 structures with those that the state in the commit slot calls for."""
+    expected: list[tuple[str, int, bytes]] = [
+        ("header and commits", *static_view(len(store.header_bytes)))
+    ]
+    for number, extent in enumerate(store.extents[:-1]):
+        address = extent.group - group_address(0)
+        expected.append((f"extent {number}", address, extent_view(address, extent)))
+    view = LastExtentView(store.slot.table_offset, len(store.extents))
+    copy = store.slot.generation % 2
+    static_address = static_view(len(store.header_bytes))[0]
+    expected.append(
+        (
+            "last extent and root",
+            view.copies[copy],
+            view.encode_copy(copy, static_address, store.extents),
+        )
+    )
+    expected.append(("superblock", 0, view.superblock(copy, store.slot.end_of_file)))
+    return [
+        Damage(None, f"HDF5 view: the structures of {what} are damaged; other HDF5 tools may fail")
+        for what, address, data in expected
+        if address < 0
+        or address + len(data) > store.device.size()
+        or store.device.read(address, len(data)) != data
+    ]
+
+
+def _verify_with_libhdf5(store: Store) -> list[Damage]:
+    """Read the file as any HDF5 tool would and compare; only ever asked of an intact view."""
+    damage = []
+    with h5py.File(store.name, "r") as file:
+        for number, extent in enumerate(store.extents):
+            rows, text = store.read_rows(extent)
+            group = file[f"{number:05d}"]
+            if (
+                group["index"][...].tobytes() != rows.tobytes()
+                or group["text"][...].tobytes() != text
+                or group["heap"].shape != (extent.heap_bytes,)
+            ):
+                damage.append(Damage(None, f"HDF5 view: extent {number} reads differently"))
+    return damage

@@ -1,0 +1,22 @@
+"""Shared by every test: shape annotations are checked while tests run."""
+
+import os
+from pathlib import Path
+
+import pytest
+from jaxtyping import install_import_hook
+
+# Must come before the packages are imported: beartype then checks every annotated shape.
+install_import_hook(["maskstore", "supsup", "hopfield"], "beartype.beartype")
+
+
+@pytest.fixture(scope="session")
+def mnist_dir() -> Path:
+    """The folder of the full MNIST files; the test is skipped where there is none."""
+    root = os.environ.get("SUPSUP_DATA")
+    if not root:
+        pytest.skip("SUPSUP_DATA is not set: the full MNIST is not at hand")
+    for folder in (Path(root), Path(root) / "mnist"):
+        if list(folder.glob("train-images-idx3-ubyte*")):
+            return folder
+    pytest.skip(f"SUPSUP_DATA={root} holds no MNIST files")
