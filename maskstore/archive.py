@@ -1,7 +1,7 @@
 """MaskArchive: masks by task name in one HDF5 file, with a database's promises."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from maskstore.errors import (
     TaskExists,
     TaskNotFound,
 )
-from maskstore.files import create_file, open_file
+from maskstore.files import create_file, open_file, replace_file
 from maskstore.format import (
     KIND_MASK,
     KIND_METADATA,
@@ -73,9 +73,10 @@ class MaskArchive:
     the state at their open or last :meth:`refresh`.
     """
 
-    def __init__(self, store: Store, path: Path) -> None:
+    def __init__(self, store: Store, path: Path, *, lock: bool = True) -> None:
         """Used by :meth:`create` and :meth:`open`."""
         self.path = path
+        self._lock = lock
         self._store: Store | None = store
         self._index = Index(store)
         self._in_transaction = False
@@ -125,7 +126,7 @@ class MaskArchive:
             "parameters": parameters,
         }
         path = Path(path)
-        return cls(create_file(path, header, timeout=timeout, lock=lock), path)
+        return cls(create_file(path, header, timeout=timeout, lock=lock), path, lock=lock)
 
     @classmethod
     def open(
@@ -146,7 +147,7 @@ class MaskArchive:
         path = Path(path)
         store = open_file(path, mode, timeout=timeout, lock=lock)
         try:
-            archive = cls(store, path)
+            archive = cls(store, path, lock=lock)
             if mode == "a" and archive._index.damage:
                 raise CorruptArchive(
                     f"{path}: {archive._index.damage[0].cause}; nothing is written to a damaged "
@@ -199,7 +200,7 @@ class MaskArchive:
 
     def task(self, name: str) -> StoredTask:
         """What the index knows of one task; raises TaskNotFound."""
-        entry = self._entry(name)
+        entry = self.entry(name)
         return self._stored_task(name, entry, self.names().index(name))
 
     def get(self, name: str) -> dict[str, Bool[np.ndarray, "..."]]:
@@ -213,7 +214,7 @@ class MaskArchive:
 
     def get_packed(self, name: str) -> UInt8[np.ndarray, " bytes"]:
         """The mask of a task as packed bytes; raises as :meth:`get` does."""
-        return self._decode(name, self._entry(name))
+        return self._decode(name, self.entry(name))
 
     def check_stored(self, name: str) -> None:
         """Compare a task's stored bytes and metadata with their checksums, without decoding.
@@ -221,13 +222,13 @@ class MaskArchive:
         Raises:
             TaskNotFound, CorruptArchive: as :meth:`get`.
         """
-        payload_of(self.store, name, self._entry(name))
+        payload_of(self.store, name, self.entry(name))
 
     def packed(self, names: Iterable[str] | None = None) -> PackedMasks:
         """The masks of ``names`` (all, in order of arrival, by default), one bit a weight."""
         chosen = tuple(self.names() if names is None else names)
         bits = np.empty((len(chosen), self.layout.packed_bytes), np.uint8)
-        entries = [self._entry(name) for name in chosen]
+        entries = [self.entry(name) for name in chosen]
 
         def decode(at: int) -> None:
             bits[at] = self._decode(chosen[at], entries[at])
@@ -284,7 +285,7 @@ class MaskArchive:
             ArchiveWriteError: the system refused; the file is as before.
         """
         self.add_many([(name, masks, metadata or {})], codec=codec)
-        return self._stored_task(name, self._entry(name), len(self) - 1)
+        return self._stored_task(name, self.entry(name), len(self) - 1)
 
     def add_many(self, items: Iterable[MaskItem], *, codec: str = "auto") -> int:
         """Add any number of tasks in one transaction; returns how many. Raises as :meth:`add`."""
@@ -324,13 +325,13 @@ class MaskArchive:
 
     def remove(self, name: str) -> None:
         """Remove a task; its bytes come back with ``maskstore.compact``. Raises TaskNotFound."""
-        self._entry(name)
+        self.entry(name)
         with self.transaction():
             self._append([(name, Record(kind=KIND_REMOVE, name=name.encode()))])
 
     def update(self, name: str, metadata: Mapping[str, Any]) -> StoredTask:
         """Replace a task's metadata. Raises TaskNotFound, InvalidInput."""
-        self._entry(name)
+        self.entry(name)
         record = Record(
             kind=KIND_METADATA, name=name.encode(), metadata=parse_metadata(name, metadata)
         )
@@ -360,6 +361,28 @@ class MaskArchive:
         finally:
             self._in_transaction = False
 
+    def rewrite(self, fill: Callable[[Store], None]) -> None:
+        """Put a new file with what ``fill`` appends in the place of this one, and go on with it.
+
+        Raises:
+            ArchiveClosed: not open for writing, or inside a transaction.
+        """
+        self.store.require_writable()
+        if self._in_transaction:
+            raise ArchiveClosed(f"{self.path}: cannot be rewritten inside a transaction")
+        entries = self._index.entries
+        text = sum(len(name.encode()) + len(entry.metadata) for name, entry in entries.items())
+        store = replace_file(
+            self.path,
+            self.store.header,
+            lock=self._lock,
+            rows=len(entries),
+            text_bytes=text,
+            fill=fill,
+        )
+        self.store.device.close()
+        self._store, self._index = store, Index(store)
+
     def _append(self, batch: list[tuple[str, Record]]) -> None:
         offsets = self.store.append([record for _, record in batch])
         for (name, record), offset in zip(batch, offsets, strict=True):
@@ -367,7 +390,8 @@ class MaskArchive:
 
     # ------------------------------------------------------------ inside
 
-    def _entry(self, name: str) -> Entry:
+    def entry(self, name: str) -> Entry:
+        """Where a task's payload lies; raises TaskNotFound."""
         self.store  # noqa: B018 - a closed archive says so, whatever is asked of it
         try:
             return self._index.entries[name]

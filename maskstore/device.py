@@ -70,7 +70,7 @@ class FileDevice(Device):
             self.close()
             raise self._not_found("not a regular file")
 
-    def _not_found(self, why: str) -> ArchiveNotFound:
+    def _not_found(self, why: str | None) -> ArchiveNotFound:
         return ArchiveNotFound(
             f"{self.path}: no archive there ({why}); "
             "make one with `supsup-store create` or check the path"

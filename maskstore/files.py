@@ -1,6 +1,7 @@
 """Archives as files: making, opening and replacing them without a moment in between."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,18 @@ from maskstore.lock import lock_for_writing
 from maskstore.store import Store
 
 
-def create_file(path: Path, header: dict[str, Any], *, timeout: float, lock: bool) -> Store:
-    """A new empty archive at ``path``, open for writing. See :meth:`MaskArchive.create`."""
+def create_file(
+    path: Path,
+    header: dict[str, Any],
+    *,
+    timeout: float,
+    lock: bool,
+    fill: Callable[[Store], None] | None = None,
+) -> Store:
+    """A new archive at ``path``, open for writing. See :meth:`MaskArchive.create`.
+
+    ``fill`` may append to it first: the file gets its name only once all that is durable.
+    """
     if path.exists() or path.is_symlink():
         raise _exists(path)
     device = draft_device(path)
@@ -19,6 +30,9 @@ def create_file(path: Path, header: dict[str, Any], *, timeout: float, lock: boo
         store = Store.create(device, header, str(path))
         if lock:
             lock_for_writing(device.fd, path, timeout)
+        if fill is not None:
+            fill(store)
+            store.commit_if_changed()
         _link(device.path, path)
     except BaseException:
         device.close()
@@ -60,14 +74,37 @@ def draft_device(path: Path) -> FileDevice:
     return FileDevice(draft, mode="x")
 
 
-def replace_file(draft: FileDevice, path: Path) -> None:
-    """Put a finished, synced draft in the place of ``path``."""
+def replace_file(
+    path: Path,
+    header: dict[str, Any],
+    *,
+    lock: bool,
+    rows: int,
+    text_bytes: int,
+    fill: Callable[[Store], None],
+) -> Store:
+    """Make a new archive with what ``fill`` appends, then put it in the place of ``path``.
+
+    The caller holds the lock of the old file; the lock of the new one is held on return.
+    """
+    device = draft_device(path)
     try:
-        os.replace(draft.path, path)
-    except OSError as error:
-        raise ArchiveWriteError(f"{path}: {error.strerror or error}") from error
-    draft.path = path
+        store = Store.create(device, header, str(path), rows=rows, text_bytes=text_bytes)
+        if lock:
+            lock_for_writing(device.fd, path, 0)
+        fill(store)
+        store.commit_if_changed()
+        try:
+            os.replace(device.path, path)
+        except OSError as error:
+            raise ArchiveWriteError(f"{path}: {error.strerror or error}") from error
+    except BaseException:
+        device.close()
+        device.path.unlink(missing_ok=True)
+        raise
+    device.path = path
     sync_folder(path.parent)
+    return store
 
 
 def _link(draft: Path, path: Path) -> None:

@@ -169,8 +169,19 @@ class Store:
     # ---------------------------------------------------------------- writing
 
     @classmethod
-    def create(cls, device: Device, header: dict[str, Any], name: str) -> "Store":
-        """Write an empty archive to an empty device. Durable after :meth:`commit` returns.
+    def create(
+        cls,
+        device: Device,
+        header: dict[str, Any],
+        name: str,
+        *,
+        rows: int = _MIN_ROWS,
+        text_bytes: int = _MIN_ROWS * _FIRST_TEXT_BYTES,
+    ) -> "Store":
+        """Write an empty archive to an empty device, durable on return.
+
+        Args:
+            rows, text_bytes: room to begin with; more is made as needed.
 
         Raises:
             InvalidInput: the header is not JSON or larger than ``MAX_HEADER_BYTES``.
@@ -205,7 +216,7 @@ class Store:
             heap_bytes=0,
             end_of_file=0,
         )
-        store._add_extent(_MIN_ROWS, _MIN_ROWS * _FIRST_TEXT_BYTES)
+        store._add_extent(max(rows, 1), max(text_bytes, 1))
         store.commit()
         return store
 
@@ -242,9 +253,7 @@ class Store:
                 offsets += self._append_to_last(records[:fitting])
                 records = records[fitting:]
             else:
-                self._add_extent(
-                    len(records), sum(len(each.name) + len(each.metadata) for each in records)
-                )
+                self._grow(records)
         return offsets
 
     def _append_to_last(self, records: Sequence[Record]) -> list[int]:
@@ -282,12 +291,15 @@ class Store:
         )
         return offsets
 
+    def _grow(self, records: Sequence[Record]) -> None:
+        """Add an extent with room for ``records`` and in proportion to the rows there are."""
+        text_bytes = sum(len(each.name) + len(each.metadata) for each in records)
+        per_row = sum(extent.text_bytes for extent in self.extents) // max(self.total_rows, 1) + 1
+        rows = max(len(records), _MIN_ROWS, self.total_rows // _GROWTH)
+        self._add_extent(rows, min(max(text_bytes, rows * per_row), _MAX_EXTENT_TEXT_BYTES))
+
     def _add_extent(self, rows: int, text_bytes: int) -> None:
         """Freeze the last extent and begin one behind the end of the file."""
-        total_text = sum(extent.text_bytes for extent in self.extents)
-        per_row = total_text // max(self.total_rows, 1) + 1
-        rows = max(rows, _MIN_ROWS, self.total_rows // _GROWTH)
-        text_bytes = min(max(text_bytes, rows * per_row), _MAX_EXTENT_TEXT_BYTES)
         table_offset = align(self._end)
         view = LastExtentView(table_offset, len(self.extents) + 1)
         frozen = b""

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 from jaxtyping import install_import_hook
 
+import tests.typechecker  # noqa: F401 - the hook below finds it by name
+
 # Must come before the packages are imported: beartype then checks every annotated shape.
-install_import_hook(["maskstore", "supsup", "hopfield"], "beartype.beartype")
+install_import_hook(["maskstore", "supsup", "hopfield"], "tests.typechecker.check")
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,176 @@
+"""Commands on the archive itself: add, list, show, get, remove, stats, verify."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli import options
+from cli.console import print_json, print_table
+from maskstore import InvalidInput, MaskArchive
+from maskstore.interchange import load_masks, save_masks
+from maskstore.stats import archive_stats
+from maskstore.verify import verify as verify_archive
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the app."""
+    for command in (add, list_tasks, show, get, remove, stats, verify):
+        app.command("list" if command is list_tasks else None)(command)
+
+
+def add(
+    archive: options.Archive,
+    task: options.TaskName,
+    file: Annotated[Path, typer.Argument(help="Mask: .npz or .safetensors of boolean arrays.")],
+    metadata: Annotated[str, typer.Option(help="JSON object to keep with the task.")] = "{}",
+    codec: options.Codec = "auto",
+    timeout: options.Timeout = 10.0,
+    no_lock: options.NoLock = False,
+    as_json: options.Json = False,
+) -> None:
+    """Add the mask of one task from a file."""
+    with MaskArchive.open(archive, "a", timeout=timeout, lock=not no_lock) as opened:
+        masks = load_masks(file, opened.layout)
+        added = opened.add(task, masks, _parse_json_object(metadata), codec=codec)
+    if as_json:
+        print_json(added.to_json())
+    else:
+        typer.echo(f"added {added.name}: {added.bytes} bytes ({added.codec}), {added.ones} ones")
+
+
+def list_tasks(archive: options.Archive, as_json: options.Json = False) -> None:
+    """List the tasks in order of arrival."""
+    with MaskArchive.open(archive) as opened:
+        tasks = list(opened)
+        total = opened.file_bytes
+    if as_json:
+        print_json({"tasks": [task.to_json() for task in tasks], "total_bytes": total})
+        return
+    rows = [
+        (
+            task.index,
+            task.name,
+            task.ones / task.bits,
+            task.codec,
+            task.bytes,
+            8 * task.bytes / task.bits,
+            task.metadata.get("metrics", {}).get("accuracy"),
+            task.sha256[:12],
+        )
+        for task in tasks
+    ]
+    headings = ("#", "task", "density", "codec", "bytes", "bits/weight", "accuracy", "sha256")
+    print_table(headings, rows, title=f"{archive}: {len(tasks)} tasks, {total:,} bytes")
+
+
+def show(
+    archive: options.Archive,
+    task: Annotated[str | None, typer.Argument(metavar="[TASK]", help="A task, or all.")] = None,
+    as_json: options.Json = False,
+) -> None:
+    """Show what the archive is made for or, with TASK, all that is kept of one task."""
+    with MaskArchive.open(archive) as opened:
+        if task is not None:
+            document = opened.task(task).to_json()
+        else:
+            document = {
+                "layout": opened.layout.to_json(),
+                "bits": opened.layout.bits,
+                "backbone": opened.backbone,
+                "weights_digest": opened.weights_digest,
+                "parameters": opened.parameters,
+                "tasks": len(opened),
+                "file_bytes": opened.file_bytes,
+            }
+    if as_json:
+        print_json(document)
+    else:
+        print_table(("", ""), [(key, json.dumps(value)) for key, value in document.items()])
+
+
+def get(
+    archive: options.Archive,
+    task: options.TaskName,
+    out: Annotated[Path, typer.Option(help="File to write: .npz or .safetensors.")],
+    as_json: options.Json = False,
+) -> None:
+    """Write the mask of a task to a file of boolean arrays."""
+    with MaskArchive.open(archive) as opened:
+        save_masks(out, opened.get(task))
+        found = opened.task(task)
+    if as_json:
+        print_json(found.to_json() | {"out": str(out)})
+    else:
+        typer.echo(f"wrote {found.name} to {out}: {found.bits} bits, {found.ones} ones")
+
+
+def remove(
+    archive: options.Archive,
+    task: options.TaskName,
+    timeout: options.Timeout = 10.0,
+    no_lock: options.NoLock = False,
+    as_json: options.Json = False,
+) -> None:
+    """Remove a task."""
+    with MaskArchive.open(archive, "a", timeout=timeout, lock=not no_lock) as opened:
+        removed = opened.task(task)
+        opened.remove(task)
+        left = len(opened)
+    if as_json:
+        print_json({"removed": removed.name, "tasks": left})
+    else:
+        typer.echo(f"removed {removed.name}; {left} tasks left")
+
+
+def stats(
+    archive: options.Archive, plot: options.Plot = None, as_json: options.Json = False
+) -> None:
+    """Bytes a task, beside one bit a weight, the entropy bound and a dense model each."""
+    with MaskArchive.open(archive) as opened:
+        figures = archive_stats(opened)
+    if plot is not None:
+        from cli.plots import plot_bytes
+
+        plot_bytes(figures, plot)
+    if as_json:
+        print_json(figures.to_json())
+        return
+    rows = [
+        (key.replace("_", " "), value)
+        for key, value in figures.to_json().items()
+        if key != "by_codec"
+    ]
+    for codec, counts in figures.by_codec.items():
+        rows.append((f"codec {codec}", f"{counts['tasks']:,} tasks, {counts['bytes']:,} bytes"))
+    print_table(("figure", "value"), rows, title=str(archive))
+
+
+def verify(
+    archive: options.Archive,
+    deep: Annotated[bool, typer.Option("--deep", help="Decode every mask, too.")] = False,
+    as_json: options.Json = False,
+) -> None:
+    """Check the archive; exit code 1 and the name of every damaged task if there is damage."""
+    with MaskArchive.open(archive) as opened:
+        damage = verify_archive(opened, deep=deep)
+        tasks = len(opened)
+    if as_json:
+        print_json({"tasks": tasks, "deep": deep, "damage": [item._asdict() for item in damage]})
+    elif damage:
+        print_table(("task", "cause"), damage, title=f"{archive}: damaged")
+    else:
+        typer.echo(f"{archive}: {tasks} tasks, no damage")
+    if damage:
+        raise typer.Exit(1)
+
+
+def _parse_json_object(text: str) -> dict[str, object]:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InvalidInput(f"--metadata: not JSON ({error})") from None
+    if not isinstance(value, dict):
+        raise InvalidInput(f"--metadata: expected a JSON object, got {text[:40]!r}")
+    return value

@@ -1,0 +1,70 @@
+"""What every command prints: one JSON document or a table on stdout; all else on stderr."""
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+stderr = Console(stderr=True, highlight=False)
+
+
+def print_json(document: Any) -> None:
+    """Print one JSON document, alone, on stdout."""
+    typer.echo(json.dumps(document, allow_nan=False, indent=2))
+
+
+def print_table(
+    headings: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str | None = None
+) -> None:
+    """Print a table on stdout; numbers are right-aligned."""
+    body = [list(row) for row in rows]
+    table = Table(title=title, title_justify="left")
+    for at, heading in enumerate(headings):
+        numeric = bool(body) and all(isinstance(row[at], int | float | None) for row in body)
+        table.add_column(heading, justify="right" if numeric else "left")
+    for row in body:
+        # Text, not markup: a task may be called "[red]".
+        table.add_row(*(Text(_cell(value)) for value in row))
+    Console(highlight=False).print(table)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.4f}" if abs(value) < 10 else f"{value:,.1f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+class _Rate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:.1f}/s" if task.speed else "-/s", style="progress.data.speed")
+
+
+def progress_bar(*, quiet: bool) -> Progress:
+    """A progress bar on stderr with count, rate and time left; it vanishes when done."""
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _Rate(),
+        TimeRemainingColumn(),
+        console=stderr,
+        transient=True,
+        disable=quiet,
+    )

@@ -1,0 +1,27 @@
+"""Options that mean the same in every command (one definition each)."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Archive = Annotated[Path, typer.Argument(metavar="ARCHIVE", help="The archive file (*.h5).")]
+TaskName = Annotated[str, typer.Argument(metavar="TASK", help="Name of the task.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar, no notes on stderr.")]
+Codec = Annotated[str, typer.Option(help="auto (the smallest), raw or zstd.")]
+Timeout = Annotated[float, typer.Option(help="Seconds to wait for another writer.")]
+NoLock = Annotated[
+    bool, typer.Option("--no-lock", help="Write without a lock (file systems that have none).")
+]
+Data = Annotated[
+    Path | None,
+    typer.Option("--data", metavar="DIR", help="Folder of the data files (or SUPSUP_DATA)."),
+]
+Plot = Annotated[Path | None, typer.Option("--plot", metavar="PATH", help="Save a plot here.")]
+Seed = Annotated[int, typer.Option(help="Seed of the weights and of the initial scores.")]
+Net = Annotated[
+    str,
+    typer.Option(help="lenet-300-100, fc-1024-1024, bn-2048 or module:function."),
+]
+Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, …")]

@@ -1,0 +1,144 @@
+"""Whole archives rewritten: compact, repair, merge. The old file stays until the new is done."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from maskstore import codecs
+from maskstore.archive import MaskArchive
+from maskstore.errors import ArchiveError, InvalidInput, LayoutMismatch, TaskExists
+from maskstore.files import create_file
+from maskstore.format import KIND_MASK
+from maskstore.index import Damage, Entry, payload_of
+from maskstore.layout import sha256_of_bits
+from maskstore.store import Record, Store
+
+_BATCH_BYTES = 1 << 25
+
+
+def compact(archive: MaskArchive, *, codec: str | None = None) -> int:
+    """Rewrite an archive without what removals and growth left behind; returns the bytes saved.
+
+    Readers keep the old file until they refresh. A crash leaves the old file as it was.
+
+    Args:
+        archive: open for writing; it goes on with the new file.
+        codec: re-encode every mask (``"auto"``: the smallest); None keeps the stored bytes.
+
+    Raises:
+        CorruptArchive: a task is damaged; nothing was changed.
+        ArchiveWriteError: the system refused; nothing was changed.
+    """
+    chosen = None if codec is None else codecs.parse_codec(codec)
+    before = archive.file_bytes
+    archive.rewrite(
+        lambda draft: _copy(
+            archive, archive.names(), draft, reencode=codec is not None, codec=chosen
+        )
+    )
+    return before - archive.file_bytes
+
+
+def repair(source: MaskArchive, path: Path) -> list[Damage]:
+    """Copy every intact task into a new archive at ``path``; returns what was lost.
+
+    Every mask is decoded and compared with its sha256 on the way.
+
+    Raises:
+        ArchiveExists, ArchiveWriteError: no new archive was made.
+    """
+    lost = source.damage
+    intact = []
+    for name in source.names():
+        try:
+            source.get_packed(name)
+            source.task(name)
+        except ArchiveError as error:
+            lost.append(Damage(name, str(error)))
+        else:
+            intact.append(name)
+    _write_new(path, source.store.header, [(source, intact)])
+    return lost
+
+
+def merge(sources: Sequence[MaskArchive], path: Path) -> int:
+    """Join archives of the same layout and backbone into a new one; returns its tasks.
+
+    Raises:
+        InvalidInput: no source.
+        LayoutMismatch: the sources are made for different networks.
+        TaskExists: a name is in two of them.
+        ArchiveExists, ArchiveWriteError, CorruptArchive: no new archive was made.
+    """
+    if not sources:
+        raise InvalidInput("merge: expected at least one archive")
+    first = sources[0]
+    names: dict[str, Path] = {}
+    for source in sources:
+        if source.store.header != first.store.header:
+            raise LayoutMismatch(
+                f"{source.path}: made for another network than {first.path} "
+                "(`supsup-store show` prints layout, backbone and digest of each)"
+            )
+        for name in source.names():
+            if name in names:
+                raise TaskExists(
+                    f"task {name!r} is in both {names[name]} and {source.path}; remove one of them"
+                )
+            names[name] = source.path
+    _write_new(path, first.store.header, [(source, source.names()) for source in sources])
+    return len(names)
+
+
+def _write_new(
+    path: Path, header: dict[str, Any], parts: Iterable[tuple[MaskArchive, Sequence[str]]]
+) -> None:
+    def fill(store: Store) -> None:
+        for source, names in parts:
+            _copy(source, names, store, reencode=False, codec=None)
+
+    create_file(path, header, timeout=0, lock=True, fill=fill).device.close()
+
+
+def _copy(
+    source: MaskArchive,
+    names: Sequence[str],
+    target: Store,
+    *,
+    reencode: bool,
+    codec: codecs.Codec | None,
+) -> None:
+    """Append the tasks to the transaction in flight of ``target``."""
+    batch: list[Record] = []
+    size = 0
+    for name in names:
+        entry = source.entry(name)
+        if reencode:
+            used, payload = _reencode(source, name, entry, codec)
+        else:
+            used, payload = entry.codec, payload_of(source.store, name, entry)
+        batch.append(
+            Record(
+                kind=KIND_MASK,
+                name=name.encode(),
+                metadata=entry.metadata,
+                payload=payload,
+                codec=used,
+                ones=entry.ones,
+                sha256=entry.sha256,
+            )
+        )
+        size += len(payload) + len(entry.metadata)
+        if size > _BATCH_BYTES:
+            target.append(batch)
+            batch, size = [], 0
+    target.append(batch)
+
+
+def _reencode(
+    source: MaskArchive, name: str, entry: Entry, codec: codecs.Codec | None
+) -> tuple[int, bytes]:
+    used, payload = codecs.encode(source.get_packed(name), source.layout, codec)
+    # The old bytes go once this returns: prove that the new ones give the same mask.
+    assert sha256_of_bits(used.decode(payload, source.layout)) == entry.sha256
+    return used.id, payload
