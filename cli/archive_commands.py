@@ -1,6 +1,7 @@
-"""Commands on the archive itself: add, list, show, get, remove, stats, verify."""
+"""Commands on the archive itself, without its network."""
 
 import json
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -8,7 +9,7 @@ import typer
 
 from cli import options
 from cli.console import print_json, print_table
-from maskstore import InvalidInput, MaskArchive
+from maskstore import InvalidInput, MaskArchive, maintain
 from maskstore.interchange import load_masks, save_masks
 from maskstore.stats import archive_stats
 from maskstore.verify import verify as verify_archive
@@ -16,8 +17,9 @@ from maskstore.verify import verify as verify_archive
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the app."""
-    for command in (add, list_tasks, show, get, remove, stats, verify):
-        app.command("list" if command is list_tasks else None)(command)
+    app.command("list")(list_tasks)
+    for command in (add, show, get, remove, stats, verify, repair, compact, merge):
+        app.command()(command)
 
 
 def add(
@@ -131,7 +133,7 @@ def stats(
     with MaskArchive.open(archive) as opened:
         figures = archive_stats(opened)
     if plot is not None:
-        from cli.plots import plot_bytes
+        from supsup.plots import plot_bytes
 
         plot_bytes(figures, plot)
     if as_json:
@@ -164,6 +166,58 @@ def verify(
         typer.echo(f"{archive}: {tasks} tasks, no damage")
     if damage:
         raise typer.Exit(1)
+
+
+def repair(
+    archive: options.Archive,
+    out: Annotated[Path, typer.Option(help="The new archive.")],
+    as_json: options.Json = False,
+) -> None:
+    """Copy every intact task into a new archive and name what is lost."""
+    with MaskArchive.open(archive) as opened:
+        lost = maintain.repair(opened, out)
+    with MaskArchive.open(out) as repaired:
+        tasks = len(repaired)
+    if as_json:
+        print_json({"out": str(out), "tasks": tasks, "lost": [item._asdict() for item in lost]})
+        return
+    if lost:
+        print_table(("task", "cause"), lost, title="lost")
+    typer.echo(f"{out}: {tasks} tasks, {len(lost)} lost")
+
+
+def compact(
+    archive: options.Archive,
+    codec: Annotated[
+        str | None, typer.Option(help="Re-encode every mask: auto (the smallest), raw or zstd.")
+    ] = None,
+    timeout: options.Timeout = 10.0,
+    no_lock: options.NoLock = False,
+    as_json: options.Json = False,
+) -> None:
+    """Rewrite the archive without what removals and growth left behind."""
+    with MaskArchive.open(archive, "a", timeout=timeout, lock=not no_lock) as opened:
+        saved = maintain.compact(opened, codec=codec)
+        left = opened.file_bytes
+    if as_json:
+        print_json({"saved_bytes": saved, "total_bytes": left})
+    else:
+        typer.echo(f"{archive}: {left:,} bytes, {saved:,} saved")
+
+
+def merge(
+    archives: Annotated[list[Path], typer.Argument(help="Archives of one network.")],
+    out: Annotated[Path, typer.Option(help="The new archive.")],
+    as_json: options.Json = False,
+) -> None:
+    """Join archives of the same network into a new one."""
+    with ExitStack() as stack:
+        opened = [stack.enter_context(MaskArchive.open(path)) for path in archives]
+        tasks = maintain.merge(opened, out)
+    if as_json:
+        print_json({"out": str(out), "tasks": tasks})
+    else:
+        typer.echo(f"{out}: {tasks} tasks from {len(archives)} archives")
 
 
 def _parse_json_object(text: str) -> dict[str, object]:

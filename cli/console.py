@@ -35,11 +35,14 @@ def print_table(
     table = Table(title=title, title_justify="left")
     for at, heading in enumerate(headings):
         numeric = bool(body) and all(isinstance(row[at], int | float | None) for row in body)
-        table.add_column(heading, justify="right" if numeric else "left")
+        table.add_column(heading, justify="right" if numeric else "left", overflow="fold")
     for row in body:
         # Text, not markup: a task may be called "[red]".
         table.add_row(*(Text(_cell(value)) for value in row))
-    Console(highlight=False).print(table)
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 400  # a pipe has no width: names and digests must not be cut
+    console.print(table)
 
 
 def _cell(value: Any) -> str:

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from cli import archive_commands
+from cli import archive_commands, training
 from cli.console import stderr
 from maskstore import SupsupError
 
@@ -15,6 +15,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+training.register(app)
 archive_commands.register(app)
 
 

@@ -1,6 +1,5 @@
 """MaskArchive: masks by task name in one HDF5 file, with a database's promises."""
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -29,8 +28,8 @@ from maskstore.format import (
 )
 from maskstore.index import Damage, Entry, Index, entry_of, payload_of
 from maskstore.layout import MaskLayout, count_ones, sha256_of_bits
+from maskstore.metadata import decode_metadata, encode_json, encode_metadata, parse_name
 from maskstore.packed import PackedMasks
-from maskstore.parse import parse_metadata, parse_name
 from maskstore.store import Record, Store
 
 _BATCH_BYTES = 1 << 25
@@ -90,6 +89,9 @@ class MaskArchive:
         """sha256 (hex) of the weights that the masks were trained on."""
         self.parameters: int | None = store.header.get("parameters")
         """Weights of a dense model of the backbone."""
+        example = store.header.get("metadata_example")
+        self.metadata_example: bytes = encode_json(f"{path}: header", example) if example else b""
+        """JSON that stored metadata is compressed against (:mod:`maskstore.metadata`)."""
 
     # ------------------------------------------------------------ open and close
 
@@ -102,6 +104,7 @@ class MaskArchive:
         backbone: Mapping[str, Any] | None = None,
         weights_digest: str | None = None,
         parameters: int | None = None,
+        metadata_example: Mapping[str, Any] | None = None,
         timeout: float = 10.0,
         lock: bool = True,
     ) -> "MaskArchive":
@@ -111,6 +114,7 @@ class MaskArchive:
             backbone: the recipe that regenerates the weights, as JSON.
             weights_digest: sha256 (hex) of those weights.
             parameters: weights of a dense model of the backbone (the bits of a mask by default).
+            metadata_example: metadata as tasks will have it; what is like it costs few bytes.
 
         Raises:
             ArchiveExists: there is a file at ``path``; it is left as it is.
@@ -124,6 +128,7 @@ class MaskArchive:
             "backbone": None if backbone is None else dict(backbone),
             "weights_digest": weights_digest,
             "parameters": parameters,
+            "metadata_example": dict(metadata_example or {}),
         }
         path = Path(path)
         return cls(create_file(path, header, timeout=timeout, lock=lock), path, lock=lock)
@@ -307,7 +312,7 @@ class MaskArchive:
                 record = Record(
                     kind=KIND_MASK,
                     name=encoded_name,
-                    metadata=parse_metadata(name, metadata),
+                    metadata=encode_metadata(name, metadata, self.metadata_example),
                     payload=payload,
                     codec=used.id,
                     ones=count_ones(packed),
@@ -332,9 +337,8 @@ class MaskArchive:
     def update(self, name: str, metadata: Mapping[str, Any]) -> StoredTask:
         """Replace a task's metadata. Raises TaskNotFound, InvalidInput."""
         self.entry(name)
-        record = Record(
-            kind=KIND_METADATA, name=name.encode(), metadata=parse_metadata(name, metadata)
-        )
+        stored = encode_metadata(name, metadata, self.metadata_example)
+        record = Record(kind=KIND_METADATA, name=name.encode(), metadata=stored)
         with self.transaction():
             self._append([(name, record)])
         return self.task(name)
@@ -419,11 +423,9 @@ class MaskArchive:
 
     def _stored_task(self, name: str, entry: Entry, index: int) -> StoredTask:
         try:
-            metadata = json.loads(entry.metadata) if entry.metadata else {}
-        except (ValueError, RecursionError) as error:
-            raise CorruptArchive(
-                f"{self.path}: task {name!r}: its metadata is not JSON ({error})"
-            ) from error
+            metadata = decode_metadata(entry.metadata, self.metadata_example)
+        except CorruptArchive as error:
+            raise CorruptArchive(f"{self.path}: task {name!r}: {error}") from error
         codec = codecs.BY_ID.get(entry.codec)
         return StoredTask(
             name=name,

@@ -11,7 +11,7 @@ from safetensors.numpy import load_file, save_file
 
 from maskstore.device import sync_folder
 from maskstore.errors import ArchiveWriteError, InvalidInput
-from maskstore.layout import MaskLayout
+from maskstore.layout import MAX_BITS, MaskLayout
 
 SUFFIXES = (".npz", ".safetensors")
 
@@ -22,10 +22,26 @@ def load_masks(path: Path, layout: MaskLayout) -> dict[str, np.ndarray]:
     Raises:
         InvalidInput: no such file, another format, or far larger than a mask of this layout.
     """
+    # A boolean is stored as one byte; the rest is names, shapes and padding.
+    return _load(path, layout.bits + (1 << 20))
+
+
+def layout_of(path: Path) -> MaskLayout:
+    """The layout of the mask in a file.
+
+    Raises:
+        InvalidInput: as :func:`load_masks`, or an array that is not boolean.
+    """
+    masks = _load(path, MAX_BITS)
+    for name, mask in masks.items():
+        if mask.dtype != np.bool_:
+            raise InvalidInput(f"{path}: layer {name!r}: expected dtype bool, got {mask.dtype}")
+    return MaskLayout({name: mask.shape for name, mask in masks.items()})
+
+
+def _load(path: Path, largest: int) -> dict[str, np.ndarray]:
     _require_suffix(path)
     try:
-        # A boolean is stored as one byte; the rest is names, shapes and padding.
-        largest = layout.bits + (1 << 20)
         if path.suffix == ".npz":
             with zipfile.ZipFile(path) as members:
                 found = sum(member.file_size for member in members.infolist())

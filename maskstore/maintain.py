@@ -11,9 +11,11 @@ from maskstore.files import create_file
 from maskstore.format import KIND_MASK
 from maskstore.index import Damage, Entry, payload_of
 from maskstore.layout import sha256_of_bits
+from maskstore.metadata import encode_json, encode_metadata
 from maskstore.store import Record, Store
 
 _BATCH_BYTES = 1 << 25
+_IDENTITY = ("layout", "backbone", "weights_digest")
 
 
 def compact(archive: MaskArchive, *, codec: str | None = None) -> int:
@@ -75,7 +77,7 @@ def merge(sources: Sequence[MaskArchive], path: Path) -> int:
     first = sources[0]
     names: dict[str, Path] = {}
     for source in sources:
-        if source.store.header != first.store.header:
+        if any(source.store.header.get(k) != first.store.header.get(k) for k in _IDENTITY):
             raise LayoutMismatch(
                 f"{source.path}: made for another network than {first.path} "
                 "(`supsup-store show` prints layout, backbone and digest of each)"
@@ -111,6 +113,9 @@ def _copy(
     """Append the tasks to the transaction in flight of ``target``."""
     batch: list[Record] = []
     size = 0
+    same_example = source.store.header.get("metadata_example") == target.header.get(
+        "metadata_example"
+    )
     for name in names:
         entry = source.entry(name)
         if reencode:
@@ -121,7 +126,7 @@ def _copy(
             Record(
                 kind=KIND_MASK,
                 name=name.encode(),
-                metadata=entry.metadata,
+                metadata=entry.metadata if same_example else _translate(source, name, target),
                 payload=payload,
                 codec=used,
                 ones=entry.ones,
@@ -133,6 +138,13 @@ def _copy(
             target.append(batch)
             batch, size = [], 0
     target.append(batch)
+
+
+def _translate(source: MaskArchive, name: str, target: Store) -> bytes:
+    """Metadata of a task, stored the way of an archive with another example."""
+    example = target.header.get("metadata_example")
+    stored = encode_json("metadata example", example) if example else b""
+    return encode_metadata(name, source.task(name).metadata, stored)
 
 
 def _reencode(

@@ -38,6 +38,7 @@ from maskstore.format import (
     Slot,
     slot_version,
 )
+from maskstore.metadata import encode_json
 from maskstore.view import LastExtentView, align, extent_view, group_address, static_view
 
 _MIN_ROWS = 16
@@ -121,7 +122,12 @@ class Store:
         ]
         extents[-1] = slot.last_extent(extents[-1])
         claimed = sum(each.index_capacity * ROW_BYTES + each.text_capacity for each in extents)
-        if claimed > size or not all(each.is_inside(slot.end_of_file) for each in extents):
+        views = range(group_address(0), slot.end_of_file)
+        if (
+            claimed > size
+            or not all(each.is_inside(slot.end_of_file) for each in extents)
+            or not all(each.group in views for each in extents[:-1])
+        ):
             raise CorruptArchive(f"{self.name}: the extent table points outside the file")
         return slot, extents, header
 
@@ -186,10 +192,7 @@ class Store:
         Raises:
             InvalidInput: the header is not JSON or larger than ``MAX_HEADER_BYTES``.
         """
-        try:
-            text = json.dumps(header, allow_nan=False, separators=(",", ":")).encode()
-        except (TypeError, ValueError, RecursionError) as error:
-            raise InvalidInput(f"{name}: the archive header must be JSON ({error})") from error
+        text = encode_json(f"{name}: archive header", header)
         if len(text) > MAX_HEADER_BYTES:
             raise InvalidInput(
                 f"{name}: header of {len(text)} bytes, at most {MAX_HEADER_BYTES} are possible"

@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 import pytest
 
-from maskstore import ArchiveError, ArchiveWriteError, MaskArchive
+from maskstore import ArchiveWriteError, MaskArchive
 from maskstore.store import Store
 from maskstore.testing import MemoryDevice, Sync, apply, crash_states
 from maskstore.verify import verify

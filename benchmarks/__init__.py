@@ -1,0 +1,1 @@
+"""Figures of merit, one script each: ``python -m benchmarks.NAME``."""

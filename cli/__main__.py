@@ -1,0 +1,5 @@
+"""``python -m cli`` is ``supsup-store``."""
+
+from cli.main import main
+
+main()

@@ -1,0 +1,109 @@
+"""TrainConfig: how a mask is trained."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from maskstore.errors import InvalidInput
+from maskstore.seeded import parse_seed
+from supsup.rules.density import check_budget
+
+RULES = ("threshold", "topk")
+OPTIMIZERS = ("adam", "rmsprop", "sgd")
+SCHEDULES = ("constant", "cosine")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainConfig:
+    """How the scores behind a mask are trained.
+
+    Attributes:
+        steps: optimisation steps a task. Exactly one of ``steps`` and ``epochs`` is given.
+        epochs: passes over the training set; the last batch is filled from the next pass.
+        rule: ``threshold`` (score >= 0) or ``topk`` (largest |score|), see :mod:`supsup.rules`.
+        density: share of weights that ``topk`` keeps.
+        budget: ``uniform`` or ``erdos-renyi``, how ``topk`` spreads it over the layers.
+        batch: images a step.
+        optimizer: ``adam``, ``rmsprop`` or ``sgd``, with PyTorch's other defaults.
+        lr: learning rate at the first step.
+        schedule: ``constant``, or ``cosine`` from ``lr`` to 0 over the steps of a task.
+        momentum: of ``sgd``; the others have none to set.
+        weight_decay: L2 pull of the scores towards 0.
+        seed: of the initial scores and of the order of images.
+        shared_scores: whether every task starts from the same scores. Otherwise each task has its
+            own, drawn from the seed and its name.
+
+    Raises:
+        InvalidInput: a field cannot be used; the message names it.
+    """
+
+    steps: int | None = None
+    epochs: int | None = None
+    rule: str = "threshold"
+    density: float = 0.5
+    budget: str = "uniform"
+    batch: int = 128
+    optimizer: str = "adam"
+    lr: float = 3e-3
+    schedule: str = "cosine"
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    seed: int = 0
+    shared_scores: bool = True
+
+    def __post_init__(self) -> None:
+        if (self.steps is None) == (self.epochs is None):
+            raise InvalidInput(
+                f"steps and epochs: expected exactly one, got steps {self.steps} "
+                f"and epochs {self.epochs}"
+            )
+        for name in ("steps", "epochs", "batch"):
+            value = getattr(self, name)
+            if value is not None and (type(value) is not int or value < 1):
+                raise InvalidInput(f"{name}: expected a whole number from 1, got {value!r}")
+        _check_one_of("rule", self.rule, RULES)
+        _check_one_of("optimizer", self.optimizer, OPTIMIZERS)
+        _check_one_of("schedule", self.schedule, SCHEDULES)
+        check_budget(self.density, self.budget)
+        if type(self.lr) is not float or not 0.0 < self.lr < math.inf:
+            raise InvalidInput(f"lr: expected a positive number, got {self.lr!r}")
+        if type(self.momentum) is not float or not 0.0 <= self.momentum < 1.0:
+            raise InvalidInput(f"momentum: expected a number in [0, 1), got {self.momentum!r}")
+        if type(self.weight_decay) is not float or not 0.0 <= self.weight_decay < math.inf:
+            raise InvalidInput(f"weight_decay: expected a number from 0, got {self.weight_decay!r}")
+        object.__setattr__(self, "seed", parse_seed(self.seed))
+
+    def steps_for(self, train_size: int) -> int:
+        """Optimisation steps for a task of that many training images."""
+        if self.steps is not None:
+            return self.steps
+        assert self.epochs is not None
+        return -(-self.epochs * train_size // self.batch)
+
+    def lr_at(self, step: int, steps: int) -> float:
+        """The learning rate of step 0 … steps-1."""
+        if self.schedule == "constant":
+            return self.lr
+        return self.lr * 0.5 * (1.0 + math.cos(math.pi * step / steps))
+
+    def to_json(self) -> dict[str, Any]:
+        """The configuration as JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: object) -> "TrainConfig":
+        """The inverse of :meth:`to_json`; raises InvalidInput on anything else."""
+        if not isinstance(value, Mapping):
+            raise InvalidInput(f"training configuration: expected an object, got {value!r:.80}")
+        unknown = value.keys() - {f.name for f in fields(cls)}
+        if unknown:
+            raise InvalidInput(
+                f"training configuration: field {min(unknown)!r} is unknown to this release"
+            )
+        return cls(**value)
+
+
+def _check_one_of(name: str, value: object, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise InvalidInput(f"{name}: expected one of {', '.join(known)}, got {value!r}")

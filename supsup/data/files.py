@@ -1,0 +1,123 @@
+"""Finding the files of a known data set, verifying them, and downloading those that are missing."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import platformdirs
+from jaxtyping import UInt8
+
+from maskstore.errors import InvalidInput
+from supsup.data.catalog import IDX_FILES, SOURCES, Source
+from supsup.data.download import DownloadError, download
+from supsup.data.idx import idx_md5, read_idx
+
+Array = UInt8[np.ndarray, "..."]
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """One of the four files of a data set."""
+
+    source: Source
+    index: int
+
+    @property
+    def name(self) -> str:
+        return IDX_FILES[self.index]
+
+    @property
+    def md5(self) -> str:
+        return self.source.md5[self.index]
+
+    def belongs_to_another(self, md5: str) -> bool:
+        return md5 != self.md5 and any(md5 == other.md5[self.index] for other in SOURCES.values())
+
+
+def read_files(
+    source: Source, data_dir: str | os.PathLike[str] | None, *, quiet: bool
+) -> list[Array]:
+    """The arrays of ``IDX_FILES``, in that order; see :func:`supsup.data.load`.
+
+    Raises:
+        InvalidInput: as :func:`supsup.data.load`.
+    """
+    if data_dir is not None and not Path(data_dir).is_dir():
+        raise InvalidInput(f"data folder {os.fspath(data_dir)}: no such folder")
+    files = [_File(source, index) for index in range(len(IDX_FILES))]
+    folders = _folders(source, data_dir)
+    arrays = {file: _find(file, folders) for file in files}
+    missing = [file for file, array in arrays.items() if array is None]
+    if missing:
+        _download(source, missing, folders, quiet)
+    return [
+        _read(file, folders[-1] / f"{file.name}.gz") if array is None else array
+        for file, array in arrays.items()
+    ]
+
+
+def _folders(source: Source, data_dir: str | os.PathLike[str] | None) -> list[Path]:
+    """Where a data set's files may lie, best first; the last is where downloads go."""
+    if source.folder is not None:
+        return [source.folder]
+    roots = [Path(root) for root in (data_dir, os.environ.get("SUPSUP_DATA")) if root]
+    cache = platformdirs.user_cache_path("supsup-store", appauthor=False) / source.name
+    return [folder for root in roots for folder in (root / source.name, root)] + [cache]
+
+
+def _find(file: _File, folders: list[Path]) -> Array | None:
+    for folder in folders:
+        for path in (folder / file.name, folder / f"{file.name}.gz"):
+            if not path.exists():
+                continue
+            array = read_idx(path)
+            md5 = idx_md5(array)
+            if md5 == file.md5:
+                return array
+            # These data sets share their file names: a folder of MNIST itself must not keep
+            # Fashion-MNIST from being found further on.
+            if not file.belongs_to_another(md5):
+                raise InvalidInput(_wrong_checksum(file, path, md5))
+    return None
+
+
+def _read(file: _File, path: Path) -> Array:
+    array = read_idx(path)
+    if (md5 := idx_md5(array)) != file.md5:
+        raise InvalidInput(_wrong_checksum(file, path, md5))
+    return array
+
+
+def _wrong_checksum(file: _File, path: Path, md5: str) -> str:
+    return (
+        f"{path}: not the file of {file.source.name}, expected MD5 {file.md5} (uncompressed), "
+        f"found {md5}; replace or remove it"
+    )
+
+
+def _download(source: Source, missing: list[_File], folders: list[Path], quiet: bool) -> None:
+    """Put the missing files into the last folder."""
+    names = ", ".join(file.name for file in missing)
+    if source.url is None:
+        raise InvalidInput(
+            f"{source.name}: {names} not found in {folders[-1]}; install the package again"
+        )
+    for file in missing:
+        target = folders[-1] / f"{file.name}.gz"
+        url = f"{source.url}{file.name}.gz"
+
+        def verify(path: Path, file: _File = file, url: str = url) -> None:
+            try:
+                _read(file, path)
+            except InvalidInput as error:
+                raise InvalidInput(f"{url}: what was downloaded is damaged ({error})") from error
+
+        try:
+            download(url, target, verify=verify, quiet=quiet)
+        except DownloadError as error:
+            raise InvalidInput(
+                f"{source.name}: {names} not found in {', '.join(map(str, folders))} and not to "
+                f"be had from {source.url} ({error}); put {source.name}'s files, gzipped or not, "
+                f"into {folders[0]}"
+            ) from error

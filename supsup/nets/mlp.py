@@ -1,0 +1,43 @@
+"""Fully connected networks without biases: LeNet-300-100 and FC-1024-1024 of the paper."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from maskstore.errors import InvalidInput
+
+
+class Mlp(nn.Module):
+    """Linear layers ``fc1``, ``fc2``, … with ReLU between them."""
+
+    def __init__(self, *, outputs: int, hidden: Sequence[int], inputs: int = 784) -> None:
+        """Make the layers; weights are drawn later.
+
+        Args:
+            outputs: width of the last layer.
+            hidden: widths of the layers before it.
+            inputs: pixels of one image.
+        """
+        super().__init__()
+        widths = check_widths((inputs, *hidden, outputs))
+        for at, (fan_in, fan_out) in enumerate(pairwise(widths), start=1):
+            self.add_module(f"fc{at}", nn.Linear(fan_in, fan_out, bias=False))
+
+    def forward(self, x: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch outputs"]:
+        """Logits of a batch of images; all axes but the first are flattened."""
+        x = x.flatten(1)
+        *hidden, last = self.children()
+        for layer in hidden:
+            x = torch.relu(layer(x))
+        return last(x)
+
+
+def check_widths(widths: Sequence[int]) -> Sequence[int]:
+    """The widths as given; raises InvalidInput unless all are whole numbers from 1."""
+    for width in widths:
+        if type(width) is not int or width < 1:
+            raise InvalidInput(f"layer width: expected a whole number from 1, got {width!r}")
+    return widths

@@ -1,0 +1,15 @@
+"""From a configuration to its mask rule."""
+
+from maskstore.layout import MaskLayout
+from supsup.config import TrainConfig
+from supsup.rules.base import MaskRule
+from supsup.rules.density import budget
+from supsup.rules.threshold import Threshold
+from supsup.rules.topk import TopK
+
+
+def rule_of(config: TrainConfig, layout: MaskLayout) -> MaskRule:
+    """The mask rule that a configuration names, for one layout."""
+    if config.rule == "threshold":
+        return Threshold()
+    return TopK(budget(layout, config.density, config.budget))

@@ -1,0 +1,20 @@
+"""The threshold rule: keep every weight whose score is not negative."""
+
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from supsup.rules.base import MaskRule, StraightThrough
+
+
+class Threshold(MaskRule):
+    """M = 1 where score >= 0 (Mallya et al., 2018; the paper's MNIST experiments).
+
+    The gradient is straight through: ∂L/∂score = ∂L/∂M. The density is free; scores that start
+    symmetric about 0 keep it near one half.
+    """
+
+    def select(self, name: str, scores: Float[Tensor, "..."]) -> Bool[Tensor, "..."]:
+        return scores >= 0
+
+    def relax(self, name: str, scores: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+        return StraightThrough.apply(scores, scores.detach() >= 0)

@@ -1,0 +1,228 @@
+"""An archive and its network together: make, train into, evaluate."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from maskstore.archive import MaskArchive, StoredTask
+from maskstore.errors import InvalidInput, LayoutMismatch, TaskExists
+from maskstore.scores import ScoreStart
+from supsup.backbone import Backbone, build
+from supsup.config import TrainConfig
+from supsup.data import Dataset, Task, TaskRecipe, load, make_task
+from supsup.evaluate import EVAL_BATCH, Evaluation, evaluate_gg
+from supsup.recipe import BackboneRecipe
+from supsup.train import Progress, train
+
+SCENARIOS = ("GG",)
+
+_EXAMPLE = {
+    "task": TaskRecipe(dataset="mnist", rule="permuted", index=0).to_json(),
+    "training": TrainConfig(steps=1000).to_json(),
+    "scores": ScoreStart(seed=0).to_json(),
+    "metrics": {"accuracy": 0.95, "loss": 0.15, "density": 0.5, "steps": 1000},
+}
+"""What ``train`` keeps with a mask; an archive stores only what differs from it."""
+
+
+def create_archive(path: str | PathLike[str], backbone: Backbone) -> MaskArchive:
+    """An empty archive for masks of ``backbone``, open for writing.
+
+    Raises:
+        InvalidInput: the backbone was made from a module and has no recipe.
+        ArchiveExists, ArchiveWriteError: as :meth:`MaskArchive.create`.
+    """
+    if backbone.recipe is None:
+        raise InvalidInput(
+            "an archive keeps the recipe of its backbone; make it with supsup.build(recipe), "
+            "where the recipe's net may be your own module:function"
+        )
+    return MaskArchive.create(
+        Path(path),
+        backbone.layout,
+        backbone=backbone.recipe.to_json(),
+        weights_digest=backbone.digest,
+        parameters=backbone.parameter_count,
+        metadata_example=_EXAMPLE,
+    )
+
+
+def backbone_of(
+    archive: MaskArchive, *, device: str | torch.device = "cpu", trusted_net: str | None = None
+) -> Backbone:
+    """Regenerate the network of an archive and compare its digest with the recorded one.
+
+    Args:
+        trusted_net: a ``module:function`` that may be imported, if the archive names just that.
+
+    Raises:
+        InvalidInput: the archive has no recipe, or names code that is not trusted.
+        DigestMismatch: the weights are not those that the masks were trained on.
+    """
+    if archive.backbone is None or archive.weights_digest is None:
+        raise InvalidInput(
+            f"{archive.path}: made by hand, without the recipe of a network; "
+            "make it with `supsup-store create ARCHIVE --net …` to train or evaluate"
+        )
+    recipe = BackboneRecipe.from_json(archive.backbone)
+    backbone = build(recipe, allow_code=recipe.net == trusted_net)
+    backbone.check_digest(archive.weights_digest)
+    if backbone.layout != archive.layout:
+        raise LayoutMismatch(
+            f"{archive.path}: its masks cover {_names(archive)}, "
+            f"those of its network {recipe.net} cover {', '.join(backbone.layout.shapes)}"
+        )
+    return backbone.to(device)
+
+
+def parse_device(name: str) -> torch.device:
+    """A torch device that is there.
+
+    Raises:
+        InvalidInput: unknown, or not on this machine.
+    """
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise InvalidInput(f"device {name!r} cannot be used here ({reason}); try cpu") from error
+    return device
+
+
+def check_recipe(archive: MaskArchive, wanted: BackboneRecipe) -> None:
+    """Raise LayoutMismatch unless the archive was made for ``wanted``."""
+    found = archive.backbone or {}
+    for key, value in wanted.to_json().items():
+        if found.get(key) != value:
+            raise LayoutMismatch(
+                f"{archive.path}: made for {key} {found.get(key)!r}, asked for {value!r}; "
+                "leave the option out to use the archive's network, or name another archive"
+            )
+
+
+def train_into(
+    archive: MaskArchive,
+    backbone: Backbone,
+    tasks: Iterable[Task],
+    config: TrainConfig,
+    *,
+    codec: str = "auto",
+    progress: Callable[[Progress], None] | None = None,
+) -> Iterator[StoredTask]:
+    """Train each task and append its mask as soon as it is done, durable when it is yielded.
+
+    Raises:
+        TrainingDiverged, TaskExists, ArchiveWriteError: the tasks yielded so far are kept.
+    """
+    for trained in train(backbone, tasks, config, progress=progress):
+        yield archive.add(
+            trained.name,
+            trained.masks,
+            trained.metadata | {"metrics": trained.metrics},
+            codec=codec,
+        )
+
+
+def missing_tasks(
+    archive: MaskArchive, recipes: Sequence[TaskRecipe], config: TrainConfig, *, resume: bool
+) -> list[TaskRecipe]:
+    """The tasks still to be trained.
+
+    Args:
+        resume: skip the tasks that are there, provided they were trained the same way.
+
+    Raises:
+        TaskExists: a task is there and ``resume`` is off.
+        InvalidInput: a task is there but was trained on other data or with other settings.
+    """
+    missing = []
+    for recipe in recipes:
+        if recipe.name not in archive:
+            missing.append(recipe)
+            continue
+        if not resume:
+            raise TaskExists(
+                f"{archive.path}: task {recipe.name!r} is there already; "
+                "go on with --resume to skip what is there, or remove it first"
+            )
+        metadata = archive.task(recipe.name).metadata
+        expected = {"task": recipe.to_json(), "training": config.to_json()}
+        for what, wanted in expected.items():
+            found = metadata.get(what) or {}
+            for key, value in wanted.items():
+                if found.get(key) != value:
+                    raise InvalidInput(
+                        f"{archive.path}: task {recipe.name!r} was trained with "
+                        f"{what} {key} {found.get(key)!r}, asked for {value!r}; "
+                        "resume with the same settings, or use another archive"
+                    )
+    return missing
+
+
+def tasks_of(archive: MaskArchive, data_dir: str | PathLike[str] | None = None) -> Iterator[Task]:
+    """Remake the task of every mask, from the recipes that the archive keeps.
+
+    Raises:
+        InvalidInput: a mask has no recipe, or its data set is not at hand.
+    """
+    datasets: dict[str, Dataset] = {}
+    for stored in archive:
+        yield _remake(archive.path, stored.name, stored.metadata, datasets, data_dir)
+
+
+def evaluate_archive(
+    archive: MaskArchive,
+    backbone: Backbone,
+    *,
+    scenario: str = "GG",
+    batch: int = EVAL_BATCH,
+    data_dir: str | PathLike[str] | None = None,
+    on_task: Callable[[str], None] | None = None,
+) -> Evaluation:
+    """Evaluate every mask of an archive on its task's test set.
+
+    Args:
+        scenario: ``GG``: the task is given.
+        on_task: called with a task's name before it is evaluated.
+
+    Raises:
+        InvalidInput: an unknown scenario, an empty archive, or a task that cannot be remade.
+    """
+    if scenario not in SCENARIOS:
+        raise InvalidInput(
+            f"scenario {scenario!r}: expected one of {', '.join(SCENARIOS)} in this release"
+        )
+
+    def pairs() -> Iterator[tuple[Task, dict[str, Any]]]:
+        for task in tasks_of(archive, data_dir):
+            if on_task is not None:
+                on_task(task.name)
+            yield task, archive.get(task.name)
+
+    return evaluate_gg(backbone, pairs(), batch)
+
+
+def _remake(
+    path: Path,
+    name: str,
+    metadata: dict[str, Any],
+    datasets: dict[str, Dataset],
+    data_dir: str | PathLike[str] | None,
+) -> Task:
+    if not metadata.get("task"):
+        raise InvalidInput(
+            f"{path}: task {name!r} was added without the recipe of its data, "
+            "so it cannot be evaluated; masks made by `supsup-store train` have one"
+        )
+    recipe = TaskRecipe.from_json(metadata["task"])
+    if recipe.dataset not in datasets:
+        datasets[recipe.dataset] = load(recipe.dataset, data_dir)
+    return make_task(recipe, datasets[recipe.dataset])
+
+
+def _names(archive: MaskArchive) -> str:
+    return ", ".join(archive.layout.shapes)

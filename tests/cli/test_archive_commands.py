@@ -1,0 +1,234 @@
+import hashlib
+import json
+
+import h5py
+import numpy as np
+import pytest
+
+from maskstore import MaskArchive
+from maskstore.interchange import load_masks, save_masks
+from tests.maskstore.helpers import LAYOUT, equal, random_masks
+
+
+@pytest.fixture
+def archive(tmp_path, run):
+    """An archive by hand, of two tasks."""
+    path = tmp_path / "masks.h5"
+    save_masks(tmp_path / "a.npz", random_masks(1))
+    save_masks(tmp_path / "b.safetensors", random_masks(2))
+    assert run("create", path, "--like", tmp_path / "a.npz").code == 0
+    assert run("add", path, "a", tmp_path / "a.npz", "--metadata", '{"lr": 0.1}').code == 0
+    assert run("add", path, "b", tmp_path / "b.safetensors", "--codec", "zstd").code == 0
+    return path
+
+
+def digest(path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_list(archive, run):
+    listed = run("list", archive, "--json").json()
+    assert set(listed) == {"tasks", "total_bytes"}
+    assert listed["total_bytes"] == archive.stat().st_size
+    assert [set(task) for task in listed["tasks"]] == [
+        {"name", "index", "bits", "ones", "codec", "bytes", "sha256", "metadata"}
+    ] * 2
+    first, second = listed["tasks"]
+    assert (first["name"], first["index"], first["metadata"]) == ("a", 0, {"lr": 0.1})
+    assert (second["name"], second["codec"]) == ("b", "zstd")
+    assert first["ones"] == sum(int(mask.sum()) for mask in random_masks(1).values())
+    assert "2 tasks" in run("list", archive).out
+
+
+def test_show(archive, run):
+    shown = run("show", archive, "--json").json()
+    assert shown["layout"] == LAYOUT.to_json()
+    assert (shown["tasks"], shown["bits"]) == (2, 75)
+    assert run("show", archive, "a", "--json").json()["metadata"] == {"lr": 0.1}
+    assert "layout" in run("show", archive).out
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
+def test_get(archive, run, tmp_path, suffix):
+    out = tmp_path / f"out{suffix}"
+    assert run("get", archive, "b", "--out", out).code == 0
+    assert equal(load_masks(out, LAYOUT), random_masks(2))
+    assert run("get", archive, "b", "--out", out, "--json").json()["out"] == str(out)
+
+
+def test_remove_and_compact(archive, run):
+    assert run("remove", archive, "a", "--json").json() == {"removed": "a", "tasks": 1}
+    before = archive.stat().st_size
+    compacted = run("compact", archive, "--json").json()
+    assert archive.stat().st_size == before - compacted["saved_bytes"]
+    assert run("compact", archive, "--codec", "raw").code == 0
+    assert [each["name"] for each in run("list", archive, "--json").json()["tasks"]] == ["b"]
+
+
+def test_stats(archive, run, tmp_path):
+    stats = run("stats", archive, "--json", "--plot", tmp_path / "bytes.png").json()
+    assert set(stats) == {
+        "tasks",
+        "bits_per_mask",
+        "file_bytes",
+        "payload_bytes",
+        "bytes_per_task",
+        "bits_per_weight",
+        "bitpacked_bytes_per_task",
+        "entropy_bytes_per_task",
+        "dense_bytes_per_task",
+        "ratio_to_dense",
+        "by_codec",
+    }
+    assert stats["bytes_per_task"] * stats["tasks"] == pytest.approx(archive.stat().st_size)
+    assert (tmp_path / "bytes.png").read_bytes().startswith(b"\x89PNG")
+    assert "bits per weight" in run("stats", archive).out
+
+
+def test_verify_and_repair(archive, run, tmp_path):
+    assert run("verify", archive, "--deep", "--json").json() == {
+        "tasks": 2,
+        "deep": True,
+        "damage": [],
+    }
+    with MaskArchive.open(archive) as opened:
+        offset = opened.entry("a").offset
+    data = bytearray(archive.read_bytes())
+    data[offset] ^= 1
+    archive.write_bytes(data)
+    found = run("verify", archive, "--json")
+    assert (found.code, [each["task"] for each in found.json()["damage"]]) == (1, ["a"])
+    assert "damaged" in run("verify", archive).out
+    out = tmp_path / "repaired.h5"
+    repaired = run("repair", archive, "--out", out, "--json").json()
+    assert ([each["task"] for each in repaired["lost"]], repaired["tasks"]) == (["a"], 1)
+    assert run("verify", out, "--deep").code == 0
+
+
+def test_merge(archive, run, tmp_path):
+    other = tmp_path / "other.h5"
+    run("create", other, "--like", tmp_path / "a.npz")
+    run("add", other, "c", tmp_path / "b.safetensors")
+    out = tmp_path / "merged.h5"
+    assert run("merge", archive, other, "--out", out, "--json").json()["tasks"] == 3
+    names = [task["name"] for task in run("list", out, "--json").json()["tasks"]]
+    assert names == ["a", "b", "c"]
+
+
+def mask_file(tmp_path, change):
+    masks = random_masks(5)
+    change(masks)
+    np.savez(tmp_path / "bad.npz", **masks)
+    return tmp_path / "bad.npz"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda m: m.update({"fc2.weight": np.ones(6, bool)}), "expected shape (5,), got (6,)"),
+        (lambda m: m.update({"fc2.weight": np.ones(5)}), "expected dtype bool, got float64"),
+        (lambda m: m.update({"fc3.weight": np.ones(5, bool)}), "unknown layer 'fc3.weight'"),
+        (lambda m: m.pop("fc2.weight"), "'fc2.weight' is missing"),
+    ],
+)
+def test_a_mask_that_does_not_fit(archive, run, tmp_path, change, message):
+    before = digest(archive)
+    result = run("add", archive, "new", mask_file(tmp_path, change))
+    assert_one_line(result, message)
+    assert digest(archive) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("a", "is there already"),
+        ("", "empty name"),
+        ("x" * 70_000, "at most 255 bytes"),
+        ("bad\udcff", "not valid UTF-8"),
+        ("bad\x1b[31m", "control characters"),
+    ],
+)
+def test_a_name_that_cannot_be(archive, run, tmp_path, name, message):
+    before = digest(archive)
+    assert_one_line(run("add", archive, name, tmp_path / "a.npz"), message)
+    assert digest(archive) == before
+
+
+def test_other_bad_input(archive, run, tmp_path):
+    before = digest(archive)
+    other = tmp_path / "other.h5"
+    with h5py.File(other, "w") as file:
+        file["x"] = np.zeros(1000)
+    (tmp_path / "text.h5").write_text("hello")
+    (tmp_path / "broken.npz").write_bytes(b"PK")
+    a = tmp_path / "a.npz"
+    for arguments, message in [
+        (("list", tmp_path / "none.h5"), "no archive there"),
+        (("list", tmp_path), "no archive there"),
+        (("list", tmp_path / "text.h5"), "not an HDF5 file"),
+        (("list", other), "not a mask archive"),
+        (("get", archive, "none", "--out", tmp_path / "x.npz"), "no task 'none'"),
+        (("get", archive, "a", "--out", tmp_path / "x.pt"), "ends in .npz or .safetensors"),
+        (("get", archive, "a", "--out", tmp_path / "no" / "x.npz"), "cannot write"),
+        (("remove", archive, "none"), "no task 'none'"),
+        (("show", archive, "none"), "no task 'none'"),
+        (("add", archive, "n", tmp_path / "none.npz"), "No such file"),
+        (("add", archive, "n", tmp_path / "broken.npz"), "not a readable .npz"),
+        (("add", archive, "n", a, "--codec", "lzma"), "codec 'lzma' is unknown"),
+        (("add", archive, "n", a, "--metadata", "{"), "--metadata: not JSON"),
+        (("add", archive, "n", a, "--metadata", "[1]"), "expected a JSON object"),
+        (("add", archive, "n", a, "--metadata", '{"x": NaN}'), "must be JSON"),
+        (("create", archive, "--like", a), "there is a file already"),
+        (("create", tmp_path / "no" / "a.h5", "--like", a), "No such file"),
+        (("create", a / "a.h5", "--like", a), "Not a directory"),
+        (("stats", archive, "--plot", tmp_path / "x.xyz"), "cannot draw"),
+        (("repair", archive, "--out", archive), "there is a file already"),
+        (("merge", archive, archive, "--out", tmp_path / "m.h5"), "is in both"),
+    ]:
+        assert_one_line(run(*arguments), message)
+    assert digest(archive) == before
+    assert not (tmp_path / "m.h5").exists()
+
+
+def assert_one_line(result, message):
+    assert result.code == 1, result
+    assert message in result.err
+    assert result.err.startswith("error: ")
+    assert len(result.err.splitlines()) == 1
+    assert result.out == ""
+
+
+def test_a_second_writer_is_told_who_holds_the_archive(archive, run, tmp_path):
+    with MaskArchive.open(archive, "a"):
+        result = run("add", archive, "n", tmp_path / "a.npz", "--timeout", "0.1")
+        assert_one_line(result, "is writing to it")
+        assert run("list", archive).code == 0
+
+
+def test_wrong_usage_is_exit_code_2(run, tmp_path):
+    assert run("list").code == 2
+    assert run("nonsense").code == 2
+    assert run("create", tmp_path / "x.h5", "--like", "a.npz", "--net", "bn-2048").code == 2
+    assert not (tmp_path / "x.h5").exists()
+
+
+def test_a_task_named_like_markup_is_printed_as_it_is(archive, run, tmp_path):
+    assert run("add", archive, "[red]x[/red]", tmp_path / "a.npz").code == 0
+    assert "[red]x[/red]" in run("list", archive).out
+
+
+def test_json_is_the_only_thing_on_stdout(archive, run, tmp_path):
+    out = tmp_path / "x.npz"
+    for arguments in [
+        ("add", archive, "c", tmp_path / "a.npz"),
+        ("list", archive),
+        ("show", archive),
+        ("get", archive, "a", "--out", out),
+        ("stats", archive),
+        ("verify", archive),
+        ("remove", archive, "c"),
+        ("compact", archive),
+    ]:
+        result = run(*arguments, "--json")
+        assert result.code == 0
+        json.loads(result.out)

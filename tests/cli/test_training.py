@@ -1,0 +1,185 @@
+"""create, train, eval and demo as a user runs them; tiny trainings on the embedded digits."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import h5py
+import pytest
+
+from maskstore import MaskArchive
+
+TINY = ("--dataset", "split-mnist-sample", "--net", "bn-2048", "--outputs", "2", "--steps", "3")
+
+
+def digest(path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Two trained tasks, made by the command in a process of its own."""
+    path = tmp_path_factory.mktemp("trained") / "split.h5"
+    subprocess.run(
+        [sys.executable, "-m", "cli", "train", path, *TINY, "--tasks", "2", "--quiet"], check=True
+    )
+    return path
+
+
+def test_another_process_gets_the_same_accuracy_to_the_last_digit(trained, run):
+    listed = run("list", trained, "--json").json()["tasks"]
+    assert [task["name"] for task in listed] == ["split-mnist/0", "split-mnist/1"]
+    found = run("eval", trained, "--scenario", "GG", "--json", "--quiet").json()
+    assert set(found) == {
+        "scenario",
+        "method",
+        "objective",
+        "batch",
+        "tasks",
+        "accuracy",
+        "task_accuracy",
+        "per_task",
+    }
+    assert found["tasks"] == 2
+    for task, row in zip(listed, found["per_task"], strict=True):
+        assert row["name"] == task["name"]
+        assert row["accuracy"] == task["metadata"]["metrics"]["accuracy"] > 0.5
+
+
+def test_two_runs_give_the_same_bits(trained, run, tmp_path):
+    again = tmp_path / "again.h5"
+    assert run("train", again, *TINY, "--tasks", "2", "--quiet").code == 0
+    a = run("list", trained, "--json").json()["tasks"]
+    b = run("list", again, "--json").json()["tasks"]
+    assert [task["sha256"] for task in a] == [task["sha256"] for task in b]
+
+
+def test_resume_trains_what_is_missing(trained, run, tmp_path):
+    path = tmp_path / "a.h5"
+    path.write_bytes(trained.read_bytes())
+    before = digest(path)
+    refused = run("train", path, "--dataset", "split-mnist-sample", "--steps", "3", "--tasks", "3")
+    assert refused.code == 1
+    assert "--resume" in refused.err
+    assert digest(path) == before
+    other = run("train", path, "--dataset", "split-mnist-sample", "--steps", "4", "--resume")
+    assert other.code == 1
+    assert "training steps 3, asked for 4" in other.err
+    done = run(
+        *("train", path, "--dataset", "split-mnist-sample", "--steps", "3"),
+        *("--tasks", "3", "--resume", "--json", "--quiet"),
+    ).json()
+    assert ([task["name"] for task in done["trained"]], done["skipped"]) == (["split-mnist/2"], 2)
+
+
+def test_plain_h5py_opens_it(trained):
+    with h5py.File(trained) as file:
+        assert json.loads(bytes(file["header"][...]))["backbone"]["net"] == "bn-2048"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--dataset", "split-cats"), "unknown task family 'split-cats'"),
+        (("--dataset", "split-mnist-sample", "--tasks", "6"), "expected 1 to 5 tasks, got 6"),
+        (("--dataset", "permuted-mnist-sample"), "say how many tasks"),
+        (("--dataset", "split-mnist-sample", "--net", "lenet-300-100"), "made for net 'bn-2048'"),
+        (("--dataset", "split-mnist-sample", "--seed", "7"), "made for seed 0, asked for 7"),
+        (("--dataset", "split-mnist-sample", "--lr", "nan"), "lr: expected a positive number"),
+        (
+            ("--dataset", "split-mnist-sample", "--lr", "1e38", "--steps", "30"),
+            "lower the learning",
+        ),
+        (("--dataset", "split-mnist-sample", "--optimizer", "lion"), "optimizer: expected one of"),
+        (("--dataset", "split-mnist-sample", "--device", "cuda:99"), "cannot be used here"),
+        (("--dataset", "rotated-mnist", "--data", "/no/such/folder"), "/no/such/folder"),
+    ],
+)
+def test_training_that_cannot_be(trained, run, tmp_path, arguments, message):
+    before = digest(trained)
+    path = trained
+    if "--lr" in arguments:  # a new task, or training would stop at the first one that is there
+        path = tmp_path / "a.h5"
+        arguments = (*arguments, "--net", "bn-2048")
+    result = run("train", path, *arguments, "--quiet")
+    assert (result.code, result.out) == (1, "")
+    assert message in result.err
+    assert len(result.err.splitlines()) == 1
+    assert digest(trained) == before
+
+
+def test_an_unknown_dataset_makes_no_file(run, tmp_path):
+    path = tmp_path / "a.h5"
+    assert run("train", path, "--dataset", "split-cats").code == 1
+    assert run("train", path, "--dataset", "split-mnist-sample", "--net", "vgg").code == 1
+    assert run("train", path, "--dataset", "split-mnist-sample", "--mask", "none").code == 1
+    assert run("create", path, "--net", "os:getcwd").code == 1
+    assert not path.exists()
+
+
+def test_masks_by_hand_cannot_be_evaluated(run, tmp_path):
+    path = tmp_path / "a.h5"
+    assert run("create", path, "--net", "bn-2048", "--outputs", "2", "--seed", "3").code == 0
+    assert "no tasks" in run("eval", path, "--quiet").err
+    assert run("show", path, "--json").json()["backbone"]["seed"] == 3
+    assert "expected one of GG" in run("eval", path, "--scenario", "NNs", "--quiet").err
+
+
+def test_regenerated_weights_must_have_the_recorded_digest(run, tmp_path):
+    path = tmp_path / "a.h5"
+    run("create", path, "--net", "bn-2048", "--outputs", "2")
+    with MaskArchive.open(path) as archive:
+        layout, backbone = archive.layout, archive.backbone
+    other = tmp_path / "b.h5"
+    MaskArchive.create(other, layout, backbone=backbone, weights_digest="0" * 64).close()
+    result = run("train", other, "--dataset", "split-mnist-sample", "--steps", "1", "--quiet")
+    assert result.code == 1
+    assert "0" * 64 in result.err
+
+
+def test_ctrl_c_leaves_a_valid_archive_and_says_how_to_go_on(tmp_path):
+    path = tmp_path / "a.h5"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cli", "train", path, *TINY[:-1], "20", "--quiet"],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    give_up = time.monotonic() + 120
+    while time.monotonic() < give_up:
+        time.sleep(0.05)
+        if path.exists():
+            with MaskArchive.open(path) as archive:
+                if len(archive):
+                    break
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "--resume to go on" in err
+    assert len(err.splitlines()) == 1
+    with MaskArchive.open(path, "a", timeout=0.0) as archive:
+        assert 1 <= len(archive) < 5
+
+
+def test_demo(run, tmp_path, monkeypatch):
+    import dataclasses
+
+    from supsup import demo
+
+    config = dataclasses.replace(demo.DEMO_CONFIG, epochs=None, steps=3)
+    monkeypatch.setattr(demo, "DEMO_CONFIG", config)
+    out = tmp_path / "out"
+    result = run("demo", "--out", out, "--json", "--quiet")
+    assert (result.code, result.err) == (0, "")
+    report = result.json()
+    assert (report["trained"], report["damage"], report["stats"]["tasks"]) == (5, 0, 5)
+    assert report["stats"]["file_bytes"] == (out / "split-mnist.h5").stat().st_size
+    assert (out / "split-mnist.png").read_bytes().startswith(b"\x89PNG")
+    again = run("demo", "--out", out, "--quiet")
+    assert again.code == 0
+    assert "split-mnist/4" in again.out
+    assert run("demo", "--out", out, "--json", "--quiet").json()["trained"] == 0

@@ -1,0 +1,79 @@
+"""Small tasks and nets that the tests of supsup share."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import jaxtyping
+import torch
+from torch import Tensor, nn
+
+from maskstore import seeded
+from supsup import BackboneRecipe
+
+
+@contextmanager
+def as_users_run_it() -> Iterator[None]:
+    """Without the tests' type checks, which would speak before our own errors do."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    try:
+        yield
+    finally:
+        jaxtyping.config.update("jaxtyping_disable", False)
+
+
+class Blobs:
+    """Two-dimensional-at-heart classes in ``pixels`` dimensions: learnable in a few steps."""
+
+    recipe = None
+    device = torch.device("cpu")
+
+    def __init__(
+        self,
+        *,
+        name: str = "blobs/0",
+        classes: int = 2,
+        train: int = 300,
+        test: int = 130,
+        pixels: int = 20,
+    ) -> None:
+        self.name, self.classes, self.train_size = name, classes, train
+        total = train + test
+        centres = torch.from_numpy(seeded.normal(0, f"{name}/centres", (classes, pixels), 1.0))
+        noise = torch.from_numpy(seeded.normal(0, f"{name}/noise", (total, pixels), 1.0))
+        self.y = torch.from_numpy(seeded.integers(0, f"{name}/labels", (total,), classes))
+        self.x = centres[self.y] + noise
+
+    def train_batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        assert indices.max() < self.train_size
+        return self.x[indices], self.y[indices]
+
+    def test_batches(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        test_x, test_y = self.x[self.train_size :], self.y[self.train_size :]
+        yield from zip(test_x.split(size), test_y.split(size), strict=True)
+
+
+def small_lenet(outputs: int = 4, **fields: object) -> BackboneRecipe:
+    options = {"inputs": 20, "hidden": [30, 10]}
+    return BackboneRecipe(net="lenet-300-100", outputs=outputs, options=options, **fields)
+
+
+def small_bn(outputs: int = 4, **fields: object) -> BackboneRecipe:
+    options = {"inputs": 20, "width": 64}
+    return BackboneRecipe(net="bn-2048", outputs=outputs, options=options, **fields)
+
+
+class ConvNet(nn.Module):
+    """A module as a user would write it: convolution, batch norm, biases, a linear head."""
+
+    def __init__(self, *, outputs: int, channels: int = 4) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, channels, 3, padding=1)
+        self.norm = nn.BatchNorm2d(channels)
+        self.head = nn.Linear(channels * 16, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(torch.relu(self.norm(self.conv(x.view(-1, 1, 4, 4)))).flatten(1))
+
+
+def not_a_module(outputs: int) -> int:
+    return outputs

@@ -1,0 +1,10 @@
+import pytest
+
+import supsup
+import supsup.rules
+
+
+@pytest.mark.parametrize("module", [supsup, supsup.rules])
+def test_every_exported_name_exists(module):
+    assert len(set(module.__all__)) == len(module.__all__)
+    assert all(hasattr(module, name) for name in module.__all__)
