@@ -3,10 +3,9 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, UInt8
@@ -38,8 +37,7 @@ MaskItem = tuple[str, Mapping[str, np.ndarray], Mapping[str, Any]]
 """What ``add_many`` takes for one task: name, masks, metadata."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredTask:
+class StoredTask(NamedTuple):
     """What the index knows of one task.
 
     Attributes:
@@ -51,7 +49,7 @@ class StoredTask:
     """
 
     name: str
-    index: int
+    index: int  # type: ignore[assignment]  # a field, not tuple.index
     bits: int
     ones: int
     codec: str
@@ -61,7 +59,7 @@ class StoredTask:
 
     def to_json(self) -> dict[str, Any]:
         """The entry of ``list --json``."""
-        return {key: getattr(self, key) for key in self.__dataclass_fields__}
+        return self._asdict()
 
 
 class MaskArchive:

@@ -54,59 +54,45 @@ class Index:
         rows, text = store.read_rows(extent)
         if not len(rows):
             return
-        about = rows["name_bytes"].astype(np.uint64) + rows["metadata_bytes"]
-        inside = (rows["text_offset"] + about <= len(text)) & (
-            # No overflow: both sides are compared before they are added.
-            (rows["payload_offset"] <= extent.heap_bytes)
-            & (
-                rows["payload_bytes"]
-                <= extent.heap_bytes - np.minimum(rows["payload_offset"], extent.heap_bytes)
-            )
-        )
+        starts = rows["text_offset"].astype(np.int64)
+        name_ends = starts + rows["name_bytes"]
+        ends = name_ends + rows["metadata_bytes"]
+        offsets = np.minimum(rows["payload_offset"], extent.heap_bytes)  # no overflow below
+        inside = (ends <= len(text)) & (rows["payload_offset"] == offsets)
+        inside &= rows["payload_bytes"] <= extent.heap_bytes - offsets
         raw = rows.tobytes()
-        columns = zip(
-            inside.tolist(),
-            rows["kind"].tolist(),
-            rows["text_offset"].tolist(),
-            rows["name_bytes"].tolist(),
-            rows["metadata_bytes"].tolist(),
-            rows["payload_offset"].tolist(),
+        texts = list(zip(starts.tolist(), name_ends.tolist(), ends.tolist(), strict=True))
+        # A hundred thousand rows are read at every open: comprehensions, not a loop of statements.
+        computed = [
+            zlib.crc32(text[start:end], zlib.crc32(raw[at : at + ROW_CHECKED_BYTES]))
+            for at, (start, _, end) in zip(range(0, len(raw), ROW_BYTES), texts, strict=True)
+        ]
+        intact = (inside & (np.array(computed, np.uint32) == rows["crc32"])).tolist()
+        entries = map(
+            Entry,
+            (offsets + extent.heap_offset).tolist(),
             rows["payload_bytes"].tolist(),
             rows["codec"].tolist(),
             rows["ones"].tolist(),
             rows["payload_crc32"].tolist(),
-            rows["crc32"].tolist(),
-            strict=True,
+            [raw[at : at + 32] for at in range(_SHA256, len(raw), ROW_BYTES)],
+            [text[name_end:end] for _, name_end, end in texts],
         )
-        for at, (ok, kind, start, name_bytes, metadata_bytes, *fields, crc32) in enumerate(columns):
-            offset, payload_bytes, codec, ones, payload_crc32 = fields
-            row = at * ROW_BYTES
-            name_end = start + name_bytes
-            stop = name_end + metadata_bytes
-            checked = zlib.crc32(raw[row : row + ROW_CHECKED_BYTES])
-            if not ok or zlib.crc32(text[start:stop], checked) != crc32:
+        kinds = rows["kind"].tolist()
+        for at, entry in enumerate(entries):
+            start, name_end, _ = texts[at]
+            try:
+                name = text[start:name_end].decode() if intact[at] else None
+            except UnicodeDecodeError:
+                name = None
+            if name is None:
                 self.damage.append(
                     Damage(None, f"index row {at} of extent {number} fails its checksum")
                 )
-                continue
-            try:
-                name = text[start:name_end].decode()
-            except UnicodeDecodeError:
-                self.damage.append(
-                    Damage(None, f"index row {at} of extent {number}: the name is not UTF-8")
-                )
-                continue
-            sha256 = raw[row + _SHA256 : row + _SHA256 + 32]
-            entry = Entry(
-                extent.heap_offset + offset,
-                payload_bytes,
-                codec,
-                ones,
-                payload_crc32,
-                sha256,
-                text[name_end:stop],
-            )
-            self.apply(kind, name, entry)
+            elif kinds[at] == KIND_MASK and name not in self.entries:
+                self.entries[name] = entry
+            else:
+                self.apply(kinds[at], name, entry)
 
     def apply(self, kind: int, name: str, entry: Entry) -> None:
         """Carry out one row: a new task, other metadata, or a removal."""

@@ -144,7 +144,7 @@ def test_regenerated_weights_must_have_the_recorded_digest(run, tmp_path):
 def test_ctrl_c_leaves_a_valid_archive_and_says_how_to_go_on(tmp_path):
     path = tmp_path / "a.h5"
     process = subprocess.Popen(
-        [sys.executable, "-m", "cli", "train", path, *TINY[:-1], "20", "--quiet"],
+        [sys.executable, "-m", "cli", "train", path, *TINY[:-1], "200", "--quiet"],
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
