@@ -5,7 +5,12 @@ from typing import Annotated
 
 import typer
 
-Archive = Annotated[Path, typer.Argument(metavar="ARCHIVE", help="The archive file (*.h5).")]
+Archive = Annotated[
+    str,
+    typer.Argument(
+        metavar="ARCHIVE", help="The archive file (*.h5); to read, also a URL (s3://…)."
+    ),
+]
 TaskName = Annotated[str, typer.Argument(metavar="TASK", help="Name of the task.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar, no notes on stderr.")]

@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -53,6 +54,8 @@ def register(app: typer.Typer) -> None:
     app.command()(create)
     app.command()(train)
     app.command("eval")(evaluate)
+    app.command("import")(import_)
+    app.command()(export)
 
 
 def create(
@@ -127,7 +130,7 @@ def train(
     )
 
     place = parse_device(device)
-    if archive.exists():
+    if Path(archive).exists():
         opened = MaskArchive.open(archive, "a", timeout=timeout, lock=not no_lock)
         recipe = _recipe(opened, net, outputs, seed, init)
     else:
@@ -224,6 +227,49 @@ def evaluate(
         _print_evaluation(found, str(archive))
 
 
+def import_(
+    archive: options.Archive,
+    checkpoint: Annotated[Path, typer.Argument(help="final.pt or a Piggyback state_dict.")],
+    mask: Annotated[
+        str, typer.Option(help="How its scores become masks: threshold, topk or piggyback.")
+    ] = "threshold",
+    density: Annotated[float, typer.Option(help="topk: share of weights kept.")] = 0.5,
+    as_json: options.Json = False,
+) -> None:
+    """Make an archive of the masks in a checkpoint of the paper's code or of Piggyback."""
+    from supsup.checkpoints import import_checkpoint
+
+    report = import_checkpoint(checkpoint, Path(archive), kind=mask, density=density)
+    if as_json:
+        print_json(asdict(report))
+    else:
+        typer.echo(
+            f"{archive}: {report.tasks} tasks of {report.bits_per_mask:,} bits; "
+            f"{report.checkpoint_bytes:,} bytes before, {report.archive_bytes:,} after"
+        )
+
+
+def export(
+    archive: options.Archive,
+    task: options.TaskName,
+    out: Annotated[Path, typer.Option(help="File to write: .safetensors.")],
+    net: Annotated[
+        str | None, typer.Option(help="Name the archive's own module:function to trust its code.")
+    ] = None,
+    as_json: options.Json = False,
+) -> None:
+    """Write a task as a dense model (a state_dict) that needs no mask any more."""
+    from supsup.checkpoints import export_dense
+    from supsup.session import backbone_of
+
+    with MaskArchive.open(archive) as opened:
+        size = export_dense(opened, task, backbone_of(opened, trusted_net=net), out)
+    if as_json:
+        print_json({"task": task, "out": str(out), "bytes": size})
+    else:
+        typer.echo(f"wrote {task} to {out}: {size:,} bytes")
+
+
 def demo(
     out: Annotated[
         Path, typer.Option(metavar="DIR", help="Folder of the archive and plot.")
@@ -314,7 +360,7 @@ def _stopped(archive: MaskArchive, recipes: "list[TaskRecipe]") -> NoReturn:
     sys.exit(130)
 
 
-def _report_new(path: Path, layout: MaskLayout, digest: str | None, as_json: bool) -> None:
+def _report_new(path: str | Path, layout: MaskLayout, digest: str | None, as_json: bool) -> None:
     if as_json:
         print_json(
             {

@@ -29,6 +29,7 @@ from maskstore.index import Damage, Entry, Index, entry_of, payload_of
 from maskstore.layout import MaskLayout, count_ones, sha256_of_bits
 from maskstore.metadata import decode_metadata, encode_json, encode_metadata, parse_name
 from maskstore.packed import PackedMasks
+from maskstore.remote import RemoteDevice
 from maskstore.store import Record, Store
 
 _BATCH_BYTES = 1 << 25
@@ -70,7 +71,7 @@ class MaskArchive:
     the state at their open or last :meth:`refresh`.
     """
 
-    def __init__(self, store: Store, path: Path, *, lock: bool = True) -> None:
+    def __init__(self, store: Store, path: str | Path, *, lock: bool = True) -> None:
         """Used by :meth:`create` and :meth:`open`."""
         self.path = path
         self._lock = lock
@@ -138,6 +139,7 @@ class MaskArchive:
         """Open an archive to read (``"r"``) or to read and write (``"a"``).
 
         Args:
+            path: a file, or a URL that fsspec knows (``s3://…``) to read by ranges.
             timeout: seconds to wait for another writer.
             lock: False writes without a lock, for file systems that have none.
 
@@ -147,8 +149,12 @@ class MaskArchive:
         """
         if mode not in ("r", "a"):
             raise InvalidInput(f"mode {mode!r} is unknown; use 'r' to read or 'a' to write")
-        path = Path(path)
-        store = open_file(path, mode, timeout=timeout, lock=lock)
+        if isinstance(path, str) and "://" in path:
+            if mode == "a":
+                raise InvalidInput(f"{path}: a URL can only be read; copy the archive to write")
+            store = Store(RemoteDevice(path), path)
+        else:
+            store = open_file(Path(path), mode, timeout=timeout, lock=lock)
         try:
             archive = cls(store, path, lock=lock)
             if mode == "a" and archive._index.damage:
@@ -254,7 +260,7 @@ class MaskArchive:
         """See what other processes committed since; True if anything changed."""
         device = self.store.device
         if isinstance(device, FileDevice) and device.is_replaced():
-            fresh = open_file(self.path, "r", timeout=0, lock=False)
+            fresh = open_file(device.path, "r", timeout=0, lock=False)
             if fresh.header != self.store.header:
                 fresh.device.close()
                 raise CorruptArchive(f"{self.path}: replaced by another archive; open it again")
@@ -375,7 +381,7 @@ class MaskArchive:
         entries = self._index.entries
         text = sum(len(name.encode()) + len(entry.metadata) for name, entry in entries.items())
         store = replace_file(
-            self.path,
+            Path(self.path),
             self.store.header,
             lock=self._lock,
             rows=len(entries),

@@ -75,7 +75,7 @@ def merge(sources: Sequence[MaskArchive], path: Path) -> int:
     if not sources:
         raise InvalidInput("merge: expected at least one archive")
     first = sources[0]
-    names: dict[str, Path] = {}
+    names: dict[str, str | Path] = {}
     for source in sources:
         if any(source.store.header.get(k) != first.store.header.get(k) for k in _IDENTITY):
             raise LayoutMismatch(

@@ -207,7 +207,7 @@ def evaluate_archive(
 
 
 def _remake(
-    path: Path,
+    path: str | Path,
     name: str,
     metadata: dict[str, Any],
     datasets: dict[str, Dataset],

@@ -183,3 +183,16 @@ def test_demo(run, tmp_path, monkeypatch):
     assert again.code == 0
     assert "split-mnist/4" in again.out
     assert run("demo", "--out", out, "--json", "--quiet").json()["trained"] == 0
+
+
+def test_import_and_export(trained, run, tmp_path):
+    from tests.supsup.test_checkpoints import reference_checkpoint
+
+    reference_checkpoint(tmp_path / "final.pt")
+    made = run("import", tmp_path / "a.h5", tmp_path / "final.pt", "--json").json()
+    assert (made["tasks"], made["bits_per_mask"]) == (3, 720)
+    assert "bytes before" in run("import", tmp_path / "b.h5", tmp_path / "final.pt").out
+    out = tmp_path / "dense.safetensors"
+    done = run("export", trained, "split-mnist/1", "--out", out, "--json").json()
+    assert done["bytes"] == out.stat().st_size > 20_000_000
+    assert run("export", tmp_path / "a.h5", "task/0", "--out", out).code == 1
