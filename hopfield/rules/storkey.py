@@ -1,0 +1,27 @@
+"""Storkey's rule (1997), the paper's: incremental and local, capacity about d / √(2 ln d)."""
+
+import numpy as np
+from jaxtyping import Int8
+
+from hopfield.rules.base import MatrixMemory
+
+
+class StorkeyMemory(MatrixMemory):
+    """W_ij += (ξ_i ξ_j - ξ_i h_ji - h_ij ξ_j)/d with h_ij = Σ_{k≠i,j} W_ik ξ_k.
+
+    As W is symmetric without a diagonal and ξ² = 1, h_ij = h_i - W_ij ξ_j with h = Wξ, and the
+    update is (ξξᵀ - ξhᵀ - hξᵀ + 2W)/d: one matrix-vector product and two outer products.
+    """
+
+    rule = "storkey"
+
+    def encode(self, pattern: Int8[np.ndarray, " unit"]) -> None:
+        z = self._parse(pattern)
+        scale = np.float32(1 / self.size)
+        cross = np.outer(z, scale * (self.matrix @ z))
+        # Each term is symmetric to the last bit: the file keeps one triangle only.
+        cross += cross.T.copy()
+        self.matrix *= 1 + 2 * scale
+        self.matrix += np.outer(z, z) * scale - cross
+        np.fill_diagonal(self.matrix, 0)
+        self.count += 1
