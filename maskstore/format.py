@@ -104,13 +104,13 @@ class Extent:
             group=fields[8],
         )
 
-    def is_inside(self, end_of_file: int) -> bool:
-        """Whether every byte that the extent claims lies before ``end_of_file``."""
+    def is_inside(self, end_of_file: int, size: int) -> bool:
+        """Whether its rows and text lie in the file's ``size`` and its heap before its end."""
         return (
             self.rows <= self.index_capacity
             and self.text_bytes <= self.text_capacity
-            and self.index_offset + self.index_capacity * ROW_BYTES <= end_of_file
-            and self.text_offset + self.text_capacity <= end_of_file
+            and self.index_offset + self.index_capacity * ROW_BYTES <= size
+            and self.text_offset + self.text_capacity <= size
             and self.heap_offset + self.heap_bytes <= end_of_file
         )
 

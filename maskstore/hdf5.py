@@ -64,6 +64,15 @@ def superblock(root: int, end_of_file: int) -> bytes:
     )
 
 
+def is_superblock(data: bytes) -> bool:
+    """Whether ``data`` is a superblock version 2 whose checksum holds."""
+    return (
+        len(data) == SUPERBLOCK_BYTES
+        and data.startswith(SIGNATURE + b"\x02")
+        and _with_checksum(data[:-4]) == data
+    )
+
+
 def _message(kind: int, body: bytes) -> bytes:
     return struct.pack("<BHB", kind, len(body), 0) + body
 

@@ -46,7 +46,9 @@ class Index:
     def __init__(self, store: Store) -> None:
         self.entries: dict[str, Entry] = {}
         self.damage: list[Damage] = []
-        self.payload_bytes_removed = 0
+        missing = store.slot.end_of_file - store.device.size()
+        if missing > 0:
+            self.damage.append(Damage(None, f"truncated: the last {missing} bytes are missing"))
         for number, extent in enumerate(store.extents):
             self._load(store, number, extent)
 
@@ -102,7 +104,6 @@ class Index:
         elif kind == KIND_METADATA and known is not None:
             self.entries[name] = known._replace(metadata=entry.metadata)
         elif kind == KIND_REMOVE and known is not None:
-            self.payload_bytes_removed += known.payload_bytes
             del self.entries[name]
         else:
             # The row itself is sound, so the one it depends on is among the damaged ones.

@@ -6,7 +6,6 @@ those durable, then writes the one sector that is the new state, then makes that
 committed is ever overwritten, so readers need no lock and a crash needs no repair.
 """
 
-import json
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,15 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from maskstore import hdf5
 from maskstore.device import Device, ReadableDevice
 from maskstore.errors import (
     ArchiveClosed,
     ArchiveWriteError,
     CorruptArchive,
     InvalidInput,
-    NotAnArchive,
-    UnsupportedVersion,
 )
 from maskstore.format import (
     EXTENT_BYTES,
@@ -31,21 +27,18 @@ from maskstore.format import (
     ROW,
     ROW_BYTES,
     ROW_CHECKED_BYTES,
-    SECTOR,
     SLOT_OFFSETS,
-    VERSION,
     Extent,
     Slot,
-    slot_version,
 )
 from maskstore.metadata import encode_json
+from maskstore.state import parse_header, read_state
 from maskstore.view import LastExtentView, align, extent_view, group_address, static_view
 
 _MIN_ROWS = 16
 _GROWTH = 8
 """A new extent has room for 1/8 of the rows there are: at most 12.5% of the index is slack."""
 _FIRST_TEXT_BYTES = 128
-_MAX_EXTENTS = 1 << 16
 _MAX_EXTENT_TEXT_BYTES = 1 << 31
 
 
@@ -73,8 +66,8 @@ class Store:
         """
         self.device = device
         self.name = name
-        self.slot, self.extents, self.header_bytes = self._read_state()
-        self.header = self._parse_header()
+        self.slot, self.extents, self.header_bytes = read_state(device, name)
+        self.header = parse_header(self.header_bytes, name)
         self._undo: list[tuple[int, bytes]] = []
         self._unsure = False
         self._end = self.slot.end_of_file
@@ -83,74 +76,6 @@ class Store:
 
     # ---------------------------------------------------------------- reading
 
-    def _read_state(self) -> tuple[Slot, list[Extent], bytes]:
-        size = self.device.size()
-        head = self.device.read(0, min(size, HEADER_OFFSET))
-        if not head.startswith(hdf5.SIGNATURE):
-            raise NotAnArchive(f"{self.name}: not an HDF5 file, so no mask archive")
-        sectors = [head[at : at + SECTOR] for at in SLOT_OFFSETS]
-        versions = [slot_version(sector) for sector in sectors if len(sector) == SECTOR]
-        if not any(version is not None for version in versions):
-            raise NotAnArchive(f"{self.name}: an HDF5 file, but not a mask archive of supsup-store")
-        slots = [slot for slot in map(Slot.decode, sectors) if slot is not None]
-        if not slots:
-            newer = [version for version in versions if version not in (None, VERSION)]
-            if newer:
-                raise UnsupportedVersion(
-                    f"{self.name}: format version {newer[0]}, this release reads version "
-                    f"{VERSION}; use a newer supsup-store"
-                )
-            raise CorruptArchive(
-                f"{self.name}: both commit slots fail their checksums; "
-                "`supsup-store repair` salvages what can be read"
-            )
-        slot = max(slots, key=lambda each: each.generation)
-        if slot.end_of_file > size:
-            raise CorruptArchive(
-                f"{self.name}: truncated: {slot.end_of_file} bytes were committed, "
-                f"the file has {size}"
-            )
-        if slot.header_bytes > MAX_HEADER_BYTES or not 0 < slot.table_extents <= _MAX_EXTENTS:
-            raise CorruptArchive(f"{self.name}: the commit slot claims impossible sizes")
-        header = self._read_checked(HEADER_OFFSET, slot.header_bytes, slot.header_crc32, "header")
-        table = self._read_checked(
-            slot.table_offset, slot.table_extents * EXTENT_BYTES, slot.table_crc32, "extent table"
-        )
-        extents = [
-            Extent.decode(table[at : at + EXTENT_BYTES])
-            for at in range(0, len(table), EXTENT_BYTES)
-        ]
-        extents[-1] = slot.last_extent(extents[-1])
-        claimed = sum(each.index_capacity * ROW_BYTES + each.text_capacity for each in extents)
-        views = range(group_address(0), slot.end_of_file)
-        if (
-            claimed > size
-            or not all(each.is_inside(slot.end_of_file) for each in extents)
-            or not all(each.group in views for each in extents[:-1])
-        ):
-            raise CorruptArchive(f"{self.name}: the extent table points outside the file")
-        return slot, extents, header
-
-    def _read_checked(self, offset: int, size: int, crc32: int, what: str) -> bytes:
-        if offset + size > self.device.size():
-            raise CorruptArchive(f"{self.name}: the {what} lies outside the file")
-        data = self.device.read(offset, size)
-        if zlib.crc32(data) != crc32:
-            raise CorruptArchive(
-                f"{self.name}: the {what} fails its checksum "
-                f"(stored {crc32:08x}, computed {zlib.crc32(data):08x})"
-            )
-        return data
-
-    def _parse_header(self) -> dict[str, Any]:
-        try:
-            header = json.loads(self.header_bytes)
-        except (ValueError, RecursionError) as error:
-            raise CorruptArchive(f"{self.name}: the header is not JSON ({error})") from error
-        if not isinstance(header, dict):
-            raise CorruptArchive(f"{self.name}: the header is not a JSON object")
-        return header
-
     def read_rows(self, extent: Extent) -> tuple[np.ndarray, bytes]:
         """(rows, text) of an extent: two reads. Row checksums are the caller's to check."""
         rows = self.device.read(extent.index_offset, extent.rows * ROW_BYTES)
@@ -158,7 +83,7 @@ class Store:
 
     def refresh(self) -> bool:
         """Read the newest committed state; False if it is the one at hand."""
-        slot, extents, header = self._read_state()
+        slot, extents, header = read_state(self.device, self.name)
         if slot == self.slot:
             return False
         if header != self.header_bytes:
@@ -381,7 +306,7 @@ class Store:
         if self._unsure:
             return
         undo, generation = list(self._undo), self.slot.generation
-        slot, extents, _ = self._read_state()
+        slot, extents, _ = read_state(self.device, self.name)
         self._adopt(slot, extents)
         if slot.generation == generation:  # else an interrupt came after the commit was done
             self._restore(undo)

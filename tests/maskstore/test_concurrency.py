@@ -70,6 +70,28 @@ def test_writers_and_readers_together(tmp_path):
     assert run_together(tmp_path / "a.h5", writers=3, tasks=8, readers=2) >= 48
 
 
+def test_a_commit_between_a_readers_reads_is_no_truncation(tmp_path, monkeypatch):
+    from maskstore.device import FileDevice
+
+    path = tmp_path / "a.h5"
+    MaskArchive.create(path, LAYOUT).close()
+    real, done = FileDevice.size, []
+
+    def size_then_commit(self):
+        size = real(self)
+        if not self.writable and not done:
+            done.append(True)
+            with MaskArchive.open(path, "a") as writer:
+                writer.add_many((f"t/{i}", random_masks(i), {}) for i in range(50))
+        return size
+
+    monkeypatch.setattr(FileDevice, "size", size_then_commit)
+    with MaskArchive.open(path) as reader:
+        assert done
+        assert reader.damage == []
+        assert len(reader) == 50
+
+
 def test_without_a_lock_only_when_asked(tmp_path):
     path = tmp_path / "a.h5"
     with MaskArchive.create(path, LAYOUT):

@@ -84,6 +84,7 @@ def check_one_crash(content: bytes, allowed: list[dict], where: str) -> None:
         assert file["00000/index"].shape is not None, where
     reader = MaskArchive(Store(MemoryDevice(content), "memory"), PATH)
     assert state_of(reader) in allowed, where
+    assert verify(reader) == [], where
     device = MemoryDevice(content)
     store = Store(device, "memory")
     store.recover()

@@ -74,3 +74,16 @@ def test_every_flipped_byte_is_noticed_or_harmless(filled):
                 else:
                     assert equal(archive.get(name), random_masks(seed))
     assert noticed > 20
+
+
+def test_a_file_that_lost_its_end_keeps_what_is_left(filled):
+    data = filled.read_bytes()
+    filled.write_bytes(data[:-15])
+    with MaskArchive.open(filled) as archive:
+        causes = {each.task: each.cause for each in verify(archive)}
+        assert "the last 15 bytes are missing" in causes[None]
+        assert set(causes) == {None, "task/38", "task/39"}
+        assert equal(archive.get("task/37"), random_masks(37))
+    with pytest.raises(CorruptArchive, match="nothing is written to a damaged archive"):
+        MaskArchive.open(filled, "a")
+    assert filled.read_bytes() == data[:-15]
