@@ -1,5 +1,6 @@
-"""Commands on the network of an archive: create, train, eval, demo."""
+"""Commands on the network of an archive: create, train, eval, infer, import, export, demo."""
 
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -31,6 +32,19 @@ NetOrArchive = Annotated[
         f"in a new archive {DEFAULT_NET}.",
     ),
 ]
+Method = Annotated[
+    str,
+    typer.Option(
+        help="How the task is found: auto, one-shot, binary, exhaustive, logits or hybrid."
+    ),
+]
+Objective = Annotated[str, typer.Option(help="entropy, superfluous, energy or max-probability.")]
+Mode = Annotated[
+    str,
+    typer.Option(
+        help="image: each by itself; batch: all together; first: the first decides for all."
+    ),
+]
 Outputs = Annotated[
     int | None,
     typer.Option(help=f"Outputs of the network; by default {DEFAULT_OUTPUTS} in a new archive."),
@@ -54,6 +68,7 @@ def register(app: typer.Typer) -> None:
     app.command()(create)
     app.command()(train)
     app.command("eval")(evaluate)
+    app.command()(infer)
     app.command("import")(import_)
     app.command()(export)
 
@@ -103,8 +118,10 @@ def train(
     steps: Annotated[int | None, typer.Option(help="Steps a task (default 1000).")] = None,
     epochs: Annotated[int | None, typer.Option(help="Or passes over the training set.")] = None,
     batch: Annotated[int, typer.Option(help="Images a step.")] = 128,
-    optimizer: Annotated[str, typer.Option(help="adam, rmsprop or sgd.")] = "adam",
-    lr: Annotated[float, typer.Option(help="Learning rate at the start.")] = 3e-3,
+    optimizer: Annotated[str, typer.Option(help="sgd, adam or rmsprop.")] = "sgd",
+    lr: Annotated[
+        float | None, typer.Option(help="Learning rate at the start; by default the optimizer's.")
+    ] = None,
     schedule: Annotated[str, typer.Option(help="cosine or constant.")] = "cosine",
     device: options.Device = "cpu",
     data: options.Data = None,
@@ -197,7 +214,13 @@ def train(
 
 def evaluate(
     archive: options.Archive,
-    scenario: Annotated[str, typer.Option(help="GG: the task is given.")] = "GG",
+    scenario: Annotated[
+        str,
+        typer.Option(help="GG: the task is given. GNs, GNu: it is inferred; labels shared or not."),
+    ] = "GG",
+    method: Method = "auto",
+    objective: Objective = "entropy",
+    mode: Mode = "image",
     batch: Annotated[int, typer.Option(help="Images a forward pass.")] = 128,
     net: Annotated[
         str | None, typer.Option(help="Name the archive's own module:function to trust its code.")
@@ -207,7 +230,7 @@ def evaluate(
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Evaluate every mask on the test set of its task."""
+    """Evaluate the archive on the test sets of all its tasks."""
     from supsup.session import backbone_of, evaluate_archive, parse_device
 
     place = parse_device(device)
@@ -219,12 +242,79 @@ def evaluate(
             bar.update(shown, advance=1, description=name)
 
         found = evaluate_archive(
-            opened, backbone, scenario=scenario, batch=batch, data_dir=data, on_task=on_task
+            opened,
+            backbone,
+            scenario=scenario,
+            method=method,
+            objective=objective,
+            mode=mode,
+            batch=batch,
+            data_dir=data,
+            on_task=on_task,
         )
     if as_json:
         print_json(found.to_json())
     else:
         _print_evaluation(found, str(archive))
+
+
+def infer(
+    archive: options.Archive,
+    inputs: Annotated[
+        Path,
+        typer.Option("--data", help="Images: .npy, .npz, IDX or a folder of pictures."),
+    ],
+    method: Method = "auto",
+    objective: Objective = "entropy",
+    mode: Mode = "image",
+    net: Annotated[
+        str | None, typer.Option(help="Name the archive's own module:function to trust its code.")
+    ] = None,
+    device: options.Device = "cpu",
+    as_json: options.Json = False,
+) -> None:
+    """Find the task of unlabelled images, and predict their classes."""
+    from supsup.session import backbone_of, infer_file, parse_device
+
+    with MaskArchive.open(archive) as opened:
+        backbone = backbone_of(opened, device=parse_device(device), trusted_net=net)
+        found = infer_file(opened, backbone, inputs, method=method, objective=objective, mode=mode)
+    rows = [
+        {
+            "task": name,
+            # One mask has no second to be ahead of.
+            "margin": margin if math.isfinite(margin) else None,
+            "confidence": confidence,
+            "prediction": prediction,
+        }
+        for name, margin, confidence, prediction in zip(
+            found.names,
+            found.margin.tolist(),
+            found.confidence.tolist(),
+            found.predictions.tolist(),
+            strict=True,
+        )
+    ]
+    if as_json:
+        print_json(
+            {
+                "method": found.method,
+                "objective": found.objective,
+                "mode": mode,
+                "reason": found.reason or None,
+                "images": rows,
+            }
+        )
+        return
+    if found.reason:
+        stderr.print(f"method {found.method}: {found.reason}", markup=False, soft_wrap=True)
+    print_table(
+        ("image", "task", "prediction", "confidence", "margin"),
+        [
+            (number, row["task"], row["prediction"], row["confidence"], row["margin"])
+            for number, row in enumerate(rows)
+        ],
+    )
 
 
 def import_(

@@ -86,6 +86,8 @@ class MaskArchive:
         """Recipe that regenerates the weights, as JSON."""
         self.weights_digest: str | None = store.header.get("weights_digest")
         """sha256 (hex) of the weights that the masks were trained on."""
+        self.prior = codecs.Prior.of_archive(self.layout, self.backbone)
+        """What the codecs know of every mask here."""
         self.parameters: int | None = store.header.get("parameters")
         """Weights of a dense model of the backbone."""
         example = store.header.get("metadata_example")
@@ -312,7 +314,7 @@ class MaskArchive:
                         "choose another name or remove it first"
                     )
                 packed = self.layout.pack(masks)
-                used, payload = codecs.encode(packed, self.layout, chosen)
+                used, payload = codecs.encode(packed, self.prior.of_task(metadata), chosen)
                 record = Record(
                     kind=KIND_MASK,
                     name=encoded_name,
@@ -414,7 +416,7 @@ class MaskArchive:
     def _decode(self, name: str, entry: Entry) -> UInt8[np.ndarray, " bytes"]:
         payload = payload_of(self.store, name, entry)
         try:
-            packed = codecs.codec_of_id(entry.codec).decode(payload, self.layout)
+            packed = codecs.codec_of_id(entry.codec).decode(payload, self.prior)
         except CorruptArchive as error:
             raise CorruptArchive(f"{self.path}: task {name!r} is damaged: {error}") from error
         computed = sha256_of_bits(packed)

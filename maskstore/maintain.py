@@ -33,11 +33,7 @@ def compact(archive: MaskArchive, *, codec: str | None = None) -> int:
     """
     chosen = None if codec is None else codecs.parse_codec(codec)
     before = archive.file_bytes
-    archive.rewrite(
-        lambda draft: _copy(
-            archive, archive.names(), draft, reencode=codec is not None, codec=chosen
-        )
-    )
+    archive.rewrite(lambda draft: _copy(archive, archive.names(), draft, reencode=chosen))
     return before - archive.file_bytes
 
 
@@ -97,7 +93,7 @@ def _write_new(
 ) -> None:
     def fill(store: Store) -> None:
         for source, names in parts:
-            _copy(source, names, store, reencode=False, codec=None)
+            _copy(source, names, store, reencode=None)
 
     create_file(path, header, timeout=0, lock=True, fill=fill).device.close()
 
@@ -107,10 +103,9 @@ def _copy(
     names: Sequence[str],
     target: Store,
     *,
-    reencode: bool,
-    codec: codecs.Codec | None,
+    reencode: tuple[codecs.Codec, ...] | None,
 ) -> None:
-    """Append the tasks to the transaction in flight of ``target``."""
+    """Append the tasks to the transaction in flight of ``target``; None keeps the stored bytes."""
     batch: list[Record] = []
     size = 0
     same_example = source.store.header.get("metadata_example") == target.header.get(
@@ -118,8 +113,8 @@ def _copy(
     )
     for name in names:
         entry = source.entry(name)
-        if reencode:
-            used, payload = _reencode(source, name, entry, codec)
+        if reencode is not None:
+            used, payload = _reencode(source, name, entry, reencode)
         else:
             used, payload = entry.codec, payload_of(source.store, name, entry)
         batch.append(
@@ -148,9 +143,10 @@ def _translate(source: MaskArchive, name: str, target: Store) -> bytes:
 
 
 def _reencode(
-    source: MaskArchive, name: str, entry: Entry, codec: codecs.Codec | None
+    source: MaskArchive, name: str, entry: Entry, allowed: tuple[codecs.Codec, ...]
 ) -> tuple[int, bytes]:
-    used, payload = codecs.encode(source.get_packed(name), source.layout, codec)
+    prior = source.prior.of_task(source.task(name).metadata)
+    used, payload = codecs.encode(source.get_packed(name), prior, allowed)
     # The old bytes go once this returns: prove that the new ones give the same mask.
-    assert sha256_of_bits(used.decode(payload, source.layout)) == entry.sha256
+    assert sha256_of_bits(used.decode(payload, source.prior)) == entry.sha256
     return used.id, payload

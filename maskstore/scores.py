@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, UInt8
 
 from maskstore import seeded
 from maskstore.errors import InvalidInput
@@ -48,6 +48,15 @@ class ScoreStart:
             purpose = f"{self.stream}/{name}"
             scores[name] = seeded.uniform(self.seed, purpose, shape, -bound, bound)
         return scores
+
+    def top_bytes(self, name: str, count: int) -> UInt8[np.ndarray, " count"]:
+        """The highest byte of the word behind each score of a layer: its order, in integers.
+
+        A score grows with its word; it is not negative where the word's highest bit is set (but
+        for one word in 2**53, whose score rounds to 0).
+        """
+        words = seeded.stream(self.seed, f"{self.stream}/{name}").random_raw(count)
+        return (words >> np.uint64(56)).astype(np.uint8)
 
     def to_json(self) -> dict[str, Any]:
         """The start as JSON."""

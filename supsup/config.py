@@ -13,6 +13,9 @@ RULES = ("threshold", "topk")
 OPTIMIZERS = ("adam", "rmsprop", "sgd")
 SCHEDULES = ("constant", "cosine")
 
+DEFAULT_LR = {"adam": 3e-3, "rmsprop": 1e-3, "sgd": 2.0}
+"""The best cosine rates measured on MNIST (docs/results/mnist-training.md)."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainConfig:
@@ -26,7 +29,7 @@ class TrainConfig:
         budget: ``uniform`` or ``erdos-renyi``, how ``topk`` spreads it over the layers.
         batch: images a step.
         optimizer: ``adam``, ``rmsprop`` or ``sgd``, with PyTorch's other defaults.
-        lr: learning rate at the first step.
+        lr: learning rate at the first step; None takes the optimizer's own (``DEFAULT_LR``).
         schedule: ``constant``, or ``cosine`` from ``lr`` to 0 over the steps of a task.
         momentum: of ``sgd``; the others have none to set.
         weight_decay: L2 pull of the scores towards 0.
@@ -44,8 +47,8 @@ class TrainConfig:
     density: float = 0.5
     budget: str = "uniform"
     batch: int = 128
-    optimizer: str = "adam"
-    lr: float = 3e-3
+    optimizer: str = "sgd"
+    lr: float | None = None
     schedule: str = "cosine"
     momentum: float = 0.9
     weight_decay: float = 0.0
@@ -66,6 +69,8 @@ class TrainConfig:
         _check_one_of("optimizer", self.optimizer, OPTIMIZERS)
         _check_one_of("schedule", self.schedule, SCHEDULES)
         check_budget(self.density, self.budget)
+        if self.lr is None:
+            object.__setattr__(self, "lr", DEFAULT_LR[self.optimizer])
         if type(self.lr) is not float or not 0.0 < self.lr < math.inf:
             raise InvalidInput(f"lr: expected a positive number, got {self.lr!r}")
         if type(self.momentum) is not float or not 0.0 <= self.momentum < 1.0:
@@ -81,11 +86,17 @@ class TrainConfig:
         assert self.epochs is not None
         return -(-self.epochs * train_size // self.batch)
 
+    @property
+    def peak_lr(self) -> float:
+        """``lr`` as the number that it is once the configuration is made."""
+        assert self.lr is not None
+        return self.lr
+
     def lr_at(self, step: int, steps: int) -> float:
         """The learning rate of step 0 … steps-1."""
         if self.schedule == "constant":
-            return self.lr
-        return self.lr * 0.5 * (1.0 + math.cos(math.pi * step / steps))
+            return self.peak_lr
+        return self.peak_lr * 0.5 * (1.0 + math.cos(math.pi * step / steps))
 
     def to_json(self) -> dict[str, Any]:
         """The configuration as JSON."""

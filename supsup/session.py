@@ -1,4 +1,4 @@
-"""An archive and its network together: make, train into, evaluate."""
+"""An archive and its network together: make, train into, evaluate, infer."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from os import PathLike
@@ -13,11 +13,16 @@ from maskstore.scores import ScoreStart
 from supsup.backbone import Backbone, build
 from supsup.config import TrainConfig
 from supsup.data import Dataset, Task, TaskRecipe, load, make_task
+from supsup.data.inputs import load_inputs
 from supsup.evaluate import EVAL_BATCH, Evaluation, evaluate_gg
+from supsup.inference import Inference, MaskBank, evaluate_gns, evaluate_gnu, infer_in
 from supsup.recipe import BackboneRecipe
 from supsup.train import Progress, train
 
-SCENARIOS = ("GG",)
+SCENARIOS = ("GG", "GNs", "GNu")
+
+IN_MEMORY_BYTES = 1 << 30
+"""Archives with more packed masks than this are streamed in inference, block by block."""
 
 _EXAMPLE = {
     "task": TaskRecipe(dataset="mnist", rule="permuted", index=0).to_json(),
@@ -171,7 +176,21 @@ def tasks_of(archive: MaskArchive, data_dir: str | PathLike[str] | None = None) 
     """
     datasets: dict[str, Dataset] = {}
     for stored in archive:
-        yield _remake(archive.path, stored.name, stored.metadata, datasets, data_dir)
+        recipe = _recipe_of(archive, stored)
+        if recipe.dataset not in datasets:
+            datasets[recipe.dataset] = load(recipe.dataset, data_dir)
+        yield make_task(recipe, datasets[recipe.dataset])
+
+
+def bank_of(archive: MaskArchive, backbone: Backbone) -> MaskBank:
+    """The masks of an archive, ready for inference; in memory if they are few enough.
+
+    Raises:
+        InvalidInput: the archive is empty, or a mask has no recipe of its task.
+    """
+    classes = max((_recipe_of(archive, task).class_count for task in archive), default=None)
+    small = len(archive) * archive.layout.packed_bytes <= IN_MEMORY_BYTES
+    return MaskBank(backbone, archive.packed() if small else archive, classes=classes)
 
 
 def evaluate_archive(
@@ -179,22 +198,38 @@ def evaluate_archive(
     backbone: Backbone,
     *,
     scenario: str = "GG",
+    method: str = "auto",
+    objective: str = "entropy",
+    mode: str = "image",
     batch: int = EVAL_BATCH,
     data_dir: str | PathLike[str] | None = None,
     on_task: Callable[[str], None] | None = None,
 ) -> Evaluation:
-    """Evaluate every mask of an archive on its task's test set.
+    """Evaluate an archive on the test sets of all its tasks.
 
     Args:
-        scenario: ``GG``: the task is given.
+        scenario: ``GG``: the task is given; ``GNs``, ``GNu``: it is inferred among all masks, and
+            labels are shared or not.
+        method, objective, mode: how it is inferred, see :func:`supsup.inference.infer`.
         on_task: called with a task's name before it is evaluated.
 
     Raises:
-        InvalidInput: an unknown scenario, an empty archive, or a task that cannot be remade.
+        InvalidInput: an unknown name, an empty archive, or a task that cannot be remade.
     """
     if scenario not in SCENARIOS:
         raise InvalidInput(
             f"scenario {scenario!r}: expected one of {', '.join(SCENARIOS)} in this release"
+        )
+    if scenario != "GG":
+        evaluate = evaluate_gns if scenario == "GNs" else evaluate_gnu
+        return evaluate(
+            bank_of(archive, backbone),
+            tasks_of(archive, data_dir),
+            method=method,
+            objective=objective,
+            mode=mode,
+            batch=batch,
+            on_task=on_task,
         )
 
     def pairs() -> Iterator[tuple[Task, dict[str, Any]]]:
@@ -206,22 +241,33 @@ def evaluate_archive(
     return evaluate_gg(backbone, pairs(), batch)
 
 
-def _remake(
-    path: str | Path,
-    name: str,
-    metadata: dict[str, Any],
-    datasets: dict[str, Dataset],
-    data_dir: str | PathLike[str] | None,
-) -> Task:
-    if not metadata.get("task"):
+def infer_file(
+    archive: MaskArchive,
+    backbone: Backbone,
+    data: Path,
+    *,
+    method: str = "auto",
+    objective: str = "entropy",
+    mode: str = "image",
+) -> Inference:
+    """Find the task of the images in a file, and their classes (see :func:`load_inputs`).
+
+    Raises:
+        InvalidInput: an empty archive, or data that its network cannot take.
+    """
+    bank = bank_of(archive, backbone)
+    recipe = _recipe_of(archive, next(iter(archive)))
+    x = load_inputs(data, recipe.dataset)
+    return infer_in(bank, x, method=method, objective=objective, mode=mode)
+
+
+def _recipe_of(archive: MaskArchive, stored: StoredTask) -> TaskRecipe:
+    if not stored.metadata.get("task"):
         raise InvalidInput(
-            f"{path}: task {name!r} was added without the recipe of its data, "
+            f"{archive.path}: task {stored.name!r} was added without the recipe of its data, "
             "so it cannot be evaluated; masks made by `supsup-store train` have one"
         )
-    recipe = TaskRecipe.from_json(metadata["task"])
-    if recipe.dataset not in datasets:
-        datasets[recipe.dataset] = load(recipe.dataset, data_dir)
-    return make_task(recipe, datasets[recipe.dataset])
+    return TaskRecipe.from_json(stored.metadata["task"])
 
 
 def _names(archive: MaskArchive) -> str:

@@ -144,7 +144,7 @@ def _descend(
 
 def _diverged(task: TaskData, config: TrainConfig, found: str) -> TrainingDiverged:
     return TrainingDiverged(
-        f"task {task.name!r}: {found}; lower the learning rate (now {config.lr:g}) "
+        f"task {task.name!r}: {found}; lower the learning rate (now {config.peak_lr:g}) "
         "and check the data for NaN"
     )
 
@@ -152,16 +152,16 @@ def _diverged(task: TaskData, config: TrainConfig, found: str) -> TrainingDiverg
 def _optimizer(config: TrainConfig, parameters: list[Tensor]) -> torch.optim.Optimizer:
     if config.optimizer == "rmsprop":  # has no fused form
         return torch.optim.RMSprop(
-            parameters, config.lr, weight_decay=config.weight_decay, foreach=True
+            parameters, config.peak_lr, weight_decay=config.weight_decay, foreach=True
         )
     fused = parameters[0].device.type in ("cpu", "cuda")
     if config.optimizer == "adam":
         return torch.optim.Adam(
-            parameters, config.lr, weight_decay=config.weight_decay, fused=fused
+            parameters, config.peak_lr, weight_decay=config.weight_decay, fused=fused
         )
     return torch.optim.SGD(
         parameters,
-        config.lr,
+        config.peak_lr,
         momentum=config.momentum,
         weight_decay=config.weight_decay,
         fused=fused,

@@ -6,9 +6,11 @@ import shlex
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from cli.main import app, main
+from supsup.data import load
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -20,6 +22,7 @@ def blocks(language: str) -> list[str]:
 
 def test_the_readme_commands_run_in_order(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    np.save("digits.npy", load("mnist-sample").test_images[:4].numpy())
     commands = [
         line
         for block in blocks("bash")

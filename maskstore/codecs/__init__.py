@@ -3,28 +3,37 @@
 import numpy as np
 from jaxtyping import UInt8
 
+from maskstore.codecs.ans import AnsCodec
 from maskstore.codecs.base import Codec
+from maskstore.codecs.gaps import GapsCodec
+from maskstore.codecs.prior import Prior
 from maskstore.codecs.raw import RawCodec
+from maskstore.codecs.seeded import SeededCodec
 from maskstore.codecs.zstd import ZstdCodec
 from maskstore.errors import InvalidInput, UnsupportedVersion
-from maskstore.layout import MaskLayout
 
-CODECS: tuple[Codec, ...] = (RawCodec(), ZstdCodec())
+CODECS: tuple[Codec, ...] = (RawCodec(), ZstdCodec(), GapsCodec(), AnsCodec(), SeededCodec())
 BY_NAME = {codec.name: codec for codec in CODECS}
 BY_ID = {codec.id: codec for codec in CODECS}
+PRESETS: dict[str, tuple[Codec, ...]] = {
+    "auto": CODECS,
+    "fast": (BY_NAME["raw"], BY_NAME["zstd"], BY_NAME["gaps"]),
+}
+"""Sets of codecs of which each mask takes the one that stores it smallest."""
 
 
-def parse_codec(name: str) -> Codec | None:
-    """The codec called ``name``; None for ``"auto"``.
+def parse_codec(name: str) -> tuple[Codec, ...]:
+    """The codecs to choose among: those of a preset, or the one called ``name``.
 
     Raises:
-        InvalidInput: there is no such codec.
+        InvalidInput: there is no such codec or preset.
     """
-    if name == "auto":
-        return None
+    if name in PRESETS:
+        return PRESETS[name]
     if name not in BY_NAME:
-        raise InvalidInput(f"codec {name!r} is unknown; choose one of: auto, {', '.join(BY_NAME)}")
-    return BY_NAME[name]
+        known = ", ".join((*PRESETS, *BY_NAME))
+        raise InvalidInput(f"codec {name!r} is unknown; choose one of: {known}")
+    return (BY_NAME[name],)
 
 
 def codec_of_id(number: int) -> Codec:
@@ -42,12 +51,12 @@ def codec_of_id(number: int) -> Codec:
 
 
 def encode(
-    packed: UInt8[np.ndarray, " bytes"], layout: MaskLayout, codec: Codec | None
+    packed: UInt8[np.ndarray, " bytes"], prior: Prior, codecs: tuple[Codec, ...]
 ) -> tuple[Codec, bytes]:
-    """Encode with ``codec``, or with the smallest where it is None or can not hold the mask."""
-    candidates = CODECS if codec is None else (codec,)
-    encoded = [(each, each.encode(packed, layout)) for each in candidates]
-    fitting = [(each, stored) for each, stored in encoded if stored is not None]
-    if not fitting:
-        return BY_NAME["raw"], packed.tobytes()
-    return min(fitting, key=lambda item: len(item[1]))
+    """Encode with the codec that stores the mask smallest; ``raw`` where none of them can."""
+    best: tuple[Codec, bytes] | None = None
+    for codec in codecs:
+        stored = codec.encode(packed, prior)
+        if stored is not None and (best is None or len(stored) < len(best[1])):
+            best = codec, stored
+    return best or (BY_NAME["raw"], packed.tobytes())

@@ -4,8 +4,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from maskstore.codecs.base import Codec
+from maskstore.codecs.prior import Prior
 from maskstore.errors import CorruptArchive
-from maskstore.layout import MaskLayout
 
 
 class RawCodec(Codec):
@@ -14,12 +14,11 @@ class RawCodec(Codec):
     name = "raw"
     id = 0
 
-    def encode(self, packed: UInt8[np.ndarray, " bytes"], layout: MaskLayout) -> bytes:
+    def encode(self, packed: UInt8[np.ndarray, " bytes"], prior: Prior) -> bytes:
         return packed.tobytes()
 
-    def decode(self, stored: bytes, layout: MaskLayout) -> UInt8[np.ndarray, " bytes"]:
-        if len(stored) != layout.packed_bytes:
-            raise CorruptArchive(
-                f"raw mask: expected {layout.packed_bytes} bytes, found {len(stored)}"
-            )
+    def decode(self, stored: bytes, prior: Prior) -> UInt8[np.ndarray, " bytes"]:
+        expected = prior.layout.packed_bytes
+        if len(stored) != expected:
+            raise CorruptArchive(f"raw mask: expected {expected} bytes, found {len(stored)}")
         return np.frombuffer(stored, np.uint8)

@@ -6,7 +6,7 @@ from typing import Any
 
 from maskstore import seeded
 from maskstore.errors import InvalidInput
-from supsup.data.catalog import SOURCES, family_of
+from supsup.data.catalog import SOURCES, family_of, find_source
 from supsup.data.rules import RULES, find_rule
 
 
@@ -55,6 +55,16 @@ class TaskRecipe:
     def name(self) -> str:
         """Such as ``split-mnist/0``; a sample's tasks are called like those of the whole set."""
         return f"{self.rule}-{family_of(self.dataset)}/{self.index}"
+
+    @property
+    def class_count(self) -> int:
+        """Number of classes of the task, of a data set known by name.
+
+        Raises:
+            InvalidInput: the data set is not one of the known ones.
+        """
+        classes = find_source(self.dataset).classes
+        return len(find_rule(self.rule).classes(self.index, classes, self.options))
 
     def check_count(self, classes: int) -> None:
         """Raise InvalidInput where a data set of so many classes has no such task."""

@@ -22,7 +22,7 @@ class BatchNormNet(nn.Module):
     def __init__(self, *, outputs: int, width: int, inputs: int = 784) -> None:
         """Make the layers; weights are drawn later."""
         super().__init__()
-        check_widths((inputs, width, outputs))
+        check_widths((inputs, width, width, outputs))
         self.fc1 = nn.Linear(inputs, width, bias=False)
         self.bn1 = BatchScale(width)
         self.fc2 = nn.Linear(width, width, bias=False)

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from maskstore.errors import InvalidInput
+from maskstore.layout import MAX_BITS
 
 
 class Mlp(nn.Module):
@@ -36,8 +37,18 @@ class Mlp(nn.Module):
 
 
 def check_widths(widths: Sequence[int]) -> Sequence[int]:
-    """The widths as given; raises InvalidInput unless all are whole numbers from 1."""
+    """The widths of consecutive layers, as given.
+
+    Raises:
+        InvalidInput: one is no whole number from 1, or there are more weights than a mask has
+            bits. Said before anything is allocated: a recipe may come from anybody's file.
+    """
     for width in widths:
         if type(width) is not int or width < 1:
             raise InvalidInput(f"layer width: expected a whole number from 1, got {width!r}")
+    weights = sum(fan_in * fan_out for fan_in, fan_out in pairwise(widths))
+    if weights > MAX_BITS:
+        raise InvalidInput(
+            f"layer widths {list(widths)}: {weights} weights, at most {MAX_BITS} are supported"
+        )
     return widths

@@ -1,6 +1,6 @@
 """Archives of every format version stay readable, bit for bit.
 
-``golden/v1.h5`` was written by the first release. A change that breaks this test breaks people's
+``tests/golden/v1.h5`` was written by the first release. A change that breaks this test breaks people's
 files: it needs a new format version, and this file stays.
 """
 
@@ -15,7 +15,7 @@ from maskstore import MaskArchive, MaskLayout
 from maskstore.format import ROW_BYTES, Slot
 from maskstore.verify import verify
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parents[1] / "golden"
 LAYOUT = MaskLayout({"conv.weight": (4, 1, 3, 3), "fc.weight": (5, 13)})
 
 

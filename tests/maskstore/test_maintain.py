@@ -117,9 +117,9 @@ def test_merge_joins_and_refuses(path, tmp_path):
 def test_codec_sizes_a_zstd_bomb_is_refused():
     import zstandard
 
-    from maskstore.codecs import BY_NAME
+    from maskstore.codecs import BY_NAME, Prior
 
     layout = maskstore.MaskLayout({"w": (1 << 30,)})
     bomb = zstandard.ZstdCompressor().compress(bytes(layout.packed_bytes))
     with pytest.raises(maskstore.CorruptArchive, match="declares"):
-        BY_NAME["zstd"].decode(bomb, layout)
+        BY_NAME["zstd"].decode(bomb, Prior(layout=layout))

@@ -31,7 +31,7 @@ def test_figures_against_the_file_on_disk(tmp_path):
     ]
     assert stats.entropy_bytes_per_task == pytest.approx(sum(bound) / 20)
     assert stats.by_codec["raw"] == {"tasks": 10, "bytes": 12_500}
-    assert stats.by_codec["zstd"]["tasks"] == 10
+    assert stats.by_codec["ans"]["tasks"] == 10
 
 
 def test_an_empty_archive(tmp_path):

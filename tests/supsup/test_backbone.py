@@ -151,6 +151,8 @@ def test_a_recipe_and_the_module_it_names_agree():
         ("lenet-300-100", {"depth": 3}, "does not take outputs and options"),
         ("lenet-300-100", {"hidden": [0]}, "layer width"),
         ("bn-2048", {"width": "wide"}, "layer width"),
+        ("bn-2048", {"width": 10**7}, "at most 4294967295 are supported"),
+        ("lenet-300-100", {"hidden": [10**6, 10**6]}, "at most 4294967295 are supported"),
     ],
 )
 def test_an_unusable_net_is_named(net, options, message):

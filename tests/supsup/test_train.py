@@ -14,7 +14,7 @@ from supsup import Backbone, TrainConfig, TrainingDiverged, accuracy, build, tra
 from supsup.sampling import batches
 from tests.supsup.helpers import Blobs, ConvNet, small_bn, small_lenet
 
-SHORT = TrainConfig(steps=60)
+SHORT = TrainConfig(steps=60, optimizer="adam", lr=3e-3)
 
 
 def digests(backbone: Backbone, tasks: list[Blobs], config: TrainConfig) -> list[str]:
@@ -28,7 +28,9 @@ def digests(backbone: Backbone, tasks: list[Blobs], config: TrainConfig) -> list
 @pytest.mark.parametrize("rule", ["threshold", "topk"])
 def test_training_learns_and_the_accuracy_is_that_of_the_mask(recipe, rule):
     backbone, task = build(recipe), Blobs()
-    (trained,) = train(backbone, [task], TrainConfig(steps=60, rule=rule, lr=0.01))
+    (trained,) = train(
+        backbone, [task], TrainConfig(steps=60, rule=rule, optimizer="adam", lr=0.01)
+    )
     assert trained.name == "blobs/0"
     assert trained.metrics["accuracy"] > 0.92
     assert trained.metrics["accuracy"] == accuracy(backbone, trained.masks, task)
@@ -55,7 +57,7 @@ def test_a_task_does_not_see_the_others():
 
 def test_the_seed_changes_the_mask():
     backbone = build(small_lenet())
-    other = TrainConfig(steps=60, seed=1)
+    other = TrainConfig(steps=60, optimizer="adam", lr=3e-3, seed=1)
     assert digests(backbone, [Blobs()], SHORT) != digests(backbone, [Blobs()], other)
 
 
@@ -104,7 +106,9 @@ def test_topk_keeps_exactly_its_budget():
 
 def test_a_users_module_trains():
     backbone = Backbone.from_module(ConvNet(outputs=4), seed=0)
-    (trained,) = train(backbone, [Blobs(pixels=16)], TrainConfig(steps=60, lr=0.02))
+    (trained,) = train(
+        backbone, [Blobs(pixels=16)], TrainConfig(steps=60, optimizer="adam", lr=0.02)
+    )
     assert trained.metrics["accuracy"] > 0.9
 
 

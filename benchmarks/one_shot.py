@@ -1,0 +1,205 @@
+"""One-Shot over K packed LeNet-300-100-500 masks, beside autograd through stacked float masks.
+
+Times are the best of several: the machine's other work only ever adds. Each K runs in a process of
+its own, so that its peak of resident memory is that of this K. Bits are random: neither way's time
+depends on them.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from benchmarks.results import FOLDER, save_results
+from maskstore.packed import PackedMasks
+from supsup import Backbone, BackboneRecipe, build
+from supsup.inference import Entropy, MaskBank, infer_in
+from supsup.inference.kernels import multiply
+from supsup.inference.superposition import gradients
+
+OUTPUTS, BATCH = 500, 128
+PACKED = (250, 1_000, 2_500, 10_000, 25_000, 100_000)
+STACKED = (250, 1_000, 2_500)
+
+
+def best_of(work: Callable[[], object], seconds: float = 4.0, least: int = 3) -> float:
+    """Least seconds of the calls that fit into ``seconds``, after one to warm up."""
+    work()
+    times: list[float] = []
+    begin = time.perf_counter()
+    while len(times) < least or time.perf_counter() - begin < seconds:
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def peak_bytes() -> int:
+    """Most resident memory of this process so far."""
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def random_masks(backbone: Backbone, count: int) -> PackedMasks:
+    """Masks of density one half; padding bits are zero."""
+    layout, rng = backbone.layout, np.random.default_rng(0)
+    bits = np.empty((count, layout.packed_bytes), np.uint8)
+    for start in range(0, count, 256):
+        part = bits[start : start + 256]
+        part[:] = np.frombuffer(rng.bytes(part.size), np.uint8).reshape(part.shape)
+    for _, _, where, used in layout.layers():
+        if used % 8:
+            bits[:, where.stop - 1] &= (1 << used % 8) - 1
+    return PackedMasks(layout=layout, names=tuple(map(str, range(count))), bits=bits)
+
+
+def read_seconds(bits: np.ndarray) -> float:
+    """One read of the bits on all threads: a sum of 64-bit words, which only waits for memory."""
+    from numba import njit
+
+    from supsup.inference.kernels.threads import split
+
+    @njit(nogil=True)
+    def total(words: Any, start: Any, stop: Any) -> Any:
+        found = np.uint64(0)
+        for at in range(start, stop):
+            found += words[at]
+        return found
+
+    words = bits.reshape(-1)[: bits.size // 8 * 8].view(np.uint64)
+    return best_of(lambda: split(lambda a, b: total(words, a, b), len(words)))
+
+
+def packed(count: int) -> dict[str, Any]:
+    """One-Shot on bits: whole call, gradient product alone, one read of the bits."""
+    backbone = build(BackboneRecipe(net="lenet-300-100", outputs=OUTPUTS))
+    base = peak_bytes()
+    masks = random_masks(backbone, count)
+    x = torch.randn(BATCH, 784)
+    bank = MaskBank(backbone, masks)
+    counting = best_of(lambda: bank.count(None))
+    step = best_of(lambda: gradients(bank, x, Entropy(), per_image=False))
+    call = best_of(lambda: infer_in(bank, x, method="one-shot", mode="batch"))
+    frame = np.random.default_rng(0).standard_normal((1, 8 * masks.bits.shape[1]))
+    product = best_of(lambda f=frame.astype(np.float32): multiply(masks.bits, f))
+    memory = peak_bytes()
+    figures = {
+        "masks": count,
+        "packed_bytes": masks.bits.nbytes,
+        "step_seconds": step,
+        "call_seconds": call,
+        "counts_once_seconds": counting,
+        "product_seconds": product,
+        "one_read_seconds": read_seconds(masks.bits),
+        "peak_bytes": memory,
+        "peak_bytes_without_masks": base,
+    }
+    if count <= 2_500:
+        images = best_of(
+            lambda: gradients(bank, x, Entropy(), per_image=True), seconds=1.0, least=2
+        )
+        figures["every_image_alone_seconds"] = images
+    return figures
+
+
+def stacked(count: int) -> dict[str, Any]:
+    """The paper's code's way: float masks stacked, autograd through Σ α_i M^i and the network."""
+    backbone = build(BackboneRecipe(net="lenet-300-100", outputs=OUTPUTS))
+    masks = random_masks(backbone, count)
+    layers = {name: torch.empty(count, *shape) for name, shape in backbone.layout.shapes.items()}
+    for at in range(count):
+        for name, mask in masks.unpack(at).items():
+            layers[name][at] = torch.from_numpy(mask)
+    x = torch.randn(BATCH, 784)
+    found: list[torch.Tensor] = []
+
+    def step() -> None:
+        alpha = torch.full((count, 1, 1), 1 / count, requires_grad=True)
+        h = x
+        for name, weight in backbone.weights.items():
+            h = F.linear(h, weight * (alpha * layers[name]).sum(0))
+            h = h if name == "fc3.weight" else torch.relu(h)
+        (slope,) = torch.autograd.grad(Entropy()(h, OUTPUTS).mean(), alpha)
+        found[:] = [slope.flatten()]
+
+    seconds = best_of(step, seconds=1.0)
+    ours = gradients(MaskBank(backbone, masks), x, Entropy(), per_image=False)[0]
+    theirs = found[0].numpy()
+    error = float(np.abs(ours - theirs).max() / np.abs(theirs).max())
+    return {
+        "masks": count,
+        "step_seconds": seconds,
+        "peak_bytes": peak_bytes(),
+        "largest_difference_of_gradients_relative": error,
+    }
+
+
+def plot(figures: dict[str, Any]) -> None:
+    """Seconds a step against the number of masks, log-log."""
+    figure = Figure(figsize=(6.4, 4.0), layout="constrained")
+    axes = figure.subplots()
+    for key, label, style in (
+        ("step_seconds", "One-Shot on packed bits, batch of 128", "o-"),
+        ("one_read_seconds", "one read of the packed bits", "k:"),
+    ):
+        axes.plot(
+            [row["masks"] for row in figures["packed"]],
+            [row[key] for row in figures["packed"]],
+            style,
+            label=label,
+        )
+    axes.plot(
+        [row["masks"] for row in figures["stacked"]],
+        [row["step_seconds"] for row in figures["stacked"]],
+        "s-",
+        color="#b0593a",
+        label="autograd through stacked float masks",
+    )
+    axes.set(xscale="log", yscale="log", xlabel="masks K", ylabel="seconds")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+    FigureCanvasAgg(figure)
+    figure.savefig(FOLDER / "one_shot.png", dpi=150)
+
+
+def main() -> None:
+    """Every size in a process of its own; ``--only packed:2500`` is such a process."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--only")
+    parser.add_argument("--most", type=int, default=100_000, help="most masks, 39.4 KB each")
+    arguments = parser.parse_args()
+    torch.manual_seed(0)
+    if arguments.only:
+        kind, count = arguments.only.split(":")
+        print(json.dumps({"packed": packed, "stacked": stacked}[kind](int(count))))
+        return
+    figures: dict[str, Any] = {"threads": torch.get_num_threads(), "batch": BATCH}
+    for kind, counts in (("packed", PACKED), ("stacked", STACKED)):
+        figures[kind] = []
+        for count in counts:
+            if count > arguments.most:
+                continue
+            run = [sys.executable, "-m", "benchmarks.one_shot", "--only", f"{kind}:{count}"]
+            done = subprocess.run(run, check=True, capture_output=True, text=True)
+            figures[kind].append(json.loads(done.stdout.splitlines()[-1]))
+            print(figures[kind][-1], flush=True)
+    ours = {row["masks"]: row for row in figures["packed"]}
+    figures["times_faster"] = {
+        str(row["masks"]): row["step_seconds"] / ours[row["masks"]]["step_seconds"]
+        for row in figures["stacked"]
+    }
+    save_results("one_shot", figures)
+    plot(figures)
+
+
+if __name__ == "__main__":
+    main()

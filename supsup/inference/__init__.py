@@ -1,0 +1,51 @@
+"""Finding the task of unlabelled data among thousands of packed masks."""
+
+from supsup.inference.bank import MaskBank
+from supsup.inference.choose import choose
+from supsup.inference.evaluate import evaluate_gns, evaluate_gnu
+from supsup.inference.infer import MODES, Inference, infer, infer_in
+from supsup.inference.methods import (
+    METHODS,
+    Binary,
+    Exhaustive,
+    Hybrid,
+    Logits,
+    Method,
+    OneShot,
+)
+from supsup.inference.objectives import (
+    OBJECTIVES,
+    Energy,
+    Entropy,
+    MaxProbability,
+    Objective,
+    Superfluous,
+)
+from supsup.inference.source import MaskSource, Resident, Streamed
+
+__all__ = [
+    "METHODS",
+    "MODES",
+    "OBJECTIVES",
+    "Binary",
+    "Energy",
+    "Entropy",
+    "Exhaustive",
+    "Hybrid",
+    "Inference",
+    "Logits",
+    "MaskBank",
+    "MaskSource",
+    "MaxProbability",
+    "Method",
+    "Objective",
+    "OneShot",
+    "Resident",
+    "Streamed",
+    "Superfluous",
+    "choose",
+    "evaluate_gns",
+    "evaluate_gnu",
+    "infer",
+    "infer_in",
+]

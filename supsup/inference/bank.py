@@ -1,0 +1,150 @@
+"""MaskBank: a network and its masks, with what inference derives from them once."""
+
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Float, Float32, Int32, Int64, UInt8
+from torch import Tensor
+
+from maskstore.archive import MaskArchive
+from maskstore.errors import InvalidInput, LayoutMismatch
+from maskstore.packed import PackedMasks
+from supsup.backbone import Backbone
+from supsup.inference.frame import from_frames, to_frames
+from supsup.inference.kernels import SparseMasks, apply_masks, count_bits, sparsify
+from supsup.inference.plain import is_plain
+from supsup.inference.source import MaskSource, Resident, parse_source
+
+SPARSE_DENSITY = 0.1
+"""Below this density a gathered weight is cheaper than the unpacking of all."""
+
+SPARSE_BYTES = 2**30
+"""Most memory for unpacked non-zeros; archives with more are evaluated densely."""
+
+
+class MaskBank:
+    """A backbone and K masks. Make one bank for many calls: its totals are taken once.
+
+    Attributes:
+        backbone: the network.
+        source: the masks.
+        classes: outputs that stand for a class; those behind are superfluous.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        masks: PackedMasks | MaskArchive | MaskSource,
+        *,
+        classes: int | None = None,
+    ) -> None:
+        """Put masks and network together.
+
+        Args:
+            masks: in memory; or an archive, which is then streamed at every call.
+            classes: None where every output is a class.
+
+        Raises:
+            InvalidInput: there is no mask.
+            LayoutMismatch: the masks are not of this network.
+        """
+        self.backbone = backbone
+        self.source = parse_source(masks)
+        self.classes = classes
+        if self.source.layout != backbone.layout:
+            raise LayoutMismatch(
+                f"masks cover {_describe(self.source.layout.shapes)}, "
+                f"the network's are {_describe(backbone.layout.shapes)}; "
+                "use the network that the masks were trained on"
+            )
+
+    def __len__(self) -> int:
+        return len(self.source.names)
+
+    @property
+    def names(self) -> list[str]:
+        """Task names; a task is an index into them everywhere in this package."""
+        return list(self.source.names)
+
+    @cached_property
+    def weights(self) -> Float32[np.ndarray, " numbers"]:
+        """The frame of W."""
+        return to_frames(self.backbone.layout, self.backbone.weights)
+
+    @cached_property
+    def counts(self) -> Int32[np.ndarray, " numbers"]:
+        """How many masks have each bit set."""
+        return self.count(None)
+
+    @property
+    def density(self) -> float:
+        """Share of ones in all masks."""
+        return int(self.counts.sum(dtype=np.int64)) / (self.source.layout.bits * len(self))
+
+    @cached_property
+    def sparse(self) -> SparseMasks | None:
+        """The masks' non-zeros, where evaluating them is cheaper and they fit; else None."""
+        ones = int(self.counts.sum(dtype=np.int64))
+        if (
+            not is_plain(self.backbone)
+            or self.backbone.device.type != "cpu"
+            or not self.source.in_memory
+            or self.density >= SPARSE_DENSITY
+            or 8 * ones > SPARSE_BYTES
+        ):
+            return None
+        bits = self.source.read(slice(0, len(self)))
+        return sparsify(bits, self.weights, self.source.layout)
+
+    def count(self, rows: Int64[np.ndarray, " n"] | None) -> Int32[np.ndarray, " numbers"]:
+        """How many of the masks of ``rows`` (None: all) have each bit set."""
+        counts = np.zeros(8 * self.source.layout.packed_bytes, np.int32)
+        for _, bits in self.source.blocks(rows):
+            count_bits(bits, counts)
+        return counts
+
+    def masked(self, rows: slice | Int64[np.ndarray, " n"]) -> dict[str, Tensor]:
+        """W ⊙ M of some masks, with an axis for them in front of each layer's."""
+        frames = apply_masks(self.source.read(rows), self.weights)
+        return from_frames(self.source.layout, frames, self.backbone.device)
+
+    def append(self, name: str, bits: UInt8[np.ndarray, " bytes"]) -> None:
+        """One more mask; the totals follow. Only for masks in memory."""
+        assert isinstance(self.source, Resident)
+        counts = self.counts
+        self.source.append(name, bits)
+        count_bits(bits[None], counts)
+        self.__dict__.pop("sparse", None)
+
+    def class_count(self, outputs: int) -> int:
+        """Outputs that stand for a class; raises InvalidInput where there are fewer outputs."""
+        if self.classes is None:
+            return outputs
+        if not 1 <= self.classes <= outputs:
+            raise InvalidInput(
+                f"classes: expected 1 to {outputs}, the network's outputs, got {self.classes}"
+            )
+        return self.classes
+
+    def run(
+        self, x: Float[Tensor, "batch ..."], weights: dict[str, Tensor]
+    ) -> Float[Tensor, "batch outputs"]:
+        """Logits of the network under ``weights``.
+
+        Raises:
+            InvalidInput: the network does not take such data.
+        """
+        try:
+            return self.backbone.run(x, weights)
+        except InvalidInput:
+            raise
+        except (RuntimeError, ValueError, IndexError) as error:
+            reason = str(error).splitlines()[0]
+            raise InvalidInput(
+                f"data of shape {tuple(x.shape)}: the network does not take it ({reason}); "
+                "check the size of the images"
+            ) from error
+
+
+def _describe(shapes: dict[str, tuple[int, ...]]) -> str:
+    return ", ".join(f"{name} {shape}" for name, shape in shapes.items())

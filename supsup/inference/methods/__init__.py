@@ -1,0 +1,45 @@
+"""Methods: from data and K masks to the evidence for each."""
+
+from collections.abc import Mapping
+
+from maskstore.errors import InvalidInput
+from supsup.inference.methods.base import Method
+from supsup.inference.methods.binary import Binary
+from supsup.inference.methods.exhaustive import Exhaustive
+from supsup.inference.methods.hybrid import Hybrid
+from supsup.inference.methods.logits import Logits
+from supsup.inference.methods.one_shot import OneShot
+
+METHODS: Mapping[str, type[Method]] = {
+    "one-shot": OneShot,
+    "binary": Binary,
+    "exhaustive": Exhaustive,
+    "logits": Logits,
+    "hybrid": Hybrid,
+}
+"""What the command line's ``--method`` names, beside ``auto``."""
+
+
+def parse_method(method: str | Method) -> Method:
+    """A method from its name, with its defaults; one that is made already is returned as it is.
+
+    Raises:
+        InvalidInput: an unknown name.
+    """
+    if isinstance(method, Method):
+        return method
+    if method not in METHODS:
+        raise InvalidInput(f"method: expected one of auto, {', '.join(METHODS)}, got {method!r}")
+    return METHODS[method]()
+
+
+__all__ = [
+    "METHODS",
+    "Binary",
+    "Exhaustive",
+    "Hybrid",
+    "Logits",
+    "Method",
+    "OneShot",
+    "parse_method",
+]

@@ -1,0 +1,63 @@
+"""Binary: superpose, keep the better half, again."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Float, Float64
+from torch import Tensor
+
+from maskstore.errors import InvalidInput
+from supsup.inference.bank import MaskBank
+from supsup.inference.methods.base import Method
+from supsup.inference.objectives import Objective
+from supsup.inference.superposition import gradients
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Binary(Method):
+    """Keeps one in ``base`` masks a round until one is left (paper, Algorithm 2: base 2).
+
+    The paper drops masks up to the median, which keeps none where all gradients are equal, and
+    may keep all with other bases. Here exactly ceil(n / base) of n masks survive, at least one
+    fewer each round, of equal ones the first: it ends after ceil(log_base k) rounds.
+
+    Attributes:
+        base: whole number from 2.
+
+    Raises:
+        InvalidInput: the base is below 2.
+    """
+
+    name: ClassVar[str] = "binary"
+    base: int = 2
+
+    def __post_init__(self) -> None:
+        if type(self.base) is not int or self.base < 2:
+            raise InvalidInput(f"binary: expected a base from 2, got {self.base!r}")
+
+    def evidence(
+        self,
+        bank: MaskBank,
+        x: Float[Tensor, "batch ..."],
+        objective: Objective,
+        *,
+        per_image: bool,
+    ) -> Float64[np.ndarray, "group task"]:
+        """The gradients of the last round; -inf for what earlier rounds dropped."""
+        first = -gradients(bank, x, objective, per_image=per_image)
+        groups = [x[at : at + 1] for at in range(len(x))] if per_image else [x]
+        for scores, images in zip(first, groups, strict=True):
+            self._rule_out(bank, images, objective, scores)
+        return first
+
+    def _rule_out(
+        self, bank: MaskBank, x: Tensor, objective: Objective, scores: Float64[np.ndarray, " task"]
+    ) -> None:
+        left = np.arange(len(scores))
+        while len(left) > self.base:
+            best = np.argsort(-scores[left], kind="stable")[: -(-len(left) // self.base)]
+            left = np.sort(left[best])
+            now = -gradients(bank, x, objective, per_image=False, rows=left)[0]
+            scores[:] = -np.inf
+            scores[left] = now

@@ -1,0 +1,80 @@
+"""Hybrid: One-Shot for a shortlist, then every mask on it by itself."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float64, Int64
+from torch import Tensor
+
+from maskstore.errors import InvalidInput
+from supsup.inference.bank import MaskBank
+from supsup.inference.methods.base import Method
+from supsup.inference.methods.exhaustive import reducer
+from supsup.inference.objectives import Objective
+from supsup.inference.superposition import gradients
+from supsup.inference.sweep import sweep
+
+_MASKS_AT_ONCE = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hybrid(Method):
+    """The lowest objective among the ``shortlist`` masks that One-Shot likes best.
+
+    Costs One-Shot and ``shortlist`` forward passes. It errs only where One-Shot leaves the right
+    mask off the list or where the exhaustive search would err.
+
+    Attributes:
+        shortlist: masks tried by themselves, at least 1.
+
+    Raises:
+        InvalidInput: the shortlist is below 1.
+    """
+
+    name: ClassVar[str] = "hybrid"
+    shortlist: int = 16
+
+    def __post_init__(self) -> None:
+        if type(self.shortlist) is not int or self.shortlist < 1:
+            raise InvalidInput(f"hybrid: expected a shortlist from 1, got {self.shortlist!r}")
+
+    def evidence(
+        self,
+        bank: MaskBank,
+        x: Float[Tensor, "batch ..."],
+        objective: Objective,
+        *,
+        per_image: bool,
+    ) -> Float64[np.ndarray, "group task"]:
+        slopes = gradients(bank, x, objective, per_image=per_image)
+        size = min(self.shortlist, len(bank))
+        listed = np.sort(np.argsort(slopes, axis=1, kind="stable")[:, :size], axis=1)
+        scores = np.full(slopes.shape, -np.inf)
+        if per_image:
+            _rank_images(bank, x, objective, listed, scores)
+        else:
+            values = sweep(bank, x, reducer(bank, objective), rows=listed[0])
+            scores[0, listed[0]] = -values.mean(1)
+        return scores
+
+
+def _rank_images(
+    bank: MaskBank,
+    x: Tensor,
+    objective: Objective,
+    listed: Int64[np.ndarray, "batch shortlist"],
+    scores: Float64[np.ndarray, "batch task"],
+) -> None:
+    """Every image under the masks of its own list, mask by mask."""
+    reduce = reducer(bank, objective)
+    masks = np.unique(listed)
+    for start in range(0, len(masks), _MASKS_AT_ONCE):
+        chosen = masks[start : start + _MASKS_AT_ONCE]
+        weights = bank.masked(chosen)
+        for at, mask in enumerate(chosen):
+            images = np.flatnonzero((listed == mask).any(axis=1))
+            with torch.no_grad():
+                logits = bank.run(x[images], {name: w[at] for name, w in weights.items()})
+                scores[images, mask] = -reduce(logits[None])[0].cpu().numpy()

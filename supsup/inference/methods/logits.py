@@ -1,0 +1,37 @@
+"""Logits: the most confident class over the concatenated logits of all masks."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Float, Float64
+from torch import Tensor
+
+from supsup.inference.bank import MaskBank
+from supsup.inference.methods.base import Method
+from supsup.inference.objectives import Objective
+from supsup.inference.sweep import sweep
+
+
+@dataclass(frozen=True, slots=True)
+class Logits(Method):
+    """The mask that has the largest class logit: one classifier over the classes of all tasks.
+
+    The objective takes no part. For a batch the largest logits of its images are averaged.
+    """
+
+    name: ClassVar[str] = "logits"
+
+    def evidence(
+        self,
+        bank: MaskBank,
+        x: Float[Tensor, "batch ..."],
+        objective: Objective,
+        *,
+        per_image: bool,
+    ) -> Float64[np.ndarray, "group task"]:
+        def reduce(logits: Tensor) -> Tensor:
+            return logits[..., : bank.class_count(logits.shape[-1])].amax(-1)
+
+        values = sweep(bank, x, reduce)
+        return values.T if per_image else values.mean(1)[None]

@@ -1,0 +1,104 @@
+"""The superposed network, and the gradient of an objective in all K coefficients at once.
+
+With p(α) = f(x, W ⊙ Σ α_i M^i) (paper, eq. 4) and the effective weights U = W ⊙ Σ α_i M^i,
+
+    ∂H/∂α_i = Σ_j M^i_j · W_j · ∂H/∂U_j,
+
+so autograd runs once through one dense network, and all coefficients are one product of the packed
+bits with the vector W ⊙ ∂H/∂U.
+"""
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32, Float64, Int64
+from torch import Tensor
+
+from maskstore.errors import InvalidInput
+from supsup.inference.bank import MaskBank
+from supsup.inference.frame import from_frames, to_frames
+from supsup.inference.kernels import multiply
+from supsup.inference.objectives import Objective
+from supsup.inference.plain import image_slopes, is_plain
+
+_FRAMES_BYTES = 2**26
+"""Memory for the gradients of single images that are held at a time."""
+
+
+def superposed(bank: MaskBank, rows: Int64[np.ndarray, " n"] | None = None) -> dict[str, Tensor]:
+    """U = W ⊙ mean of the masks of ``rows`` (None: all): the network at uniform α."""
+    counts = bank.counts if rows is None else bank.count(rows)
+    mean = counts.astype(np.float32)
+    mean /= len(bank) if rows is None else len(rows)
+    mean *= bank.weights
+    layers = from_frames(bank.source.layout, mean, bank.backbone.device)
+    return {name: layer.requires_grad_() for name, layer in layers.items()}
+
+
+def gradients(
+    bank: MaskBank,
+    x: Float[Tensor, "batch ..."],
+    objective: Objective,
+    *,
+    per_image: bool,
+    rows: Int64[np.ndarray, " n"] | None = None,
+) -> Float64[np.ndarray, "group task"]:
+    """∂H/∂α_i at uniform α over the masks of ``rows`` (None: all).
+
+    Args:
+        per_image: one gradient an image; else one, of the mean over the batch.
+
+    Raises:
+        InvalidInput: the data or the network's outputs cannot be used.
+    """
+    weights = superposed(bank, rows)
+    at_once = max(1, _FRAMES_BYTES // bank.weights.nbytes) if bank.source.in_memory else len(x)
+    parts = []
+    for images in x.split(at_once) if per_image else [x]:
+        frames = _slopes(bank, images, objective, weights, per_image)
+        frames *= bank.weights
+        products = [multiply(bits, frames) for _, bits in bank.source.blocks(rows)]
+        parts.append(np.concatenate(products, axis=1))
+    return np.concatenate(parts)
+
+
+def _slopes(
+    bank: MaskBank,
+    x: Float[Tensor, "batch ..."],
+    objective: Objective,
+    weights: dict[str, Tensor],
+    per_image: bool,
+) -> Float32[np.ndarray, "group numbers"]:
+    """∂H/∂U as frames."""
+    layout = bank.source.layout
+    if not per_image:
+        slopes = torch.autograd.grad(_value(bank, x, objective, weights), list(weights.values()))
+        return to_frames(layout, dict(zip(weights, slopes, strict=True)))[None]
+    with torch.no_grad():
+        logits = bank.run(x, weights)  # what is wrong with the data as a whole is said as such
+    classes = bank.class_count(logits.shape[1])
+    objective.check(logits.shape[1], classes)
+    if is_plain(bank.backbone):
+        return image_slopes(bank.backbone, x, weights, objective, classes)
+
+    def of_one(weights: dict[str, Tensor], image: Tensor) -> Tensor:
+        return _value(bank, image[None], objective, weights)
+
+    try:
+        each = torch.func.vmap(torch.func.grad(of_one), in_dims=(None, 0))(weights, x)
+    except InvalidInput as error:
+        raise InvalidInput(
+            f"one image at a time: {error}; or let all images decide together (mode batch)"
+        ) from error
+    return to_frames(layout, each, batch=len(x))
+
+
+def _value(
+    bank: MaskBank,
+    x: Float[Tensor, "batch ..."],
+    objective: Objective,
+    weights: dict[str, Tensor],
+) -> Float[Tensor, ""]:
+    logits = bank.run(x, weights)
+    classes = bank.class_count(logits.shape[1])
+    objective.check(logits.shape[1], classes)
+    return objective(logits, classes).mean()

@@ -1,0 +1,80 @@
+"""infer and eval without the task, on two tasks that a short training tells apart."""
+
+import numpy as np
+import pytest
+
+from supsup.data import load, make_task, task_family
+
+
+@pytest.fixture(scope="module")
+def rotated(tmp_path_factory):
+    """Three rotations, upright first; and images of the third."""
+    import sys
+
+    from cli.main import main
+
+    folder = tmp_path_factory.mktemp("rotated")
+    path = folder / "a.h5"
+    arguments = ["train", str(path), "--dataset", "permuted-mnist-sample", "--tasks", "3"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            sys, "argv", ["supsup-store", *arguments, "--steps", "60", "--outputs", "50", "--quiet"]
+        )
+        with pytest.raises(SystemExit, match="0"):
+            main()
+    digits = load("mnist-sample")
+    task = make_task(task_family("permuted-mnist-sample", 3)[2], digits)
+    x, y = next(iter(task.test_batches(32)))
+    np.save(folder / "x.npy", x.numpy())
+    return path, folder / "x.npy", y.numpy()
+
+
+def test_infer_finds_the_task_and_the_classes(rotated, run):
+    path, data, labels = rotated
+    found = run("infer", path, "--data", data, "--json").json()
+    assert set(found) == {"method", "objective", "mode", "reason", "images"}
+    assert "few enough" in found["reason"]
+    tasks = [row["task"] for row in found["images"]]
+    assert tasks.count("permuted-mnist/2") >= 24
+    right = [row["prediction"] for row in found["images"]] == labels
+    assert right.mean() > 0.5
+    together = run("infer", path, "--data", data, "--mode", "batch", "--json").json()
+    assert {row["task"] for row in together["images"]} == {"permuted-mnist/2"}
+    printed = run("infer", path, "--data", data, "--method", "one-shot", "--mode", "batch")
+    assert "permuted-mnist/2" in printed.out
+
+
+@pytest.mark.parametrize("scenario", ["GNs", "GNu"])
+def test_eval_without_the_task(rotated, run, scenario):
+    path, _, _ = rotated
+    given = run("eval", path, "--json", "--quiet").json()
+    found = run(
+        *("eval", path, "--scenario", scenario, "--method", "exhaustive"),
+        *("--mode", "batch", "--json", "--quiet"),
+    ).json()
+    assert (found["scenario"], found["method"], found["tasks"]) == (scenario, "exhaustive", 3)
+    assert found["objective"] == "entropy"
+    assert found["task_accuracy"] > 0.9
+    assert found["accuracy"] <= given["accuracy"] + 1e-9
+    assert found["accuracy"] > given["accuracy"] - 0.1
+
+
+def test_bad_input(rotated, run, tmp_path):
+    path, data, _ = rotated
+    np.save(tmp_path / "wrong.npy", np.zeros((2, 5), np.float32))
+    np.save(tmp_path / "nan.npy", np.full((2, 784), np.nan, np.float32))
+    empty = tmp_path / "empty.h5"
+    run("create", empty, "--net", "bn-2048", "--outputs", "2")
+    for arguments in [
+        ("infer", path, "--data", tmp_path / "wrong.npy"),
+        ("infer", path, "--data", tmp_path / "nan.npy"),
+        ("infer", path, "--data", tmp_path / "none.npy"),
+        ("infer", path, "--data", data, "--method", "magic"),
+        ("infer", path, "--data", data, "--objective", "magic"),
+        ("infer", path, "--data", data, "--mode", "magic"),
+        ("infer", empty, "--data", data),
+        ("eval", empty, "--scenario", "GNu", "--quiet"),
+    ]:
+        result = run(*arguments)
+        assert (result.code, result.out) == (1, ""), arguments
+        assert len(result.err.splitlines()) == 1, result.err

@@ -1,0 +1,48 @@
+"""Layouts and masks as training makes them, without training."""
+
+import math
+
+import numpy as np
+
+from maskstore import MaskLayout
+from maskstore.codecs import Prior
+from maskstore.scores import ScoreStart
+
+RECIPE = {"net": "x", "outputs": 10, "seed": 3, "init": "signed-constant"}
+START = ScoreStart(seed=5)
+LAYOUT = MaskLayout({"fc1.weight": (60, 150), "fc2.weight": (37, 60), "bn.weight": (21,)})
+LAYOUTS = {
+    "lenet": LAYOUT,
+    "one bit": MaskLayout({"w": (1,)}),
+    "tiny": MaskLayout({"a": (3,), "b": (2, 3), "c": (1, 1, 1, 1)}),
+    "convolution": MaskLayout({"conv.weight": (16, 8, 3, 3), "bn.weight": (16,)}),
+}
+
+
+def prior_of(layout: MaskLayout, start: ScoreStart | None = START) -> Prior:
+    prior = Prior.of_archive(layout, RECIPE)
+    return prior if start is None else prior.of_task({"scores": start.to_json()})
+
+
+def packed_mask(layout: MaskLayout, density: float, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return layout.pack({n: rng.random(s) < density for n, s in layout.shapes.items()})
+
+
+def trained_masks(
+    layout: MaskLayout, seed: int = 0, start: ScoreStart = START, rank: int = 2
+) -> dict[str, np.ndarray]:
+    """A threshold mask after scores moved along a low-rank gradient times the weights' signs."""
+    prior = prior_of(layout)
+    rng = np.random.default_rng(seed)
+    masks = {}
+    for name, scores in start.draw(layout).items():
+        shape = scores.shape
+        rows, columns = (shape[0], math.prod(shape[1:])) if len(shape) > 1 else (1, shape[0])
+        pull = rng.standard_normal((rows, rank)) @ rng.standard_normal((rank, columns))
+        signs = prior.weights.draw(name, shape).reshape(rows, columns) * 2.0 - 1
+        bound = np.abs(scores).max()
+        moved = scores.reshape(rows, columns) + 0.3 * bound * np.tanh(pull) * signs
+        moved += 0.1 * bound * rng.standard_normal((rows, columns))
+        masks[name] = (moved >= 0).reshape(shape)
+    return masks

@@ -1,0 +1,214 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from maskstore import MaskArchive
+from maskstore.errors import InvalidInput, LayoutMismatch
+from maskstore.packed import PackedMasks
+from supsup import build
+from supsup.inference import (
+    METHODS,
+    OBJECTIVES,
+    Exhaustive,
+    MaskBank,
+    Resident,
+    Streamed,
+    choose,
+    infer,
+    infer_in,
+)
+from supsup.inference import __all__ as exported
+from supsup.inference.infer import confidence_of, margin_of
+from tests.supsup.helpers import as_users_run_it, small_bn
+from tests.supsup.inference.helpers import brute_logits, images, odd_net, random_masks
+
+
+def brute(backbone, masks, x, tasks, classes):
+    logits = brute_logits(backbone, x, masks)
+    return [int(logits[t, at, :classes].argmax()) for at, t in enumerate(tasks)]
+
+
+@pytest.mark.parametrize("method", ["auto", *METHODS])
+@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("mode", ["image", "batch", "first"])
+def test_tasks_and_predictions(method, objective, mode):
+    backbone = odd_net()
+    masks, x = random_masks(backbone, 40), images(6)
+    found = infer(backbone, masks, x, method=method, objective=objective, mode=mode, classes=3)
+    assert found.names == tuple(masks.names[t] for t in found.tasks)
+    assert found.predictions.tolist() == brute(backbone, masks, x, found.tasks, 3)
+    assert ((found.confidence >= 0) & (found.confidence <= 1)).all()
+    assert (found.margin >= 0).all()
+    assert found.evidence.shape == ((6, 40) if mode == "image" else (1, 40))
+    if mode != "image":
+        assert len(set(found.tasks.tolist())) == 1
+    assert bool(found.reason) == (method == "auto")
+
+
+def test_the_first_image_decides():
+    backbone = odd_net()
+    masks, x = random_masks(backbone, 40), images(6)
+    each = infer(backbone, masks, x, method="exhaustive")
+    first = infer(backbone, masks, x, method="exhaustive", mode="first")
+    assert len(set(each.tasks.tolist())) > 1
+    assert first.tasks.tolist() == [each.tasks[0]] * 6
+
+
+def test_images_alone_and_in_company():
+    backbone = odd_net()
+    masks, x = random_masks(backbone, 40), images(6)
+    for method in METHODS:
+        together = infer(backbone, masks, x, method=method)
+        alone = [infer(backbone, masks, x[at : at + 1], method=method) for at in range(6)]
+        assert together.tasks.tolist() == [int(one.tasks[0]) for one in alone]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_one_task(method):
+    backbone = odd_net()
+    found = infer(backbone, random_masks(backbone, 1), images(3), method=method)
+    assert found.tasks.tolist() == [0, 0, 0]
+    assert found.confidence.tolist() == [1.0, 1.0, 1.0]
+    assert found.margin.tolist() == [math.inf] * 3
+
+
+def test_a_streamed_archive_gives_the_same(tmp_path, monkeypatch):
+    backbone = odd_net()
+    masks, x = random_masks(backbone, 40), images(6)
+    with MaskArchive.create(tmp_path / "a.h5", backbone.layout) as archive:
+        items = [(name, masks.unpack(at), {}) for at, name in enumerate(masks.names)]
+        archive.add_many(items, codec="raw")
+        monkeypatch.setattr("supsup.inference.source.BLOCK_BYTES", 3 * masks.bits.shape[1])
+        sizes = [len(bits) for _, bits in Streamed(archive).blocks()]
+        assert sizes == [3] * 13 + [1]
+        for method in METHODS:
+            for mode in ("image", "batch"):
+                streamed = infer(backbone, archive, x, method=method, mode=mode)
+                resident = infer(backbone, masks, x, method=method, mode=mode)
+                assert np.array_equal(streamed.evidence, resident.evidence)
+                assert np.array_equal(streamed.predictions, resident.predictions)
+        some = Streamed(archive, ["task/7", "task/3"])
+        found = infer(backbone, some, x, method="one-shot")
+        assert set(found.names) <= {"task/7", "task/3"}
+
+
+def test_masks_that_are_appended():
+    backbone = odd_net()
+    masks, x = random_masks(backbone, 30), images(4)
+    first = PackedMasks(layout=masks.layout, names=masks.names[:2], bits=masks.bits[:2])
+    kept = first.bits.copy()
+    bank = MaskBank(backbone, Resident(first))
+    infer_in(bank, x)
+    for at in range(2, 30):
+        bank.append(masks.names[at], masks.bits[at])
+    assert np.array_equal(first.bits, kept)
+    for method in METHODS:
+        grown, whole = infer_in(bank, x, method=method), infer(backbone, masks, x, method=method)
+        assert np.array_equal(grown.evidence, whole.evidence)
+        assert grown.names == whole.names
+
+
+def test_auto_says_why():
+    backbone = odd_net()
+    method, reason = choose(MaskBank(backbone, random_masks(backbone, 5)))
+    assert isinstance(method, Exhaustive)
+    assert "5 masks are few" in reason
+    _, reason = choose(MaskBank(backbone, random_masks(backbone, 60, density=0.02)))
+    assert "density 2" in reason
+    method, reason = choose(MaskBank(backbone, random_masks(backbone, 60)))
+    assert method.name == "hybrid"
+    assert "One-Shot names 16" in reason
+
+
+def test_confidence():
+    rng = np.random.default_rng(0)
+    chance = [confidence_of(rng.standard_normal(500)) for _ in range(200)]
+    assert 0.3 < np.mean(chance) < 0.6  # the best of 500 alike is nothing special
+    standing_out = np.append(rng.standard_normal(500), 8.0)
+    assert confidence_of(standing_out) > 0.999
+    assert confidence_of(np.zeros(10)) == pytest.approx(0.1)
+    assert confidence_of(np.array([0.0, 0.0, 0.0, 0.0, 1.0])) == 1.0
+    assert confidence_of(np.array([1.0, -np.inf, -np.inf])) == 1.0
+    assert confidence_of(np.array([2.0, 2.0])) == 0.5
+
+
+def test_confidence_does_not_depend_on_the_unit():
+    scores = np.random.default_rng(0).standard_normal(50)
+    assert confidence_of(1e-6 * scores + 3) == pytest.approx(confidence_of(scores), abs=1e-6)
+
+
+def test_margin():
+    assert margin_of(np.array([1.0, 4.0, 2.5])) == 1.5
+    assert margin_of(np.array([1.0])) == math.inf
+    assert margin_of(np.array([1.0, -np.inf])) == math.inf
+
+
+def test_exports():
+    import supsup.inference
+
+    assert sorted(exported, key=str.lower) == sorted(set(exported), key=str.lower)
+    assert all(hasattr(supsup.inference, name) for name in exported)
+
+
+def no_masks(backbone):
+    empty = np.empty((0, backbone.layout.packed_bytes), np.uint8)
+    return PackedMasks(layout=backbone.layout, names=(), bits=empty)
+
+
+def test_what_cannot_be_used(tmp_path):
+    backbone = odd_net()
+    masks, x = random_masks(backbone, 4), images(3)
+    bad = images(3)
+    bad[1, 2] = math.nan
+    with as_users_run_it():
+        for data, message in [
+            (images(3, 12), r"shape \(3, 12\): the network does not take it"),
+            (bad, "1 of 3 images have numbers that are NaN or infinite"),
+            (x.double(), "expected float32, got torch.float64"),
+            ((x * 255).byte(), "expected float32, got torch.uint8"),
+            (x[:0], r"at least one image, .* got shape \(0, 13\)"),
+            (x[0], r"at least one image, .* got shape \(13,\)"),
+            (torch.full((3, 13), 3e38), "not finite"),
+        ]:
+            for method in ("one-shot", "exhaustive"):
+                with pytest.raises(InvalidInput, match=message):
+                    infer(backbone, masks, data, method=method)
+        with pytest.raises(InvalidInput, match="archive is empty"):
+            infer(backbone, no_masks(backbone), x)
+        with (
+            MaskArchive.create(tmp_path / "a.h5", backbone.layout) as archive,
+            pytest.raises(InvalidInput, match="archive is empty"),
+        ):
+            infer(backbone, archive, x)
+        with pytest.raises(LayoutMismatch, match="use the network that the masks were trained on"):
+            infer(odd_net(outputs=6), masks, x)
+        for method in ("one-shot", "exhaustive", "hybrid", "binary"):
+            with pytest.raises(InvalidInput, match="5 outputs for 5 classes and none to spare"):
+                infer(backbone, masks, x, method=method, objective="superfluous")
+        with pytest.raises(InvalidInput, match="classes: expected 1 to 5, .* got 6"):
+            infer(backbone, masks, x, classes=6)
+        with pytest.raises(InvalidInput, match="mode: expected one of image, batch, first"):
+            infer(backbone, masks, x, mode="all")
+
+
+def test_sparse_masks_and_data_of_another_size():
+    backbone = odd_net()
+    with pytest.raises(InvalidInput, match="does not take it"):
+        infer(backbone, random_masks(backbone, 60, density=0.02), images(3, 12))
+
+
+def test_one_image_has_no_batch_statistics():
+    backbone = build(small_bn())
+    masks, x = random_masks(backbone, 40), images(8, 20)
+    with pytest.raises(InvalidInput, match=r"at least 2 images .* \(mode batch\)"):
+        infer(backbone, masks, x, method="one-shot")
+    assert len(infer(backbone, masks, x, method="one-shot", mode="batch").tasks) == 8
+
+
+def test_one_class():
+    backbone = odd_net(outputs=1)
+    found = infer(backbone, random_masks(backbone, 3), images(2), method="one-shot")
+    assert found.predictions.tolist() == [0, 0]
+    assert torch.get_default_dtype() == torch.float32

@@ -1,0 +1,123 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from maskstore.layout import MaskLayout
+from supsup.inference.kernels import apply_masks, count_bits, multiply, run_sparse, sparsify
+from supsup.inference.kernels.threads import split
+
+shapes = st.tuples(st.integers(1, 40), st.integers(1, 300), st.integers(0, 2**32 - 1))
+
+
+@pytest.fixture(params=[1, 3], autouse=True, scope="module")
+def threads(request):
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield
+    torch.set_num_threads(before)
+
+
+def random_bits(rows: int, size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    bits = np.random.default_rng(seed).integers(0, 256, (rows, size), dtype=np.uint8)
+    return bits, np.unpackbits(bits, axis=1, bitorder="little")
+
+
+@settings(max_examples=40, deadline=None)
+@given(shapes, st.integers(1, 8))
+def test_products_are_those_of_the_unpacked_matrix(shape, vectors):
+    rows, size, seed = shape
+    bits, unpacked = random_bits(rows, size, seed)
+    frames = np.random.default_rng(seed).standard_normal((vectors, 8 * size)).astype(np.float32)
+    expected = frames.astype(np.float64) @ unpacked.T
+    np.testing.assert_allclose(multiply(bits, frames), expected, atol=1e-5 * 8 * size)
+
+
+def test_products_over_several_blocks():
+    bits, unpacked = random_bits(17, 20_001, 0)
+    frames = np.random.default_rng(0).standard_normal((4, 8 * 20_001)).astype(np.float32)
+    for count in (1, 4):
+        expected = frames[:count].astype(np.float64) @ unpacked.T
+        error = np.abs(multiply(bits, frames[:count]) - expected).max()
+        assert error < 1e-6 * np.abs(expected).max()
+
+
+def test_each_bit_selects_its_own_number():
+    bits = np.eye(1, 8 * 5, dtype=np.uint8)
+    frame = np.arange(1, 41, dtype=np.float32)
+    for at in range(40):
+        one = np.packbits(np.roll(bits, at, axis=1), axis=1, bitorder="little")
+        assert multiply(one, frame[None])[0, 0] == at + 1
+        assert apply_masks(one, frame)[0].nonzero()[0].tolist() == [at]
+
+
+@settings(max_examples=40, deadline=None)
+@given(shapes)
+def test_counts(shape):
+    bits, unpacked = random_bits(*shape)
+    counts = np.zeros(unpacked.shape[1], np.int32)
+    count_bits(bits, counts)
+    assert np.array_equal(counts, unpacked.sum(0))
+    count_bits(bits[1:], counts, -1)
+    assert np.array_equal(counts, unpacked[0])
+
+
+def test_counts_over_several_blocks():
+    bits, unpacked = random_bits(9, 5_003, 0)
+    counts = np.zeros(8 * 5_003, np.int32)
+    count_bits(bits, counts)
+    assert np.array_equal(counts, unpacked.sum(0))
+
+
+@settings(max_examples=40, deadline=None)
+@given(shapes)
+def test_applied_masks(shape):
+    bits, unpacked = random_bits(*shape)
+    weights = np.random.default_rng(0).standard_normal(unpacked.shape[1]).astype(np.float32)
+    assert np.array_equal(apply_masks(bits, weights), unpacked * weights)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.integers(1, 20), min_size=2, max_size=4),
+    st.integers(1, 9),
+    st.integers(1, 5),
+    st.sampled_from([0.0, 0.02, 0.5, 1.0]),
+    st.integers(0, 2**32 - 1),
+)
+def test_sparse_masks_compute_what_dense_ones_do(widths, count, batch, density, seed):
+    rng = np.random.default_rng(seed)
+    pairs = enumerate(zip(widths[1:], widths[:-1], strict=True))
+    layout = MaskLayout({f"fc{at}": shape for at, shape in pairs})
+    masks = [{n: rng.random(s) < density for n, s in layout.shapes.items()} for _ in range(count)]
+    frame = rng.standard_normal(8 * layout.packed_bytes).astype(np.float32)
+    sparse = sparsify(np.stack([layout.pack(m) for m in masks]), frame, layout)
+    assert len(sparse) == count
+    assert len(sparse.weights) == sum(int(m.sum()) for mask in masks for m in mask.values())
+    x = rng.standard_normal((batch, widths[0])).astype(np.float32)
+    found = run_sparse(sparse, x, 0, count)
+    for mask, logits in zip(masks, found, strict=True):
+        hidden = x.astype(np.float64)
+        for name, shape, where, bits in layout.layers():
+            weights = frame[8 * where.start : 8 * where.start + bits].reshape(shape)
+            hidden = hidden @ (weights * mask[name]).T
+            if name != list(layout.shapes)[-1]:
+                hidden = np.maximum(hidden, 0)
+        np.testing.assert_allclose(logits.T, hidden, rtol=1e-4, atol=1e-4)
+    if count > 2:
+        assert np.array_equal(run_sparse(sparse, x, 1, 3), found[1:3])
+
+
+def test_parts_cover_the_range_and_errors_come_through():
+    for count, multiple in ((1, 8), (8, 8), (17, 8), (100, 1)):
+        seen = []
+        split(lambda a, b, seen=seen: seen.append((a, b)), count, multiple=multiple)
+        assert sorted(i for a, b in seen for i in range(a, b)) == list(range(count))
+        assert all(a % multiple == 0 for a, _ in seen)
+
+    def fail(start, stop):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        split(fail, 10)

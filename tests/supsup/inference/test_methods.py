@@ -1,0 +1,188 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from maskstore.errors import InvalidInput
+from maskstore.packed import PackedMasks
+from supsup import Backbone
+from supsup.inference import (
+    METHODS,
+    Binary,
+    Entropy,
+    Exhaustive,
+    Hybrid,
+    Logits,
+    MaskBank,
+    OneShot,
+    Superfluous,
+)
+from supsup.inference.methods import parse_method
+from tests.supsup.helpers import ConvNet
+from tests.supsup.inference.helpers import (
+    brute_gradient,
+    brute_logits,
+    images,
+    odd_net,
+    random_masks,
+)
+
+cases = st.tuples(
+    st.integers(1, 70),
+    st.integers(1, 5),
+    st.sampled_from([0.05, 0.5]),
+    st.booleans(),
+    st.integers(0, 1000),
+)
+
+
+def problem(case):
+    count, batch, density, per_image, seed = case
+    backbone = odd_net()
+    masks, x = random_masks(backbone, count, density=density, seed=seed), images(batch, seed=seed)
+    groups = [x[at : at + 1] for at in range(batch)] if per_image else [x]
+    return backbone, masks, x, groups, per_image
+
+
+def best(evidence: np.ndarray) -> float:
+    return float(evidence.max())
+
+
+@settings(max_examples=25, deadline=None)
+@given(cases)
+def test_exhaustive_is_the_lowest_objective(case):
+    backbone, masks, x, groups, per_image = problem(case)
+    bank = MaskBank(backbone, masks, classes=3)
+    for objective in (Entropy(), Superfluous()):
+        found = Exhaustive().evidence(bank, x, objective, per_image=per_image)
+        for row, group in zip(found, groups, strict=True):
+            values = objective(brute_logits(backbone, group, masks), 3).mean(1)
+            np.testing.assert_allclose(row, -values.numpy(), rtol=1e-4, atol=1e-5)
+
+
+@settings(max_examples=25, deadline=None)
+@given(cases)
+def test_logits_is_the_largest_class_logit(case):
+    backbone, masks, x, groups, per_image = problem(case)
+    bank = MaskBank(backbone, masks, classes=3)
+    found = Logits().evidence(bank, x, Entropy(), per_image=per_image)
+    for row, group in zip(found, groups, strict=True):
+        values = brute_logits(backbone, group, masks)[..., :3].max(-1).values.mean(1)
+        np.testing.assert_allclose(row, values.numpy(), rtol=1e-4, atol=1e-5)
+
+
+def brute_binary(backbone, x, masks, objective, base):
+    """Algorithm 2 by hand: rounds of autograd over the survivors."""
+    left = list(range(len(masks)))
+    rounds = 0
+    while len(left) > 1:
+        slope = brute_gradient(backbone, x, masks, objective, 3, left)
+        keep = -(-len(left) // base)
+        order = sorted(range(len(left)), key=lambda at: (slope[at], at))
+        left = sorted(left[at] for at in order[:keep])
+        rounds += 1
+    return left[0], rounds
+
+
+@settings(max_examples=25, deadline=None)
+@given(cases, st.integers(2, 5))
+def test_binary_is_rounds_of_one_shot(case, base):
+    backbone, masks, x, groups, per_image = problem(case)
+    bank = MaskBank(backbone, masks, classes=3)
+    found = Binary(base=base).evidence(bank, x, Entropy(), per_image=per_image)
+    for row, group in zip(found, groups, strict=True):
+        expected, rounds = brute_binary(backbone, group, masks, Entropy(), base)
+        assert base**rounds >= len(masks)
+        # Gradients that agree to rounding may swap two masks; then their evidence is equal.
+        assert row[expected] == pytest.approx(best(row), rel=1e-4, abs=1e-9)
+        assert 1 <= np.isfinite(row).sum() <= base
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 64, 65])
+@pytest.mark.parametrize("base", [2, 3, 10])
+def test_binary_ends_where_all_masks_tie(count, base):
+    backbone = odd_net()
+    one = random_masks(backbone, 1)
+    same = PackedMasks(
+        layout=one.layout,
+        names=tuple(map(str, range(count))),
+        bits=np.repeat(one.bits, count, axis=0),
+    )
+    found = Binary(base=base).evidence(
+        MaskBank(backbone, same), images(2), Entropy(), per_image=True
+    )
+    assert found.argmax(1).tolist() == [0, 0]
+
+
+@settings(max_examples=25, deadline=None)
+@given(cases, st.integers(1, 80))
+def test_hybrid_is_exhaustive_on_one_shots_shortlist(case, size):
+    backbone, masks, x, _, per_image = problem(case)
+    bank = MaskBank(backbone, masks, classes=3)
+    slopes = OneShot().evidence(bank, x, Superfluous(), per_image=per_image)
+    exact = Exhaustive().evidence(bank, x, Superfluous(), per_image=per_image)
+    found = Hybrid(shortlist=size).evidence(bank, x, Superfluous(), per_image=per_image)
+    for row, slope, value in zip(found, slopes, exact, strict=True):
+        listed = np.flatnonzero(np.isfinite(row))
+        assert len(listed) == min(size, len(masks))
+        others = np.setdiff1d(np.arange(len(masks)), listed)
+        if len(others):
+            assert slope[listed].min() >= slope[others].max()
+        np.testing.assert_allclose(row[listed], value[listed], rtol=1e-4, atol=1e-5)
+
+
+def test_the_right_mask_is_found_by_every_method():
+    # Masks that differ in density: the wrong ones leave nearly nothing and say nothing.
+    backbone = odd_net()
+    layout = backbone.layout
+    masks = random_masks(backbone, 9, density=0.02)
+    bits = masks.bits.copy()
+    bits[6] = layout.pack({name: np.ones(shape, bool) for name, shape in layout.shapes.items()})
+    bank = MaskBank(backbone, PackedMasks(layout=layout, names=masks.names, bits=bits))
+    for name in METHODS:
+        found = parse_method(name).evidence(bank, images(40) * 5, Entropy(), per_image=False)
+        assert found.argmax() == 6, name
+
+
+def test_any_module():
+    backbone = Backbone.from_module(ConvNet(outputs=5), seed=3)
+    masks, x = random_masks(backbone, 12), images(6, 1, 4, 4)
+    bank = MaskBank(backbone, masks)
+    found = Exhaustive().evidence(bank, x, Entropy(), per_image=True)
+    values = Entropy()(brute_logits(backbone, x, masks), 5)
+    np.testing.assert_allclose(found, -values.T.numpy(), rtol=1e-4, atol=1e-5)
+    for name in METHODS:
+        assert parse_method(name).evidence(bank, x, Entropy(), per_image=False).shape == (1, 12)
+
+
+def test_sparse_and_dense_sweeps_agree():
+    backbone = odd_net()
+    bank = MaskBank(backbone, random_masks(backbone, 20, density=0.05))
+    dense = MaskBank(backbone, bank.source)
+    dense.__dict__["sparse"] = None
+    assert bank.sparse is not None
+    for x in (images(1), images(7)):
+        one, two = (Exhaustive().evidence(b, x, Entropy(), per_image=True) for b in (bank, dense))
+        np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-5)
+
+
+def test_settings_that_are_none():
+    with pytest.raises(InvalidInput, match="base from 2, got 1"):
+        Binary(base=1)
+    with pytest.raises(InvalidInput, match="shortlist from 1, got 0"):
+        Hybrid(shortlist=0)
+    with pytest.raises(InvalidInput, match="expected one of auto, one-shot, .* got 'best'"):
+        parse_method("best")
+    assert all(kind.name == name for name, kind in METHODS.items())
+
+
+def test_gradients_leave_the_network_alone():
+    backbone = odd_net()
+    before = backbone.digest
+    bank = MaskBank(backbone, random_masks(backbone, 5))
+    for name in METHODS:
+        parse_method(name).evidence(bank, images(3), Entropy(), per_image=True)
+    assert Backbone(backbone.module, None, None).digest == before
+    assert all(not w.requires_grad for w in backbone.module.parameters())
+    assert torch.is_grad_enabled()

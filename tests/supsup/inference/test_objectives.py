@@ -1,0 +1,83 @@
+import math
+
+import pytest
+import torch
+
+from maskstore.errors import InvalidInput
+from supsup.inference import OBJECTIVES, Energy, Entropy, MaxProbability, Objective, Superfluous
+from supsup.inference.objectives import parse_objective
+
+
+def logits(*shape: int) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 4
+
+
+def test_entropy_is_that_of_torch():
+    z = logits(6, 9)
+    expected = torch.distributions.Categorical(logits=z / 2).entropy()
+    torch.testing.assert_close(Entropy(temperature=2.0)(z, 9), expected)
+
+
+def test_entropy_of_certain_and_of_uniform_answers():
+    assert Entropy()(torch.tensor([[1e4, 0.0, 0.0]]), 3).item() == 0.0
+    assert Entropy()(torch.zeros(1, 7), 7).item() == pytest.approx(math.log(7))
+    z = torch.tensor([[1e4, 0.0, 0.0]], requires_grad=True)
+    Entropy()(z, 3).sum().backward()
+    assert torch.isfinite(z.grad).all()
+
+
+def test_superfluous_looks_at_the_extra_outputs_only():
+    z = logits(3, 8).requires_grad_()
+    value = Superfluous()(z, 5)
+    torch.testing.assert_close(value, z[:, 5:].exp().sum(1).log())
+    (slope,) = torch.autograd.grad(value.sum(), z)
+    assert (slope[:, :5] == 0).all()
+    assert (slope[:, 5:] > 0).all()
+
+
+def test_superfluous_has_the_papers_gradient_up_to_a_factor_per_image():
+    z = logits(3, 8).requires_grad_()
+    extra = torch.arange(8) >= 5
+    paper = torch.where(extra, z, z.detach()).logsumexp(1)
+    (theirs,) = torch.autograd.grad(paper.sum(), z)
+    (ours,) = torch.autograd.grad(Superfluous()(z, 5).sum(), z)
+    factor = ours[:, 5:] / theirs[:, 5:]
+    assert (factor > 0).all()
+    torch.testing.assert_close(factor, factor[:, :1].expand_as(factor))
+
+
+def test_energy_and_probability():
+    z = logits(4, 6)
+    torch.testing.assert_close(
+        Energy(temperature=3.0)(z, 4), -3 * (z[:, :4] / 3).exp().sum(1).log()
+    )
+    torch.testing.assert_close(MaxProbability()(z, 4), -z.softmax(1).max(1).values)
+
+
+@pytest.mark.parametrize("kind", OBJECTIVES.values())
+def test_any_number_of_leading_axes(kind):
+    z = logits(2, 3, 6)
+    flat = kind()(z.view(6, 6), 4)
+    torch.testing.assert_close(kind()(z, 4), flat.view(2, 3))
+
+
+def test_no_superfluous_outputs():
+    with pytest.raises(InvalidInput, match="4 outputs for 4 classes and none to spare"):
+        Superfluous().check(4, 4)
+    Superfluous().check(5, 4)
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0, math.nan, math.inf])
+def test_temperatures_that_are_none(temperature):
+    with pytest.raises(InvalidInput, match="temperature"):
+        Entropy(temperature=temperature)
+
+
+def test_names():
+    assert all(kind.name == name for name, kind in OBJECTIVES.items())
+    assert parse_objective("energy", 2.0) == Energy(temperature=2.0)
+    given = Entropy()
+    assert parse_objective(given) is given
+    assert isinstance(given, Objective)
+    with pytest.raises(InvalidInput, match="expected one of entropy, .* got 'h'"):
+        parse_objective("h")
