@@ -7,6 +7,7 @@ depends on them.
 
 import argparse
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -17,8 +18,6 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from benchmarks.results import FOLDER, save_results
 from maskstore.packed import PackedMasks
@@ -122,16 +121,23 @@ def stacked(count: int) -> dict[str, Any]:
     x = torch.randn(BATCH, 784)
     found: list[torch.Tensor] = []
 
-    def step() -> None:
+    def step(choose: bool) -> None:
         alpha = torch.full((count, 1, 1), 1 / count, requires_grad=True)
         h = x
         for name, weight in backbone.weights.items():
-            h = F.linear(h, weight * (alpha * layers[name]).sum(0))
+            if choose:  # the paper's code: the masks whose coefficient is not 0, copied
+                chosen = (alpha > 0).view(count)
+                mean = (alpha[chosen] * layers[name][:count][chosen]).sum(0)
+            else:
+                mean = (alpha * layers[name]).sum(0)
+            h = F.linear(h, weight * mean)
             h = h if name == "fc3.weight" else torch.relu(h)
         (slope,) = torch.autograd.grad(Entropy()(h, OUTPUTS).mean(), alpha)
         found[:] = [slope.flatten()]
 
-    seconds = best_of(step, seconds=1.0)
+    lean = best_of(lambda: step(False), seconds=1.0, least=2)
+    lean_peak = peak_bytes()
+    seconds = best_of(lambda: step(True), seconds=1.0, least=2)
     ours = gradients(MaskBank(backbone, masks), x, Entropy(), per_image=False)[0]
     theirs = found[0].numpy()
     error = float(np.abs(ours - theirs).max() / np.abs(theirs).max())
@@ -139,12 +145,18 @@ def stacked(count: int) -> dict[str, Any]:
         "masks": count,
         "step_seconds": seconds,
         "peak_bytes": peak_bytes(),
+        "without_the_copy_seconds": lean,
+        "without_the_copy_peak_bytes": lean_peak,
         "largest_difference_of_gradients_relative": error,
     }
 
 
 def plot(figures: dict[str, Any]) -> None:
     """Seconds a step against the number of masks, log-log."""
+    # Here, not above: the measured processes should hold what inference needs and no more.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(6.4, 4.0), layout="constrained")
     axes = figure.subplots()
     for key, label, style in (
@@ -197,6 +209,7 @@ def main() -> None:
         str(row["masks"]): row["step_seconds"] / ours[row["masks"]]["step_seconds"]
         for row in figures["stacked"]
     }
+    figures["load_average_at_the_end"] = os.getloadavg()
     save_results("one_shot", figures)
     plot(figures)
 

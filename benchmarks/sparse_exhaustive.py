@@ -1,5 +1,6 @@
 """Exhaustive inference over 2,500 random masks of 1.3% density: the masks' ones, and dense."""
 
+import os
 from typing import Any
 
 import numpy as np
@@ -67,6 +68,7 @@ def main() -> None:
     seconds = best_of(lambda: Exhaustive().evidence(dense, x, Entropy(), per_image=True))
     figures["dense_batch_seconds_for_all"] = seconds * COUNT / DENSE
     figures["peak_bytes"] = peak_bytes()
+    figures["load_average_at_the_end"] = os.getloadavg()
     save_results("sparse_exhaustive", figures)
 
 

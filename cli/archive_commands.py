@@ -3,7 +3,7 @@
 import json
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -58,7 +58,7 @@ def list_tasks(archive: options.Archive, as_json: options.Json = False) -> None:
             task.codec,
             task.bytes,
             8 * task.bytes / task.bits,
-            task.metadata.get("metrics", {}).get("accuracy"),
+            _accuracy(task.metadata),
             task.sha256[:12],
         )
         for task in tasks
@@ -218,6 +218,12 @@ def merge(
         print_json({"out": str(out), "tasks": tasks})
     else:
         typer.echo(f"{out}: {tasks} tasks from {len(archives)} archives")
+
+
+def _accuracy(metadata: dict[str, Any]) -> Any:
+    """What training recorded; anything may stand there in a mask added by hand."""
+    metrics = metadata.get("metrics")
+    return metrics.get("accuracy") if isinstance(metrics, dict) else None
 
 
 def _parse_json_object(text: str) -> dict[str, object]:

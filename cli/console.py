@@ -69,5 +69,6 @@ def progress_bar(*, quiet: bool) -> Progress:
         TimeRemainingColumn(),
         console=stderr,
         transient=True,
-        disable=quiet,
+        # Into a file or pipe it would only print blank lines.
+        disable=quiet or not stderr.is_terminal,
     )

@@ -14,6 +14,7 @@ import typer
 from cli import options
 from cli.console import print_json, print_table, progress_bar, stderr
 from maskstore import InvalidInput, MaskArchive, MaskLayout
+from maskstore.codecs import parse_codec
 
 # torch takes seconds to import: commands that do not need it must not wait for it, so the
 # functions below import supsup when they run.
@@ -139,6 +140,7 @@ def train(
     from supsup.data import load, make_task, task_family
     from supsup.session import (
         backbone_of,
+        check_classes,
         check_recipe,
         create_archive,
         missing_tasks,
@@ -146,6 +148,7 @@ def train(
         train_into,
     )
 
+    parse_codec(codec)
     place = parse_device(device)
     if Path(archive).exists():
         opened = MaskArchive.open(archive, "a", timeout=timeout, lock=not no_lock)
@@ -167,6 +170,7 @@ def train(
             lr=lr,
         )
         recipes = task_family(dataset, tasks, seed=recipe.seed)
+        check_classes(recipes, recipe.outputs)
         loaded = load(recipes[0].dataset, data, quiet=quiet).to(place)
         if opened is None:
             opened = create_archive(archive, build(recipe, allow_code=recipe.net == net))

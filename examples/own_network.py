@@ -14,6 +14,9 @@ from maskstore.stats import archive_stats
 from supsup import Backbone, TrainConfig, accuracy, train
 
 
+CPU = torch.device("cpu")
+
+
 def conv_net() -> nn.Module:
     """16 × 16 grey images to 4 outputs."""
     return nn.Sequential(
@@ -34,7 +37,7 @@ class Stripes:
     shift: int
     classes: int = 2
     train_size: int = 512
-    device: torch.device = torch.device("cpu")
+    device: torch.device = CPU
     recipe: None = None
 
     def _images(self, numbers: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

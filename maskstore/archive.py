@@ -1,5 +1,6 @@
 """MaskArchive: masks by task name in one HDF5 file, with a database's promises."""
 
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 
 from maskstore import codecs
-from maskstore.device import FileDevice
+from maskstore.device import FileDevice, sync_folder
 from maskstore.errors import (
     ArchiveClosed,
     CorruptArchive,
@@ -67,6 +68,7 @@ class MaskArchive:
     """Masks of one layout in an HDF5 file. Make one with :meth:`create` or :meth:`open`.
 
     Every change is atomic and durable: after a crash the next open sees the last committed state.
+    Threads may share an archive: a transaction keeps other writers out until it is done.
     One writer at a time holds a lock from open to close; readers need none, block nobody, and see
     the state at their open or last :meth:`refresh`.
     """
@@ -78,6 +80,8 @@ class MaskArchive:
         self._store: Store | None = store
         self._index = Index(store)
         self._in_transaction = False
+        self._mutex = threading.RLock()
+        self._positions: dict[str, int] | None = None
         try:
             self.layout = MaskLayout.from_json(store.header.get("layout"))
         except InvalidInput as error:
@@ -212,7 +216,9 @@ class MaskArchive:
     def task(self, name: str) -> StoredTask:
         """What the index knows of one task; raises TaskNotFound."""
         entry = self.entry(name)
-        return self._stored_task(name, entry, self.names().index(name))
+        if self._positions is None:
+            self._positions = {each: at for at, each in enumerate(self._index.entries)}
+        return self._stored_task(name, entry, self._positions[name])
 
     def get(self, name: str) -> dict[str, Bool[np.ndarray, "..."]]:
         """The mask of a task: layer name → boolean array.
@@ -237,6 +243,8 @@ class MaskArchive:
 
     def packed(self, names: Iterable[str] | None = None) -> PackedMasks:
         """The masks of ``names`` (all, in order of arrival, by default), one bit a weight."""
+        if isinstance(names, str):
+            raise InvalidInput(f"packed: expected task names, got the text {names!r}")
         chosen = tuple(self.names() if names is None else names)
         bits = np.empty((len(chosen), self.layout.packed_bytes), np.uint8)
         entries = [self.entry(name) for name in chosen]
@@ -268,9 +276,11 @@ class MaskArchive:
                 raise CorruptArchive(f"{self.path}: replaced by another archive; open it again")
             self.store.device.close()
             self._store = fresh
+        elif isinstance(device, RemoteDevice):
+            self._store = Store(RemoteDevice(device.url), device.url)
         elif not self.store.refresh():
             return False
-        self._index = Index(self.store)
+        self._reload()
         return True
 
     # ------------------------------------------------------------ write
@@ -309,10 +319,7 @@ class MaskArchive:
             for name, masks, metadata in items:
                 encoded_name = parse_name(name)
                 if name in self._index.entries or name in seen:
-                    raise TaskExists(
-                        f"{self.path}: task {name!r} is there already; "
-                        "choose another name or remove it first"
-                    )
+                    raise self._taken(name)
                 packed = self.layout.pack(masks)
                 used, payload = codecs.encode(packed, self.prior.of_task(metadata), chosen)
                 record = Record(
@@ -355,21 +362,26 @@ class MaskArchive:
 
         A transaction inside another joins it.
         """
-        store = self.store
-        if self._in_transaction:
-            yield self
-            return
-        store.require_writable()
-        self._in_transaction = True
-        try:
-            yield self
-            store.commit_if_changed()
-        except BaseException:
-            store.abort()
-            self._index = Index(store)
-            raise
-        finally:
-            self._in_transaction = False
+        with self._mutex:  # other threads wait until it is durable or undone
+            store = self.store
+            if self._in_transaction:
+                yield self
+                return
+            store.require_writable()
+            try:
+                self._in_transaction = True
+                yield self
+                store.commit_if_changed()
+            except BaseException:
+                store.abort()
+                self._reload()
+                raise
+            finally:
+                self._in_transaction = False
+
+    def _reload(self) -> None:
+        self._index = Index(self.store)
+        self._positions = None
 
     def rewrite(self, fill: Callable[[Store], None]) -> None:
         """Put a new file with what ``fill`` appends in the place of this one, and go on with it.
@@ -377,26 +389,38 @@ class MaskArchive:
         Raises:
             ArchiveClosed: not open for writing, or inside a transaction.
         """
-        self.store.require_writable()
-        if self._in_transaction:
-            raise ArchiveClosed(f"{self.path}: cannot be rewritten inside a transaction")
-        entries = self._index.entries
-        text = sum(len(name.encode()) + len(entry.metadata) for name, entry in entries.items())
-        store = replace_file(
-            Path(self.path),
-            self.store.header,
-            lock=self._lock,
-            rows=len(entries),
-            text_bytes=text,
-            fill=fill,
-        )
-        self.store.device.close()
-        self._store, self._index = store, Index(store)
+        with self._mutex:
+            old = self.store.device
+            self.store.require_writable()
+            if self._in_transaction or not isinstance(old, FileDevice):
+                raise ArchiveClosed(f"{self.path}: cannot be rewritten inside a transaction")
+            entries = self._index.entries
+            text = sum(len(name.encode()) + len(entry.metadata) for name, entry in entries.items())
+            self._store = replace_file(
+                old,
+                self.store.header,
+                lock=self._lock,
+                rows=len(entries),
+                text_bytes=text,
+                fill=fill,
+            )
+            self._reload()
+            old.close()
+            sync_folder(old.path.parent)
 
     def _append(self, batch: list[tuple[str, Record]]) -> None:
+        for name, record in batch:
+            if record.kind == KIND_MASK and name in self._index.entries:
+                raise self._taken(name)
         offsets = self.store.append([record for _, record in batch])
         for (name, record), offset in zip(batch, offsets, strict=True):
             self._index.apply(record.kind, name, entry_of(record, offset))
+        self._positions = None
+
+    def _taken(self, name: str) -> TaskExists:
+        return TaskExists(
+            f"{self.path}: task {name!r} is there already; choose another name or remove it first"
+        )
 
     # ------------------------------------------------------------ inside
 
@@ -420,6 +444,11 @@ class MaskArchive:
         except CorruptArchive as error:
             raise CorruptArchive(f"{self.path}: task {name!r} is damaged: {error}") from error
         computed = sha256_of_bits(packed)
+        if count_ones(packed) != entry.ones:
+            raise CorruptArchive(
+                f"{self.path}: task {name!r} is damaged: {count_ones(packed)} ones, "
+                f"{entry.ones} were recorded"
+            )
         if computed != entry.sha256 or not self.layout.has_clean_padding(packed):
             raise CorruptArchive(
                 f"{self.path}: task {name!r} is damaged: its bits have sha256 {computed.hex()}, "

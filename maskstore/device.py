@@ -5,7 +5,8 @@ import stat
 from abc import ABC, abstractmethod
 from pathlib import Path
 
-from maskstore.errors import ArchiveNotFound, ArchiveWriteError, CorruptArchive
+from maskstore.errors import ArchiveNotFound, ArchiveWriteError, CorruptArchive, InvalidInput
+from maskstore.lock import unlock
 
 
 class ReadableDevice(ABC):
@@ -43,21 +44,33 @@ class Device(ReadableDevice):
     def truncate(self, size: int) -> None:
         """Cut the file to ``size`` bytes."""
 
+    def require_in_place(self) -> None:
+        """Raise ArchiveWriteError where what is written could not be found again."""
+
 
 class FileDevice(Device):
     """A file of the operating system."""
 
-    def __init__(self, path: Path, *, mode: str) -> None:
+    def __init__(self, path: Path, *, mode: str, label: str | None = None) -> None:
         """Open ``path``: mode ``r`` reads, ``a`` reads and writes, ``x`` makes a new file.
 
+        Args:
+            label: what errors call the file; the path by default.
+
         Raises:
+            InvalidInput: no path at all.
             ArchiveNotFound: there is no such file, or it is a folder.
             ArchiveWriteError: the system refuses.
         """
         flags = {"r": os.O_RDONLY, "a": os.O_RDWR, "x": os.O_RDWR | os.O_CREAT | os.O_EXCL}[mode]
-        self.path = path
+        self.fd = -1
+        self.label = label or str(path)
         self.writable = mode != "r"
+        self._owner = os.getpid()
         try:
+            # Links are followed once: a file that is replaced later is the one opened now, and
+            # a change of the working folder changes nothing.
+            self.path = path.resolve()
             # Not blocking: a named pipe must be refused, not waited for.
             self.fd = os.open(path, flags | os.O_CLOEXEC | os.O_NONBLOCK, 0o666)
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
@@ -66,18 +79,20 @@ class FileDevice(Device):
             raise self._not_found(error.strerror) from error
         except OSError as error:
             raise self._refused(error) from error
+        except ValueError as error:
+            raise InvalidInput(f"{self.label!r}: not a path ({error})") from error
         if not stat.S_ISREG(os.fstat(self.fd).st_mode):
             self.close()
             raise self._not_found("not a regular file")
 
     def _not_found(self, why: str | None) -> ArchiveNotFound:
         return ArchiveNotFound(
-            f"{self.path}: no archive there ({why}); "
+            f"{self.label}: no archive there ({why}); "
             "make one with `supsup-store create` or check the path"
         )
 
     def _refused(self, error: OSError) -> ArchiveWriteError:
-        return ArchiveWriteError(f"{self.path}: {error.strerror or error}")
+        return ArchiveWriteError(f"{self.label}: {error.strerror or error}")
 
     def size(self) -> int:
         return os.fstat(self.fd).st_size
@@ -92,11 +107,11 @@ class FileDevice(Device):
                 data += more
         except OSError as error:
             raise CorruptArchive(
-                f"{self.path}: reading {size} bytes at {offset} failed: {error.strerror or error}"
+                f"{self.label}: reading {size} bytes at {offset} failed: {error.strerror or error}"
             ) from error
         if len(data) != size:
             raise CorruptArchive(
-                f"{self.path}: expected {size} bytes at {offset}, the file ends after {len(data)}"
+                f"{self.label}: expected {size} bytes at {offset}, the file ends after {len(data)}"
             )
         return data
 
@@ -122,17 +137,30 @@ class FileDevice(Device):
             raise self._refused(error) from error
 
     def is_replaced(self) -> bool:
-        """Whether the path now leads to another file than the one held open."""
+        """Whether the path now leads to another file than the one held open, or to none."""
         try:
             there = os.stat(self.path)
         except OSError:
-            return False
+            return True
         return not os.path.samestat(there, os.fstat(self.fd))
+
+    def require_in_place(self) -> None:
+        if self.is_replaced():
+            raise ArchiveWriteError(
+                f"{self.label}: the file was deleted or replaced while it was open, so nothing "
+                "more is written to it; open the archive again"
+            )
 
     def close(self) -> None:
         if self.fd >= 0:
+            if self.writable and os.getpid() == self._owner:
+                # A process forked meanwhile shares the lock and would keep it.
+                unlock(self.fd)
             os.close(self.fd)
             self.fd = -1
+
+    def __del__(self) -> None:
+        self.close()
 
 
 def sync_folder(folder: Path) -> None:

@@ -1,7 +1,10 @@
 """Archives as files: making, opening and replacing them without a moment in between."""
 
+import hashlib
 import os
+import stat
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +26,11 @@ def create_file(
 
     ``fill`` may append to it first: the file gets its name only once all that is durable.
     """
-    if path.exists() or path.is_symlink():
+    try:
+        taken = path.exists() or path.is_symlink()
+    except (OSError, ValueError) as error:
+        raise ArchiveWriteError(f"{path}: cannot make an archive there ({error})") from error
+    if taken:
         raise _exists(path)
     device = draft_device(path)
     try:
@@ -39,8 +46,8 @@ def create_file(
         raise
     finally:
         device.path.unlink(missing_ok=True)
-    device.path = path
-    sync_folder(path.parent)
+    device.path = path.resolve()
+    sync_folder(device.path.parent)
     return store
 
 
@@ -64,18 +71,22 @@ def open_file(path: Path, mode: str, *, timeout: float, lock: bool) -> Store:
         return store
 
 
-def draft_device(path: Path) -> FileDevice:
+def draft_device(path: Path, name: str | None = None) -> FileDevice:
     """A new file beside ``path``, to be filled and then put in its place.
+
+    Args:
+        name: of the draft; a new one by default.
 
     Raises:
         ArchiveWriteError: the folder is missing or not writable.
     """
-    draft = path.with_name(f".{path.name[:100]}.{os.getpid()}.{os.urandom(4).hex()}.draft")
-    return FileDevice(draft, mode="x")
+    # Short, as a name beside one of 255 bytes must be possible, too.
+    name = name or f".{os.getpid()}.{os.urandom(4).hex()}.draft"
+    return FileDevice(path.with_name(name), mode="x", label=str(path))
 
 
 def replace_file(
-    path: Path,
+    old: FileDevice,
     header: dict[str, Any],
     *,
     lock: bool,
@@ -83,27 +94,48 @@ def replace_file(
     text_bytes: int,
     fill: Callable[[Store], None],
 ) -> Store:
-    """Make a new archive with what ``fill`` appends, then put it in the place of ``path``.
+    """Put a new archive with what ``fill`` appends in the place of ``old``'s file.
 
-    The caller holds the lock of the old file; the lock of the new one is held on return.
+    The caller holds the lock of the old file; the lock of the new one is held on return. The new
+    name is durable only after :func:`sync_folder`.
+
+    Raises:
+        ArchiveWriteError: the system refuses, or the file has several names (hard links) and would
+            become two files. The old file is as it was.
     """
-    device = draft_device(path)
+    status = os.fstat(old.fd)
+    if status.st_nlink > 1:
+        raise ArchiveWriteError(
+            f"{old.label}: has {status.st_nlink} hard links, of which only one would lead to the "
+            "new file; remove the others first"
+        )
+    old.require_in_place()
+    # One name for all tries: under the lock, a draft of that name was left by a killed process.
+    name = f".{hashlib.sha256(old.path.name.encode()).hexdigest()[:16]}.draft"
+    old.path.with_name(name).unlink(missing_ok=True)
+    device = draft_device(old.path, name)
+    device.label = old.label
     try:
-        store = Store.create(device, header, str(path), rows=rows, text_bytes=text_bytes)
+        os.fchmod(device.fd, stat.S_IMODE(status.st_mode))
+        with suppress(PermissionError):  # only root can give files away
+            os.fchown(device.fd, status.st_uid, status.st_gid)
+        store = Store.create(device, header, old.label, rows=rows, text_bytes=text_bytes)
         if lock:
-            lock_for_writing(device.fd, path, 0)
+            lock_for_writing(device.fd, old.path, 0)
         fill(store)
         store.commit_if_changed()
-        try:
-            os.replace(device.path, path)
-        except OSError as error:
-            raise ArchiveWriteError(f"{path}: {error.strerror or error}") from error
-    except BaseException:
-        device.close()
+        os.replace(device.path, old.path)
+    except OSError as error:
         device.path.unlink(missing_ok=True)
+        device.close()
+        if isinstance(error, ArchiveWriteError):
+            raise
+        raise ArchiveWriteError(f"{old.label}: {error.strerror or error}") from error
+    except BaseException:
+        device.path.unlink(missing_ok=True)
+        device.close()
         raise
-    device.path = path
-    sync_folder(path.parent)
+    device.path = old.path
     return store
 
 

@@ -181,7 +181,11 @@ class Slot:
         )
 
 
-def slot_version(sector: bytes) -> int | None:
-    """The format version that a sector claims, or None where it is no slot at all."""
+def slot_version(sector: bytes) -> tuple[int, bool] | None:
+    """(format version, whether the checksum holds) of a slot of any version; None if it is none.
+
+    Every version will keep the magic, the version and the checksum where they are.
+    """
     magic, version = struct.unpack_from("<8sI", sector)
-    return version if magic == _SLOT_MAGIC else None
+    sound = sector[SECTOR - _CRC.size :] == _CRC.pack(zlib.crc32(sector[: SECTOR - _CRC.size]))
+    return (version, sound) if magic == _SLOT_MAGIC else None

@@ -12,6 +12,7 @@ from jaxtyping import Bool, UInt8
 
 from maskstore.errors import InvalidInput, InvalidMask
 
+MAX_AXES = 32
 MAX_BITS = 2**32 - 1
 """Most bits in one mask: the index stores lengths in 32 bits."""
 
@@ -70,6 +71,10 @@ class MaskLayout:
         Raises:
             InvalidMask: a layer is missing, unknown, of another shape, or not boolean.
         """
+        if not isinstance(masks, Mapping):
+            raise InvalidMask(
+                f"mask: expected layer name -> boolean array, got {type(masks).__name__}"
+            )
         if masks.keys() != self.shapes.keys():
             self._reject_names(masks)
         packed = np.empty(self.packed_bytes, np.uint8)
@@ -134,11 +139,11 @@ class MaskLayout:
 
 
 def _parse_shape(layer: str, shape: object) -> tuple[int, ...]:
-    if not isinstance(shape, tuple | list) or not shape:
-        raise InvalidInput(f"mask layout: layer {layer!r} needs a shape, got {shape!r}")
-    if not all(isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in shape):
+    if not isinstance(shape, tuple | list) or not 1 <= len(shape) <= MAX_AXES:
+        raise InvalidInput(f"mask layout: layer {layer!r} needs a shape of 1 to {MAX_AXES} sizes")
+    if not all(type(n) is int and 1 <= n <= MAX_BITS for n in shape):
         raise InvalidInput(
-            f"mask layout: layer {layer!r} needs positive whole sizes, got {shape!r}"
+            f"mask layout: layer {layer!r} needs positive whole sizes of at most {MAX_BITS}"
         )
     return tuple(shape)
 

@@ -3,9 +3,10 @@
 import errno
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 
-from maskstore.errors import ArchiveLocked, ArchiveWriteError
+from maskstore.errors import ArchiveLocked, ArchiveWriteError, InvalidInput
 
 try:
     import fcntl
@@ -21,6 +22,7 @@ def lock_for_writing(fd: int, path: Path, timeout: float) -> None:
     The lock goes when the descriptor is closed, so a killed writer leaves nothing behind.
 
     Raises:
+        InvalidInput: the timeout is negative or NaN.
         ArchiveLocked: another writer held it all the time; its process is named where known.
         ArchiveWriteError: the file system or platform has no locks.
     """
@@ -29,6 +31,8 @@ def lock_for_writing(fd: int, path: Path, timeout: float) -> None:
     )
     if fcntl is None:  # pragma: no cover - Windows
         raise ArchiveWriteError(f"{path}: this platform has no file locks; {advice}")
+    if not timeout >= 0:
+        raise InvalidInput(f"timeout: expected seconds from 0, got {timeout}")
     give_up = time.monotonic() + timeout
     while True:
         try:
@@ -45,6 +49,13 @@ def lock_for_writing(fd: int, path: Path, timeout: float) -> None:
                 "try again when it is done, or wait longer with `timeout=` (--timeout)"
             )
         time.sleep(_POLL_SECONDS)
+
+
+def unlock(fd: int) -> None:
+    """Give back the lock on ``fd``, if it is held."""
+    if fcntl is not None:
+        with suppress(OSError):  # a file system without locks has none to give back
+            fcntl.flock(fd, fcntl.LOCK_UN)
 
 
 def _holder(fd: int) -> str:

@@ -8,6 +8,9 @@ from typing import Any
 from maskstore.errors import CorruptArchive, InvalidInput, InvalidName
 from maskstore.format import MAX_METADATA_BYTES, MAX_NAME_BYTES
 
+MAX_METADATA_DEPTH = 64
+"""Every JSON reader takes this deep a nesting, whatever called it."""
+
 # JSON never begins with a zero byte.
 _DEFLATED = b"\0"
 
@@ -54,6 +57,10 @@ def encode_metadata(name: str, metadata: Mapping[str, Any], example: bytes) -> b
         )
     if not metadata:
         return b""
+    if _depth(dict(metadata), MAX_METADATA_DEPTH) > MAX_METADATA_DEPTH:
+        raise InvalidInput(
+            f"metadata of task {name!r}: nested deeper than {MAX_METADATA_DEPTH} levels"
+        )
     text = encode_json(f"metadata of task {name!r}", dict(metadata))
     if len(text) > MAX_METADATA_BYTES:
         raise InvalidInput(
@@ -77,12 +84,24 @@ def decode_metadata(stored: bytes, example: bytes) -> dict[str, Any]:
             text = decompressor.decompress(stored[1:], MAX_METADATA_BYTES)
         else:
             text = stored
-        metadata = json.loads(text)
+        metadata = json.loads(text, parse_constant=_reject_constant)
     except (zlib.error, ValueError, RecursionError) as error:
         raise CorruptArchive(f"metadata is not JSON ({error})") from error
     if not isinstance(metadata, dict):
         raise CorruptArchive("metadata is not a JSON object")
     return metadata
+
+
+def _reject_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _depth(value: Any, limit: int) -> int:
+    """Levels of nesting, counted up to one more than ``limit``."""
+    if limit < 0 or not isinstance(value, dict | list | tuple):
+        return 0
+    inner = value.values() if isinstance(value, dict) else value
+    return 1 + max((_depth(each, limit - 1) for each in inner), default=0)
 
 
 def encode_json(what: str, value: Any) -> bytes:

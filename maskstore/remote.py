@@ -10,7 +10,10 @@ class RemoteDevice(ReadableDevice):
     """An object that fsspec can read. Only the ranges that are asked for are fetched."""
 
     def __init__(self, url: str) -> None:
-        """Raises ArchiveNotFound, or InvalidInput where fsspec lacks what the URL needs."""
+        """Look at the object as it is now: a new device sees a newer one.
+
+        Raises ArchiveNotFound, or InvalidInput where fsspec lacks what the URL needs.
+        """
         self.url = url
         try:
             self._files, self._path = fsspec.core.url_to_fs(url)

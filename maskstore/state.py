@@ -33,7 +33,11 @@ def read_state(device: ReadableDevice, name: str) -> tuple[Slot, list[Extent], b
     Raises:
         NotAnArchive, UnsupportedVersion, CorruptArchive: see :mod:`maskstore.errors`.
     """
-    slot = _newest_slot(device.read(0, min(device.size(), HEADER_OFFSET)), name)
+    head = device.read(0, min(device.size(), HEADER_OFFSET))
+    if not any(Slot.decode(head[at : at + SECTOR]) for at in SLOT_OFFSETS):
+        # Two commits during one read can tear both slots; a second look settles it.
+        head = device.read(0, min(device.size(), HEADER_OFFSET))
+    slot = _newest_slot(head, name)
     # After the slot: a commit in between only makes the file longer than the slot needs.
     size = device.size()
     if slot.header_bytes > MAX_HEADER_BYTES or not 0 < slot.table_extents <= _MAX_EXTENTS:
@@ -81,13 +85,15 @@ def _newest_slot(head: bytes, name: str) -> Slot:
     if not head.startswith(hdf5.SIGNATURE):
         raise NotAnArchive(f"{name}: not an HDF5 file, so no mask archive")
     sectors = [head[at : at + SECTOR] for at in SLOT_OFFSETS]
-    versions = [slot_version(sector) for sector in sectors if len(sector) == SECTOR]
-    if not any(version is not None for version in versions):
+    found = [slot_version(sector) for sector in sectors if len(sector) == SECTOR]
+    versions = [version for version in found if version is not None]
+    if not versions:
         raise NotAnArchive(f"{name}: an HDF5 file, but not a mask archive of supsup-store")
     slots = [slot for slot in map(Slot.decode, sectors) if slot is not None]
-    if slots:
+    # A sound slot of another version beside one of ours may be the newer state.
+    newer = [each for each, sound in versions if each != VERSION and (sound or not slots)]
+    if slots and not newer:
         return max(slots, key=lambda each: each.generation)
-    newer = [version for version in versions if version not in (None, VERSION)]
     if newer:
         raise UnsupportedVersion(
             f"{name}: format version {newer[0]}, this release reads version {VERSION}; "

@@ -57,7 +57,9 @@ def archive_stats(archive: MaskArchive) -> ArchiveStats:
         figures["bytes"] += task.bytes
     dense = 4 * (archive.parameters or layout.bits)
     mean = archive.file_bytes / len(tasks) if tasks else None
-    entropy = sum(layout.bits * binary_entropy(task.ones / layout.bits) / 8 for task in tasks)
+    # A forged row may claim more ones than bits; `verify` says so.
+    densities = [min(task.ones, layout.bits) / layout.bits for task in tasks]
+    entropy = sum(layout.bits * binary_entropy(density) / 8 for density in densities)
     return ArchiveStats(
         tasks=len(tasks),
         bits_per_mask=layout.bits,

@@ -92,10 +92,13 @@ class Store:
         return True
 
     def _adopt(self, slot: Slot, extents: list[Extent]) -> None:
-        self.slot, self.extents = slot, extents
-        self._end, self._table_offset = slot.end_of_file, slot.table_offset
+        # An interrupt may come between any two of these: nothing of a finished commit may be
+        # undone, so that goes first, and the slot, by which abort() tells, comes last.
         self._undo.clear()
+        self.extents = extents
+        self._end, self._table_offset = slot.end_of_file, slot.table_offset
         self._committed_rows = self.total_rows
+        self.slot = slot
 
     # ---------------------------------------------------------------- writing
 
@@ -166,7 +169,19 @@ class Store:
             device.truncate(self.slot.end_of_file)
 
     def append(self, records: Sequence[Record]) -> list[int]:
-        """Add rows to the transaction in flight; returns the file offset of each payload."""
+        """Add rows to the transaction in flight; returns the file offset of each payload.
+
+        Raises:
+            ArchiveWriteError: the system refused; none of these rows is in the transaction.
+        """
+        before = list(self.extents), self._end, self._table_offset
+        try:
+            return self._append_all(records)
+        except BaseException:
+            self.extents, self._end, self._table_offset = before
+            raise
+
+    def _append_all(self, records: Sequence[Record]) -> list[int]:
         offsets: list[int] = []
         while records:
             last = self.extents[-1]
@@ -265,6 +280,7 @@ class Store:
             ArchiveWriteError: the system refused; the archive is as before the transaction.
         """
         device = self._writable()
+        device.require_in_place()
         last = self.extents[-1]
         copy = (self.slot.generation + 1) % 2
         view = LastExtentView(self._table_offset, len(self.extents))
@@ -305,13 +321,17 @@ class Store:
         """Forget the transaction in flight; the file is again what it was, to the byte."""
         if self._unsure:
             return
+        device = self._writable()
         undo, generation = list(self._undo), self.slot.generation
-        slot, extents, _ = read_state(self.device, self.name)
+        self._unsure = True  # until all of this is done
+        slot, extents, _ = read_state(device, self.name)
         self._adopt(slot, extents)
         if slot.generation == generation:  # else an interrupt came after the commit was done
-            self._restore(undo)
-            if self._writable().size() > slot.end_of_file:
-                self._writable().truncate(slot.end_of_file)
+            for offset, data in reversed(undo):
+                device.write(offset, data)
+            if device.size() > slot.end_of_file:
+                device.truncate(slot.end_of_file)
+        self._unsure = False
 
     def commit_if_changed(self) -> None:
         """:meth:`commit`, unless nothing was appended."""
@@ -328,10 +348,6 @@ class Store:
         if old > 0:
             self._undo.append((offset, device.read(offset, old)))
         device.write(offset, data)
-
-    def _restore(self, undo: Sequence[tuple[int, bytes]]) -> None:
-        for offset, data in reversed(undo):
-            self._writable().write(offset, data)
 
     def _writable(self) -> Device:
         if not isinstance(self.device, Device) or not self.device.writable:

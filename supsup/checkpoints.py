@@ -82,7 +82,12 @@ def import_checkpoint(
                 f"{checkpoint}: scores of task {task} are not finite; that run had diverged"
             )
     first = scores[min(scores)]
-    layout = MaskLayout({layer: tuple(tensor.shape) for layer, tensor in first.items()})
+    layout = _layout_of(first)
+    for task, layers in scores.items():
+        if _layout_of(layers) != layout:
+            raise InvalidInput(
+                f"{checkpoint}: task {task} has other layers or shapes than task {min(scores)}"
+            )
     weights = [(name, state[name]) for name in layout.shapes if name in state]
     with MaskArchive.create(
         archive,
@@ -152,6 +157,10 @@ def _load_state(path: Path) -> Mapping[str, Tensor]:
     if not isinstance(state, Mapping):
         raise InvalidInput(f"{path}: expected a state_dict, found {type(loaded).__name__}")
     return {name: value for name, value in state.items() if isinstance(value, Tensor)}
+
+
+def _layout_of(layers: Mapping[str, Tensor]) -> MaskLayout:
+    return MaskLayout({layer: tuple(tensor.shape) for layer, tensor in layers.items()})
 
 
 def _scores_by_task(

@@ -109,6 +109,16 @@ def check_recipe(archive: MaskArchive, wanted: BackboneRecipe) -> None:
             )
 
 
+def check_classes(recipes: Sequence[TaskRecipe], outputs: int) -> None:
+    """Raise InvalidInput where a task has more classes than a network of ``outputs`` outputs."""
+    for recipe in recipes:
+        if recipe.class_count > outputs:
+            raise InvalidInput(
+                f"task {recipe.name!r} has {recipe.class_count} classes, the network {outputs} "
+                f"outputs; make the archive with --outputs {recipe.class_count} or more"
+            )
+
+
 def train_into(
     archive: MaskArchive,
     backbone: Backbone,

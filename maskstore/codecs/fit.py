@@ -1,31 +1,35 @@
 """Finding the pull that makes a layer's flips cheapest to code. Only encoders do this.
 
-First greedily: the strongest outer product of what the contexts so far leave unexplained, rounded
-to whole numbers, as long as one more pays for its own bytes. Then by coordinates: every number goes
-up or down by one where that shortens the code, until little is gained.
+One product after another: the strongest outer product of what the contexts so far leave
+unexplained, rounded to whole numbers; then every number of all products goes up or down by one
+where that shortens the code. That goes on while it pays for its own bytes.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int8, Int16, Int32, UInt8
+from jaxtyping import Float32, Float64, Int16, Int32, UInt8
 
-from maskstore.codecs.pull import MAX_FACTOR, PULLS, STEPS, Pull
+from maskstore.codecs.pull import PULLS, STEPS, Pull
+from maskstore.codecs.vectors import MAX_NUMBER, costs_of_numbers, ideal_bits, widths_of
 
 _POWER_STEPS = 8
 _AMPLITUDE = 1.5
 """Root mean square of the first product's factors, in units; weaker products get less."""
 _LEAST_AMPLITUDE = 0.5
-_CUT_OFF = 2.8
+_CUT_OFF = 2.0
 _CUT_LIMIT = 128
 _TABLE_BITS = 3.0
 """What a context's level costs, roughly."""
 _SHARES = np.array([0.15, 0.45, 0.75, 1.1, 1.5, 2.0, 2.7])
 """Bounds between the steps of a pull over its root mean square."""
-_MAX_SWEEPS = 12
+_PATIENCE = 2
+"""Products in a row that may fail to pay before the search ends."""
+_MAX_SWEEPS = 4
 _LITTLE = 0.003
 """Share of the code that a sweep must save to be followed by another."""
 _REACH = 127
+"""Largest size of a pull's entry that the decoder tells from larger ones."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -77,33 +81,27 @@ class Task:
 
 def fit_pull(task: Task, max_rank: int) -> Pull | None:
     """The best pull found, if any pays for itself."""
-    best, best_bits = None, task.code_bits(None)
-    first = 0.0
-    while best is None or best.rows.shape[1] < max_rank:
-        candidate, strength = _with_one_more(task, best, first)
+    best: Pull | None = None
+    best_bits = task.code_bits(None)
+    candidate, first, failed = best, 0.0, 0
+    while failed < _PATIENCE and (candidate is None or candidate.rows.shape[1] < max_rank):
+        grown, strength = _with_one_more(task, candidate, first)
         first = first or strength
+        candidate = _sweep(task, grown)
         bits = task.code_bits(candidate)
-        if bits >= best_bits:
-            break
-        best, best_bits = candidate, bits
-    if best is None:
-        return None
-    grown = True
+        if bits < best_bits:
+            best, best_bits, failed = candidate, bits, 0
+        else:
+            failed += 1
     for _ in range(_MAX_SWEEPS):
-        candidate = _sweep(task, best)
-        bits = task.code_bits(candidate)
-        gain = best_bits - bits
-        if gain > 0:
-            best, best_bits = candidate, bits
-        if gain > _LITTLE * best_bits:
-            continue
-        if not grown or best.rows.shape[1] == max_rank:
+        if best is None:
             break
-        candidate = _sweep(task, _with_one_more(task, best, first)[0])
-        bits = task.code_bits(candidate)
-        grown = bits < best_bits
-        if grown:
-            best, best_bits = candidate, bits
+        candidate = _sweep(task, best)
+        gain = best_bits - task.code_bits(candidate)
+        if gain > 0:
+            best, best_bits = candidate, best_bits - gain
+        if gain < _LITTLE * best_bits:
+            break
     return best
 
 
@@ -124,6 +122,7 @@ def _with_one_more(task: Task, pull: Pull | None, first: float) -> tuple[Pull, f
 
 def _with_cuts(rows: Int16[np.ndarray, "m rank"], columns: Int16[np.ndarray, "rank n"]) -> Pull:
     """A pull with bounds between its steps: its sizes while they are few, else evenly spread."""
+    width = min(widths_of(columns.shape[1]), key=lambda width: ideal_bits(columns, width))
     pull = Pull(rows=rows, columns=columns, cuts=(1,) * (STEPS - 1))
     sizes = np.abs(pull.matrix().astype(np.int16))
     found = np.unique(sizes[sizes > 0]).tolist()
@@ -132,7 +131,7 @@ def _with_cuts(rows: Int16[np.ndarray, "m rank"], columns: Int16[np.ndarray, "ra
     else:
         mean = float(np.sqrt(np.mean(sizes.astype(np.float32) ** 2)))
         cuts = np.clip(np.ceil(_SHARES * mean), 1, _CUT_LIMIT).astype(int).tolist()
-    return Pull(rows=rows, columns=columns, cuts=tuple(cuts))
+    return Pull(rows=rows, columns=columns, cuts=tuple(cuts), width=width)
 
 
 def _strongest(
@@ -154,7 +153,7 @@ def _normal(vector: Float32[np.ndarray, " n"]) -> Float32[np.ndarray, " n"]:
 
 def _whole(vector: Float32[np.ndarray, " n"], amplitude: float) -> Int16[np.ndarray, " n"]:
     # Cut off above the root mean square: rare large factors cost more than they tell.
-    limit = min(MAX_FACTOR, max(1, round(_CUT_OFF * amplitude)))
+    limit = min(MAX_NUMBER, max(1, round(_CUT_OFF * amplitude)))
     return np.clip(np.rint(vector * amplitude), -limit, limit).astype(np.int16)
 
 
@@ -168,9 +167,10 @@ def _sweep(task: Task, pull: Pull) -> Pull:
     matrix = (rows.astype(np.float32) @ columns.astype(np.float32)).astype(np.int32)
 
     def code(entries: Int32[np.ndarray, "m n"]) -> Float32[np.ndarray, "m n"]:
-        found: Float32[np.ndarray, "m n"] = np.take(
-            cost, np.clip(entries, -_REACH, _REACH) + base
-        )
+        # What is farther than the reach is clipped by the decoder, too.
+        if max(entries.max(), -entries.min()) > _REACH:
+            entries = np.clip(entries, -_REACH, _REACH)
+        found: Float32[np.ndarray, "m n"] = cost.take(entries + base, mode="clip")
         return found
 
     now = code(matrix)
@@ -179,12 +179,15 @@ def _sweep(task: Task, pull: Pull) -> Pull:
             numbers = rows[:, k] if axis == 0 else columns[k]
             others = columns[k][None, :] if axis == 0 else rows[:, k][:, None]
             others = others.astype(np.int32)
-            own = _own_bits(numbers)
+            own = costs_of_numbers(numbers, 0 if axis == 0 else pull.width)
+            own = np.pad(own, ((0, 0), (1, 1)), constant_values=1e9)
+            places = np.arange(len(numbers))
             total = now.sum(axis=1 - axis)
             move = np.zeros(numbers.shape, np.int16)
             least = np.full(numbers.shape, -1e-3)
             for step in (1, -1):
-                moved = own[numbers + step + MAX_FACTOR + 1] - own[numbers + MAX_FACTOR + 1]
+                at = numbers + MAX_NUMBER + 1
+                moved = own[places, at + step] - own[places, at]
                 moved = moved + code(matrix + step * others).sum(axis=1 - axis) - total
                 better = moved < least
                 move[better], least[better] = step, moved[better]
@@ -206,11 +209,3 @@ def _cost_by_pull(task: Task, pull: Pull) -> Float32[np.ndarray, " flat"]:
         -np.log2(chance[row]).T for chance in (1.0 - p, p) for row in (PULLS - 1 - along, along)
     ]
     return np.concatenate(cost).astype(np.float32).reshape(-1)
-
-
-def _own_bits(numbers: Int16[np.ndarray, " n"]) -> Float64[np.ndarray, " number"]:
-    """Code length of -MAX_FACTOR-1 … MAX_FACTOR+1 in a vector like this; the ends are forbidden."""
-    counts = np.bincount(numbers.astype(np.int64) + MAX_FACTOR + 1, minlength=2 * MAX_FACTOR + 3)
-    bits = -np.log2((counts + 0.3) / (len(numbers) + 0.3 * len(counts)))
-    bits[[0, -1]] = 1e9
-    return bits

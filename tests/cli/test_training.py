@@ -91,12 +91,12 @@ def test_plain_h5py_opens_it(trained):
         (("--dataset", "split-mnist-sample", "--seed", "7"), "made for seed 0, asked for 7"),
         (("--dataset", "split-mnist-sample", "--lr", "nan"), "lr: expected a positive number"),
         (
-            ("--dataset", "split-mnist-sample", "--lr", "1e38", "--steps", "30"),
+            ("--dataset", "split-mnist-sample", "--lr", "1e38", "--optimizer", "adam"),
             "lower the learning",
         ),
         (("--dataset", "split-mnist-sample", "--optimizer", "lion"), "optimizer: expected one of"),
         (("--dataset", "split-mnist-sample", "--device", "cuda:99"), "cannot be used here"),
-        (("--dataset", "rotated-mnist", "--data", "/no/such/folder"), "/no/such/folder"),
+        (("--dataset", "split-fashion-mnist", "--data", "/no/such/folder"), "/no/such/folder"),
     ],
 )
 def test_training_that_cannot_be(trained, run, tmp_path, arguments, message):

@@ -1,7 +1,7 @@
 """Archives of every format version stay readable, bit for bit.
 
-``tests/golden/v1.h5`` was written by the first release. A change that breaks this test breaks people's
-files: it needs a new format version, and this file stays.
+``tests/golden/v1.h5`` was written by the first release. A change that breaks this test breaks
+people's files: it needs a new format version, and this file stays.
 """
 
 import hashlib

@@ -10,7 +10,7 @@ from maskstore.scores import ScoreStart
 
 RECIPE = {"net": "x", "outputs": 10, "seed": 3, "init": "signed-constant"}
 START = ScoreStart(seed=5)
-LAYOUT = MaskLayout({"fc1.weight": (60, 150), "fc2.weight": (37, 60), "bn.weight": (21,)})
+LAYOUT = MaskLayout({"fc1.weight": (60, 144), "fc2.weight": (37, 60), "bn.weight": (21,)})
 LAYOUTS = {
     "lenet": LAYOUT,
     "one bit": MaskLayout({"w": (1,)}),
@@ -30,7 +30,11 @@ def packed_mask(layout: MaskLayout, density: float, seed: int = 0) -> np.ndarray
 
 
 def trained_masks(
-    layout: MaskLayout, seed: int = 0, start: ScoreStart = START, rank: int = 2
+    layout: MaskLayout,
+    seed: int = 0,
+    start: ScoreStart = START,
+    rank: int = 2,
+    smooth: bool = False,
 ) -> dict[str, np.ndarray]:
     """A threshold mask after scores moved along a low-rank gradient times the weights' signs."""
     prior = prior_of(layout)
@@ -39,7 +43,12 @@ def trained_masks(
     for name, scores in start.draw(layout).items():
         shape = scores.shape
         rows, columns = (shape[0], math.prod(shape[1:])) if len(shape) > 1 else (1, shape[0])
-        pull = rng.standard_normal((rows, rank)) @ rng.standard_normal((rank, columns))
+        patterns = rng.standard_normal((rank, columns))
+        width = math.isqrt(columns)
+        if smooth and width**2 == columns:
+            y, x = np.mgrid[:width, :width] / width * 4
+            patterns = 2 * np.sin([(y * k + 2 * x + k).reshape(-1) for k in range(1, rank + 1)])
+        pull = rng.standard_normal((rows, rank)) @ patterns
         signs = prior.weights.draw(name, shape).reshape(rows, columns) * 2.0 - 1
         bound = np.abs(scores).max()
         moved = scores.reshape(rows, columns) + 0.3 * bound * np.tanh(pull) * signs

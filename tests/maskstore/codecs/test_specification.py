@@ -12,7 +12,9 @@ import pytest
 
 from maskstore import MaskLayout
 from maskstore.codecs import BY_NAME, Prior
-from maskstore.codecs.coder import Decoder, Encoder, geometric, model_of
+from maskstore.codecs.coder import Decoder, Encoder, geometric, model_of, uniform
+from maskstore.codecs.seeded import _take_model
+from maskstore.codecs.startcode import take_start
 from maskstore.layout import sha256_of_bits
 from maskstore.scores import ScoreStart
 from tests.maskstore.codecs.helpers import LAYOUT, RECIPE, packed_mask, prior_of, trained_masks
@@ -66,6 +68,53 @@ def geometric_weights(spread, limit):
     return [(spread ** abs(j) << 64) >> 4 * abs(j) for j in range(-limit, limit + 1)]
 
 
+def take_plain(ans, length):
+    limit = 1 + ans.take([1] * 7)
+    scale = [ans.take([1] * 16) for _ in range(2 * limit + 1)]
+    weights = [1 << each for each in scale]
+    return [ans.take(weights) - limit for _ in range(length)], limit
+
+
+def take_plain_vectors(ans, rank, length, width=0):
+    return np.array([take_plain(ans, length)[0] for _ in range(rank)])
+
+
+def take_images(ans, rank, length, width):
+    pixels = [divmod(at, width) for at in range(length)]
+    vectors = np.zeros((rank, length), int)
+    first = [at for at, (y, x) in enumerate(pixels) if y % 2 == 0 and x % 2 == 0]
+    numbers, limit = take_plain(ans, rank * len(first))
+    vectors[:, first] = np.array(numbers).reshape(rank, -1)
+    diagonal = [(-1, -1), (-1, 1), (1, -1), (1, 1)]
+    beside = [(-1, 0), (1, 0), (0, -1), (0, 1)]
+    for steps, odd in ((diagonal, (1, 1)), (beside, None)):
+        places = [
+            (k, at, y, x)
+            for k in range(rank)
+            for at, (y, x) in enumerate(pixels)
+            if ((y % 2, x % 2) == odd if odd else (y + x) % 2)
+        ]
+        spread = 1 + ans.take([1] * 32)
+        sums = [
+            sum(
+                vectors[k, (y + dy) * width + x + dx]
+                for dy, dx in steps
+                if y + dy >= 0 and 0 <= x + dx < width and (y + dy) * width + x + dx < length
+            )
+            for k, _, y, x in places
+        ]
+        found = {}
+        for total in sorted(set(sums)):
+            away = [abs(4 * number - total) for number in range(-limit, limit + 1)]
+            weights = [1 + (int(spread) ** int(d) * 2**64 >> 5 * int(d)) for d in away]
+            for place, its in zip(places, sums, strict=True):
+                if its == total:
+                    found[place] = ans.take(weights) - limit
+        for (k, at, _, _), number in found.items():
+            vectors[k, at] = number
+    return vectors
+
+
 def philox(purpose, seed, count):
     key = hashlib.sha256(f"supsup-store seeded v1|{seed}|{purpose}".encode()).digest()[:16]
     generator = np.random.Philox(key=int.from_bytes(key, "little"), counter=0)
@@ -98,15 +147,10 @@ def read_seeded(stored, layout, recipe):
         rank, size_bits = ans.take([1] * 32), ans.take([1] * 8)
         if rank:
             cuts = sorted(ans.take([1] * 129) for _ in range(7))
-            sides = []
-            for length in (rows, columns):
-                vectors = []
-                for _ in range(rank):
-                    limit = 1 + ans.take([1] * 7)
-                    scale = [ans.take([1] * 16) for _ in range(2 * limit + 1)]
-                    weights = [1 << s for s in scale]
-                    vectors.append([ans.take(weights) - limit for _ in range(length)])
-                sides.append(np.array(vectors))
+            width = ans.take([1] * 256)
+            sides = [take_plain_vectors(ans, rank, rows)]
+            take = take_images if width else take_plain_vectors
+            sides.append(take(ans, rank, columns, width))
             pull = np.clip(sides[0].T @ sides[1], -128, 127).reshape(-1)
             lines = 16
         else:
@@ -164,20 +208,27 @@ def test_ans_is_as_specified(density):
     assert same(read_ans(BY_NAME["ans"].encode(packed, prior_of(LAYOUT)), LAYOUT), packed, LAYOUT)
 
 
-@pytest.mark.parametrize("what", ["trained", "another start", "sparse", "dense"])
+@pytest.mark.parametrize("what", ["trained", "images", "another start", "sparse", "dense"])
 def test_seeded_is_as_specified(what):
     start = ScoreStart(seed=300, stream="scores/x") if what == "another start" else START_OF[what]
     packed = {
         "trained": lambda: LAYOUT.pack(trained_masks(LAYOUT, rank=1)),
+        "images": lambda: LAYOUT.pack(trained_masks(LAYOUT, rank=2, smooth=True)),
         "another start": lambda: LAYOUT.pack(trained_masks(LAYOUT, start=start)),
         "sparse": lambda: packed_mask(LAYOUT, 0.02),
         "dense": lambda: packed_mask(LAYOUT, 0.5),
     }[what]()
     stored = BY_NAME["seeded"].encode(packed, prior_of(LAYOUT, start))
     assert same(read_seeded(stored, LAYOUT, RECIPE), packed, LAYOUT)
+    if what == "images":
+        prior = prior_of(LAYOUT, None)
+        code = Decoder(take_start(stored)[1])
+        code.take_one(uniform(2))
+        assert _take_model(code, (60, 144)).pull.width == 12
+        assert np.array_equal(BY_NAME["seeded"].decode(stored, prior), packed)
 
 
-START_OF = dict.fromkeys(("trained", "sparse", "dense"), ScoreStart(seed=5))
+START_OF = dict.fromkeys(("trained", "images", "sparse", "dense"), ScoreStart(seed=5))
 
 
 def test_models_are_exact():
