@@ -34,6 +34,7 @@ from maskstore.remote import RemoteDevice
 from maskstore.store import Record, Store
 
 _BATCH_BYTES = 1 << 25
+_BLOCK = 32
 
 MaskItem = tuple[str, Mapping[str, np.ndarray], Mapping[str, Any]]
 """What ``add_many`` takes for one task: name, masks, metadata."""
@@ -249,11 +250,14 @@ class MaskArchive:
         bits = np.empty((len(chosen), self.layout.packed_bytes), np.uint8)
         entries = [self.entry(name) for name in chosen]
 
-        def decode(at: int) -> None:
-            bits[at] = self._decode(chosen[at], entries[at])
+        def decode(block: range) -> None:
+            for at in block:
+                bits[at] = self._decode(chosen[at], entries[at])
 
+        # Blocks, as one mask is too little work for a thread's turn.
+        blocks = [range(len(chosen))[at : at + _BLOCK] for at in range(0, len(chosen), _BLOCK)]
         with ThreadPoolExecutor() as pool:
-            list(pool.map(decode, range(len(chosen)), chunksize=64))
+            list(pool.map(decode, blocks))
         return PackedMasks(layout=self.layout, names=chosen, bits=bits)
 
     @property

@@ -42,6 +42,39 @@ ROW_CHECKED_BYTES = ROW_BYTES - 4
 """The row's crc32 covers these first bytes and then the row's text (name, metadata)."""
 
 
+_CHECKED_ROW = struct.Struct("<QIIIHBBII32s")
+
+
+def encode_row(
+    text: bytes,
+    *,
+    payload_offset: int,
+    payload_bytes: int,
+    text_offset: int,
+    metadata_bytes: int,
+    name_bytes: int,
+    codec: int,
+    kind: int,
+    ones: int,
+    payload_crc32: int,
+    sha256: bytes,
+) -> bytes:
+    """One ``ROW`` with its checksum, which covers ``text``, too."""
+    row = _CHECKED_ROW.pack(
+        payload_offset,
+        payload_bytes,
+        text_offset,
+        metadata_bytes,
+        name_bytes,
+        codec,
+        kind,
+        ones,
+        payload_crc32,
+        sha256,
+    )
+    return row + _CRC.pack(zlib.crc32(text, zlib.crc32(row)))
+
+
 def row_datatype() -> bytes:
     """The HDF5 datatype of an index row, from the same description as the reader's."""
     members = []

@@ -26,10 +26,10 @@ from maskstore.format import (
     MAX_HEADER_BYTES,
     ROW,
     ROW_BYTES,
-    ROW_CHECKED_BYTES,
     SLOT_OFFSETS,
     Extent,
     Slot,
+    encode_row,
 )
 from maskstore.metadata import encode_json
 from maskstore.state import parse_header, read_state
@@ -201,30 +201,31 @@ class Store:
 
     def _append_to_last(self, records: Sequence[Record]) -> list[int]:
         last = self.extents[-1]
-        rows = np.zeros(len(records), ROW)
-        text = bytearray()
+        rows, text = bytearray(), bytearray()
         heap_bytes = last.heap_bytes
         offsets = []
-        for row, record in zip(rows, records, strict=True):
+        for record in records:
             about = record.name + record.metadata
-            row["payload_offset"] = heap_bytes
-            row["payload_bytes"] = len(record.payload)
-            row["text_offset"] = last.text_bytes + len(text)
-            row["metadata_bytes"] = len(record.metadata)
-            row["name_bytes"] = len(record.name)
-            row["codec"] = record.codec
-            row["kind"] = record.kind
-            row["ones"] = record.ones
-            row["payload_crc32"] = zlib.crc32(record.payload)
-            row["sha256"] = np.frombuffer(record.sha256, np.uint8)
-            row["crc32"] = zlib.crc32(about, zlib.crc32(row.tobytes()[:ROW_CHECKED_BYTES]))
+            rows += encode_row(
+                about,
+                payload_offset=heap_bytes,
+                payload_bytes=len(record.payload),
+                text_offset=last.text_bytes + len(text),
+                metadata_bytes=len(record.metadata),
+                name_bytes=len(record.name),
+                codec=record.codec,
+                kind=record.kind,
+                ones=record.ones,
+                payload_crc32=zlib.crc32(record.payload),
+                sha256=record.sha256,
+            )
             offsets.append(last.heap_offset + heap_bytes)
             heap_bytes += len(record.payload)
             text += about
         # The only write that needs new space comes first: a full disk changes nothing else.
         self._write(self._end, b"".join(record.payload for record in records))
         self._write(last.text_offset + last.text_bytes, bytes(text))
-        self._write(last.index_offset + last.rows * ROW_BYTES, rows.tobytes())
+        self._write(last.index_offset + last.rows * ROW_BYTES, bytes(rows))
         self._end = last.heap_offset + heap_bytes
         self.extents[-1] = replace(
             last,
@@ -302,11 +303,10 @@ class Store:
         )
         self._write(view.copies[copy], extent_view(view.copies[copy], last))
         device.sync()
+        superblock = view.superblock(copy, self._end)
         try:
-            self._write(0, view.superblock(copy, self._end))
-            self._write(SLOT_OFFSETS[copy], slot.encode())
-            device.sync()
-        except BaseException:
+            self._switch(superblock, slot)
+        except ArchiveWriteError:
             # The new state may be on disk by now; what it points to must stay untouched until it
             # is revoked for certain.
             self._unsure = True
@@ -315,7 +315,18 @@ class Store:
             device.sync()
             self._unsure = False
             raise
+        except BaseException:
+            # An interrupt. A reader may have seen the new state, so it is finished, not revoked.
+            self._switch(superblock, slot)
+            self._adopt(slot, self.extents)
+            raise
         self._adopt(slot, self.extents)
+
+    def _switch(self, superblock: bytes, slot: Slot) -> None:
+        """The commit itself: two sectors, made durable."""
+        self._write(0, superblock)
+        self._write(SLOT_OFFSETS[slot.generation % 2], slot.encode())
+        self._writable().sync()
 
     def abort(self) -> None:
         """Forget the transaction in flight; the file is again what it was, to the byte."""

@@ -175,9 +175,13 @@ def test_an_interrupt_during_a_commit(monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             archive.add("new", random_masks(3))
         monkeypatch.undo()
-        assert state_of(archive) == committed[-1][1]
-        archive.add("new", random_masks(3))
-        assert "new" in MaskArchive(Store(device, "memory"), PATH)
+        # Before the switch it is as if nothing had been; after it the commit is finished.
+        assert ("new" in archive) == (at == 2)
+        assert {name: state_of(archive)[name] for name in committed[-1][1]} == committed[-1][1]
+        archive.add("next", random_masks(3))
+        found = MaskArchive(Store(device, "memory"), PATH)
+        assert ("new" in found) == (at == 2)
+        assert "next" in found
 
 
 WRITER = """

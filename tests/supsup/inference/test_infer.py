@@ -11,7 +11,6 @@ from supsup import build
 from supsup.inference import (
     METHODS,
     OBJECTIVES,
-    Exhaustive,
     MaskBank,
     Resident,
     Streamed,
@@ -112,14 +111,20 @@ def test_masks_that_are_appended():
 
 def test_auto_says_why():
     backbone = odd_net()
-    method, reason = choose(MaskBank(backbone, random_masks(backbone, 5)))
-    assert isinstance(method, Exhaustive)
-    assert "5 masks are few" in reason
-    _, reason = choose(MaskBank(backbone, random_masks(backbone, 60, density=0.02)))
-    assert "density 2" in reason
-    method, reason = choose(MaskBank(backbone, random_masks(backbone, 60)))
-    assert method.name == "hybrid"
-    assert "One-Shot names 16" in reason
+    few, sparse, dense = (
+        MaskBank(backbone, random_masks(backbone, count, density=density))
+        for count, density in ((5, 0.5), (60, 0.02), (60, 0.5))
+    )
+    for bank, images_, mode, name, reason in (
+        (few, 1, "image", "exhaustive", "5 masks are few"),
+        (sparse, 1, "image", "exhaustive", "density 2"),
+        (dense, 128, "image", "exhaustive", "128 images, each on its own"),
+        (dense, 128, "batch", "hybrid", "One-Shot names 32"),
+        (dense, 1, "image", "hybrid", "60 masks of density 50"),
+    ):
+        method, why = choose(bank, images=images_, mode=mode)
+        assert method.name == name
+        assert reason in why
 
 
 def test_confidence():
