@@ -16,9 +16,10 @@ import h5py
 import hdf5plugin
 import numpy as np
 import zarr
+from matplotlib.figure import Figure
 from safetensors.numpy import load_file, save_file
 
-from benchmarks.results import save_results
+from benchmarks.results import FOLDER, save_results
 from maskstore import MaskArchive, MaskLayout
 
 BITS = 10_000
@@ -213,6 +214,29 @@ def main() -> None:
             figures[label] = measure(system, Path(folder), tasks)
             print(label, figures[label], flush=True)
     save_results("archive_scale", {"bits_per_mask": BITS, "systems": figures})
+    draw(figures)
+
+
+def draw(figures: dict[str, dict[str, float]]) -> None:
+    """Four bars a system at 10,000 tasks: docs/results/archive_scale.png."""
+    shown = {label.split()[0]: row for label, row in figures.items() if label.endswith(" 10000")}
+    keys = {
+        "masks_written_per_second": "masks written a second",
+        "open_and_list_seconds": "open + list, s",
+        "get_milliseconds": "one random get, ms",
+        "overhead_bytes_per_task": "bytes a task over the payload",
+    }
+    figure = Figure(figsize=(11, 3), layout="constrained")
+    for axes, (key, title) in zip(figure.subplots(1, 4, sharey=True), keys.items(), strict=True):
+        colors = ["#1f6f8b" if name == "Ours" else "#b0b7bd" for name in shown]
+        bars = axes.barh(list(shown), [row[key] for row in shown.values()], color=colors)
+        axes.bar_label(bars, [f" {row[key]:,g}" for row in shown.values()], fontsize=7)
+        axes.set_xscale("log")
+        axes.margins(x=0.35)
+        axes.set_title(title, fontsize=9)
+        axes.tick_params(labelsize=8)
+    axes.invert_yaxis()
+    figure.savefig(FOLDER / "archive_scale.png", dpi=130)
 
 
 if __name__ == "__main__":

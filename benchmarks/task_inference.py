@@ -50,9 +50,7 @@ def main() -> None:
     with MaskArchive.open(arguments.archive) as archive:
         backbone = backbone_of(archive)
         everything = archive.packed()
-        tasks = [
-            Shortened(t, arguments.images) for _, t in zip(everything.names, tasks_of(archive))
-        ]
+        tasks = [Shortened(task, arguments.images) for task in tasks_of(archive)]
     figures["outputs"] = backbone.recipe.outputs if backbone.recipe else None
     for count in arguments.counts:
         if count > len(tasks):

@@ -189,7 +189,7 @@ def repair(
 def compact(
     archive: options.Archive,
     codec: Annotated[
-        str | None, typer.Option(help="Re-encode every mask: auto (the smallest), raw or zstd.")
+        str | None, typer.Option(help="Re-encode every mask: auto, fast or a codec.")
     ] = None,
     timeout: options.Timeout = 10.0,
     no_lock: options.NoLock = False,

@@ -82,7 +82,9 @@ def _evaluate(
         raise InvalidInput(
             f"evaluation: expected batch and batches from 1, got {batch} and {batches}"
         )
-    chosen = choose(bank)[0] if method == "auto" else parse_method(method)
+    if method == "auto":
+        method = choose(bank, images=batch, mode=mode)[0]
+    chosen = parse_method(method)
     measure = parse_objective(objective)
     index = {name: at for at, name in enumerate(bank.names)}
     rows = []

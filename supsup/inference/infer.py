@@ -102,7 +102,7 @@ def infer_in(
     objective = parse_objective(objective)
     reason = ""
     if method == "auto":
-        method, reason = choose(bank)
+        method, reason = choose(bank, images=len(x), mode=mode)
     method = parse_method(method)
     deciding = x[:1] if mode == "first" else x
     evidence = method.evidence(bank, deciding, objective, per_image=mode == "image")

@@ -15,6 +15,7 @@ from maskstore import ArchiveError, MaskArchive, MaskLayout
 from maskstore.store import Store
 from maskstore.testing import MemoryDevice
 from maskstore.verify import verify
+from tests.maskstore.codecs.helpers import RECIPE, START, trained_masks
 from tests.maskstore.fuzz import DAMAGE, FORGERY, fuzzed
 from tests.maskstore.helpers import random_masks
 
@@ -23,10 +24,15 @@ LAYOUT = MaskLayout({"fc1.weight": (40, 30), "fc2.weight": (13,)})
 
 def sound_archive(path: Path) -> tuple[bytes, dict[str, bytes]]:
     """(file, packed masks) with every codec, several extents, removals and changes."""
-    with MaskArchive.create(path, LAYOUT, backbone={"net": "x"}) as archive:
+    with MaskArchive.create(path, LAYOUT, backbone=RECIPE) as archive:
         for seed in range(45):
-            density = (0.5, 0.02)[seed % 2]
-            archive.add(f"t/{seed}", random_masks(seed, LAYOUT, density), {"seed": seed})
+            kind = ("raw", "zstd", "gaps", "ans", "seeded")[seed % 5]
+            if kind == "seeded":
+                masks, metadata = trained_masks(LAYOUT, seed), {"scores": START.to_json()}
+            else:
+                masks = random_masks(seed, LAYOUT, 0.5 if kind == "raw" else 0.02)
+                metadata = {"seed": seed}
+            assert archive.add(f"t/{seed}", masks, metadata, codec=kind).codec == kind
         archive.remove("t/3")
         archive.update("t/4", {"other": [1, 2]})
         return path.read_bytes(), {

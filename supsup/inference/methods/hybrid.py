@@ -34,7 +34,7 @@ class Hybrid(Method):
     """
 
     name: ClassVar[str] = "hybrid"
-    shortlist: int = 16
+    shortlist: int = 32
 
     def __post_init__(self) -> None:
         if type(self.shortlist) is not int or self.shortlist < 1:

