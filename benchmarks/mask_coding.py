@@ -194,12 +194,12 @@ def _torch_load(stored: bytes) -> torch.Tensor:
 
 
 def _csc(bits: np.ndarray) -> bytes:
-    matrix = scipy.sparse.csc_matrix(bits.reshape(-1, 500))
+    matrix = scipy.sparse.csc_matrix(bits.reshape(-1, 400))
     return matrix.indptr.astype(np.uint32).tobytes() + matrix.indices.astype(np.uint16).tobytes()
 
 
 def _from_csc(stored: bytes) -> np.ndarray:
-    indptr = np.frombuffer(stored, np.uint32, 501).astype(np.int32)
+    indptr = np.frombuffer(stored, np.uint32, 401).astype(np.int32)
     indices = np.frombuffer(stored, np.uint16, offset=indptr.nbytes).astype(np.int32)
     ones = np.ones(len(indices), np.bool_)
     return scipy.sparse.csc_matrix((ones, indices, indptr)).toarray()

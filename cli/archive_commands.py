@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from cli import options
-from cli.console import print_json, print_table
+from cli.console import print_json, print_table, progress_bar
 from maskstore import InvalidInput, MaskArchive, maintain
 from maskstore.interchange import load_masks, save_masks
 from maskstore.stats import archive_stats
@@ -153,11 +153,15 @@ def verify(
     archive: options.Archive,
     deep: Annotated[bool, typer.Option("--deep", help="Decode every mask, too.")] = False,
     as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Check the archive; exit code 1 and the name of every damaged task if there is damage."""
-    with MaskArchive.open(archive) as opened:
-        damage = verify_archive(opened, deep=deep)
+    with MaskArchive.open(archive) as opened, progress_bar(quiet=quiet) as bar:
         tasks = len(opened)
+        shown = bar.add_task("verifying", total=tasks)
+        damage = verify_archive(
+            opened, deep=deep, on_task=lambda name: bar.update(shown, advance=1)
+        )
     if as_json:
         print_json({"tasks": tasks, "deep": deep, "damage": [item._asdict() for item in damage]})
     elif damage:

@@ -14,7 +14,9 @@ Archive = Annotated[
 TaskName = Annotated[str, typer.Argument(metavar="TASK", help="Name of the task.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar, no notes on stderr.")]
-Codec = Annotated[str, typer.Option(help="auto (the smallest of all), fast, raw, zstd, gaps, ans or seeded.")]
+Codec = Annotated[
+    str, typer.Option(help="auto (the smallest of all), fast, raw, zstd, gaps, ans or seeded.")
+]
 Timeout = Annotated[float, typer.Option(help="Seconds to wait for another writer.")]
 NoLock = Annotated[
     bool, typer.Option("--no-lock", help="Write without a lock (file systems that have none).")

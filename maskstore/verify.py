@@ -1,5 +1,7 @@
 """Integrity: everything in an archive that is not as it was written, by name."""
 
+from collections.abc import Callable
+
 import h5py
 
 from maskstore import hdf5
@@ -12,11 +14,14 @@ from maskstore.store import Store
 from maskstore.view import LastExtentView, extent_view, group_address, static_view
 
 
-def verify(archive: MaskArchive, *, deep: bool = False) -> list[Damage]:
+def verify(
+    archive: MaskArchive, *, deep: bool = False, on_task: Callable[[str], None] | None = None
+) -> list[Damage]:
     """Look for damage: index, HDF5 view and stored bytes of every task.
 
     Args:
         deep: also decode every mask and compare its sha256, and read the file with libhdf5.
+        on_task: called with a task's name before it is looked at.
 
     Returns:
         What is damaged, with the task where one is lost; empty if all is well.
@@ -25,6 +30,8 @@ def verify(archive: MaskArchive, *, deep: bool = False) -> list[Damage]:
     damage += _verify_slots(archive.store)
     damage += _verify_view(archive.store)
     for task in archive.names():
+        if on_task is not None:
+            on_task(task)
         try:
             if deep:
                 archive.get_packed(task)

@@ -26,7 +26,7 @@ def sound_archive(path: Path) -> tuple[bytes, dict[str, bytes]]:
     """(file, packed masks) with every codec, several extents, removals and changes."""
     with MaskArchive.create(path, LAYOUT, backbone=RECIPE) as archive:
         for seed in range(45):
-            kind = ("raw", "zstd", "gaps", "ans", "seeded")[seed % 5]
+            kind = "seeded" if seed % 9 == 8 else ("raw", "zstd", "gaps", "ans")[seed % 4]
             if kind == "seeded":
                 masks, metadata = trained_masks(LAYOUT, seed), {"scores": START.to_json()}
             else:
@@ -64,7 +64,7 @@ def test_fuzzed_archives(tmp_path, kind):
     rng = random.Random(kind)
     outcomes = Counter()
     tracemalloc.start()
-    for _ in range(15):
+    for _ in range(10):
         start = time.perf_counter()
         bad = fuzzed(content, kind, rng)
         # A forged row may well describe another good mask; damage may not.
