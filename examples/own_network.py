@@ -13,7 +13,6 @@ from maskstore import MaskArchive, MaskLayout
 from maskstore.stats import archive_stats
 from supsup import Backbone, TrainConfig, accuracy, train
 
-
 CPU = torch.device("cpu")
 
 
