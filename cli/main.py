@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from cli import archive_commands, training
+from cli import archive_commands, inference, models, training
 from cli.console import stderr
 from maskstore import SupsupError
 
@@ -16,6 +16,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 training.register(app)
+inference.register(app)
+models.register(app)
 archive_commands.register(app)
 
 

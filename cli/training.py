@@ -1,11 +1,9 @@
-"""Commands on the network of an archive: create, train, eval, infer, import, export, demo."""
+"""Commands that make and train: create, train, demo."""
 
-import math
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -13,13 +11,14 @@ import typer
 
 from cli import options
 from cli.console import print_json, print_table, progress_bar, stderr
+from cli.inference import print_evaluation
 from maskstore import InvalidInput, MaskArchive, MaskLayout
 from maskstore.codecs import parse_codec
 
 # torch takes seconds to import: commands that do not need it must not wait for it, so the
 # functions below import supsup when they run.
 if TYPE_CHECKING:
-    from supsup import BackboneRecipe, Evaluation, Progress
+    from supsup import BackboneRecipe, Progress
     from supsup.data import TaskRecipe
 
 DEFAULT_NET = "lenet-300-100"
@@ -31,19 +30,6 @@ NetOrArchive = Annotated[
         "--net",
         help="lenet-300-100, fc-1024-1024, bn-2048 or module:function; by default the archive's, "
         f"in a new archive {DEFAULT_NET}.",
-    ),
-]
-Method = Annotated[
-    str,
-    typer.Option(
-        help="How the task is found: auto, one-shot, binary, exhaustive, logits or hybrid."
-    ),
-]
-Objective = Annotated[str, typer.Option(help="entropy, superfluous, energy or max-probability.")]
-Mode = Annotated[
-    str,
-    typer.Option(
-        help="image: each by itself; batch: all together; first: the first decides for all."
     ),
 ]
 Outputs = Annotated[
@@ -68,10 +54,6 @@ def register(app: typer.Typer) -> None:
     app.command()(demo)
     app.command()(create)
     app.command()(train)
-    app.command("eval")(evaluate)
-    app.command()(infer)
-    app.command("import")(import_)
-    app.command()(export)
 
 
 def create(
@@ -216,154 +198,6 @@ def train(
     print_table(("task", "accuracy", "codec", "bytes"), rows, title=title)
 
 
-def evaluate(
-    archive: options.Archive,
-    scenario: Annotated[
-        str,
-        typer.Option(help="GG: the task is given. GNs, GNu: it is inferred; labels shared or not."),
-    ] = "GG",
-    method: Method = "auto",
-    objective: Objective = "entropy",
-    mode: Mode = "image",
-    batch: Annotated[int, typer.Option(help="Images a forward pass.")] = 128,
-    net: Annotated[
-        str | None, typer.Option(help="Name the archive's own module:function to trust its code.")
-    ] = None,
-    device: options.Device = "cpu",
-    data: options.Data = None,
-    as_json: options.Json = False,
-    quiet: options.Quiet = False,
-) -> None:
-    """Evaluate the archive on the test sets of all its tasks."""
-    from supsup.session import backbone_of, evaluate_archive, parse_device
-
-    place = parse_device(device)
-    with MaskArchive.open(archive) as opened, progress_bar(quiet=quiet) as bar:
-        backbone = backbone_of(opened, device=place, trusted_net=net)
-        shown = bar.add_task("evaluating", total=len(opened))
-
-        def on_task(name: str) -> None:
-            bar.update(shown, advance=1, description=name)
-
-        found = evaluate_archive(
-            opened,
-            backbone,
-            scenario=scenario,
-            method=method,
-            objective=objective,
-            mode=mode,
-            batch=batch,
-            data_dir=data,
-            on_task=on_task,
-        )
-    if as_json:
-        print_json(found.to_json())
-    else:
-        _print_evaluation(found, str(archive))
-
-
-def infer(
-    archive: options.Archive,
-    inputs: Annotated[
-        Path,
-        typer.Option("--data", help="Images: .npy, .npz, IDX or a folder of pictures."),
-    ],
-    method: Method = "auto",
-    objective: Objective = "entropy",
-    mode: Mode = "image",
-    net: Annotated[
-        str | None, typer.Option(help="Name the archive's own module:function to trust its code.")
-    ] = None,
-    device: options.Device = "cpu",
-    as_json: options.Json = False,
-) -> None:
-    """Find the task of unlabelled images, and predict their classes."""
-    from supsup.session import backbone_of, infer_file, parse_device
-
-    with MaskArchive.open(archive) as opened:
-        backbone = backbone_of(opened, device=parse_device(device), trusted_net=net)
-        found = infer_file(opened, backbone, inputs, method=method, objective=objective, mode=mode)
-    rows = [
-        {
-            "task": name,
-            # One mask has no second to be ahead of.
-            "margin": margin if math.isfinite(margin) else None,
-            "confidence": confidence,
-            "prediction": prediction,
-        }
-        for name, margin, confidence, prediction in zip(
-            found.names,
-            found.margin.tolist(),
-            found.confidence.tolist(),
-            found.predictions.tolist(),
-            strict=True,
-        )
-    ]
-    if as_json:
-        print_json(
-            {
-                "method": found.method,
-                "objective": found.objective,
-                "mode": mode,
-                "reason": found.reason or None,
-                "images": rows,
-            }
-        )
-        return
-    if found.reason:
-        stderr.print(f"method {found.method}: {found.reason}", markup=False, soft_wrap=True)
-    print_table(
-        ("image", "task", "prediction", "confidence", "margin"),
-        [
-            (number, row["task"], row["prediction"], row["confidence"], row["margin"])
-            for number, row in enumerate(rows)
-        ],
-    )
-
-
-def import_(
-    archive: options.Archive,
-    checkpoint: Annotated[Path, typer.Argument(help="final.pt or a Piggyback state_dict.")],
-    mask: Annotated[
-        str, typer.Option(help="How its scores become masks: threshold, topk or piggyback.")
-    ] = "threshold",
-    density: Annotated[float, typer.Option(help="topk: share of weights kept.")] = 0.5,
-    as_json: options.Json = False,
-) -> None:
-    """Make an archive of the masks in a checkpoint of the paper's code or of Piggyback."""
-    from supsup.checkpoints import import_checkpoint
-
-    report = import_checkpoint(checkpoint, Path(archive), kind=mask, density=density)
-    if as_json:
-        print_json(asdict(report))
-    else:
-        typer.echo(
-            f"{archive}: {report.tasks} tasks of {report.bits_per_mask:,} bits; "
-            f"{report.checkpoint_bytes:,} bytes before, {report.archive_bytes:,} after"
-        )
-
-
-def export(
-    archive: options.Archive,
-    task: options.TaskName,
-    out: Annotated[Path, typer.Option(help="File to write: .safetensors.")],
-    net: Annotated[
-        str | None, typer.Option(help="Name the archive's own module:function to trust its code.")
-    ] = None,
-    as_json: options.Json = False,
-) -> None:
-    """Write a task as a dense model (a state_dict) that needs no mask any more."""
-    from supsup.checkpoints import export_dense
-    from supsup.session import backbone_of
-
-    with MaskArchive.open(archive) as opened:
-        size = export_dense(opened, task, backbone_of(opened, trusted_net=net), out)
-    if as_json:
-        print_json({"task": task, "out": str(out), "bytes": size})
-    else:
-        typer.echo(f"wrote {task} to {out}: {size:,} bytes")
-
-
 def demo(
     out: Annotated[
         Path, typer.Option(metavar="DIR", help="Folder of the archive and plot.")
@@ -389,7 +223,7 @@ def demo(
     if as_json:
         print_json(made.to_json() | {"seconds": time.perf_counter() - start})
         return
-    _print_evaluation(made.evaluation, str(made.archive))
+    print_evaluation(made.evaluation, str(made.archive))
     stats = made.stats
     print_table(
         ("bytes a task", "bytes", "times smaller than dense"),
@@ -466,11 +300,3 @@ def _report_new(path: str | Path, layout: MaskLayout, digest: str | None, as_jso
         )
     else:
         typer.echo(f"made {path} for masks of {layout.bits:,} bits in {len(layout.shapes)} layers")
-
-
-def _print_evaluation(found: "Evaluation", title: str) -> None:
-    rows = [(row.name, row.accuracy, row.task_accuracy) for row in found.per_task]
-    rows.append(("mean", found.accuracy, found.task_accuracy))
-    print_table(
-        ("task", "accuracy", "task accuracy"), rows, title=f"{title}, scenario {found.scenario}"
-    )

@@ -1,0 +1,149 @@
+"""Commands that use the masks of an archive: eval and infer."""
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli import options
+from cli.console import print_json, print_table, progress_bar, stderr
+from maskstore import MaskArchive
+
+# torch takes seconds to import: the functions below import supsup when they run.
+if TYPE_CHECKING:
+    from supsup import Evaluation
+
+Method = Annotated[
+    str,
+    typer.Option(
+        help="How the task is found: auto, one-shot, binary, exhaustive, logits or hybrid."
+    ),
+]
+Objective = Annotated[str, typer.Option(help="entropy, superfluous, energy or max-probability.")]
+Mode = Annotated[
+    str,
+    typer.Option(
+        help="image: each by itself; batch: all together; first: the first decides for all."
+    ),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the app."""
+    app.command("eval")(evaluate)
+    app.command()(infer)
+
+
+def evaluate(
+    archive: options.Archive,
+    scenario: Annotated[
+        str,
+        typer.Option(help="GG: the task is given. GNs, GNu: it is inferred; labels shared or not."),
+    ] = "GG",
+    method: Method = "auto",
+    objective: Objective = "entropy",
+    mode: Mode = "image",
+    batch: Annotated[int, typer.Option(help="Images a forward pass.")] = 128,
+    net: Annotated[
+        str | None, typer.Option(help="Name the archive's own module:function to trust its code.")
+    ] = None,
+    device: options.Device = "cpu",
+    data: options.Data = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Evaluate the archive on the test sets of all its tasks."""
+    from supsup.session import backbone_of, evaluate_archive, parse_device
+
+    place = parse_device(device)
+    with MaskArchive.open(archive) as opened, progress_bar(quiet=quiet) as bar:
+        backbone = backbone_of(opened, device=place, trusted_net=net)
+        shown = bar.add_task("evaluating", total=len(opened))
+
+        def on_task(name: str) -> None:
+            bar.update(shown, advance=1, description=name)
+
+        found = evaluate_archive(
+            opened,
+            backbone,
+            scenario=scenario,
+            method=method,
+            objective=objective,
+            mode=mode,
+            batch=batch,
+            data_dir=data,
+            on_task=on_task,
+        )
+    if as_json:
+        print_json(found.to_json())
+    else:
+        print_evaluation(found, str(archive))
+
+
+def infer(
+    archive: options.Archive,
+    inputs: Annotated[
+        Path,
+        typer.Option("--data", help="Images: .npy, .npz, IDX or a folder of pictures."),
+    ],
+    method: Method = "auto",
+    objective: Objective = "entropy",
+    mode: Mode = "image",
+    net: Annotated[
+        str | None, typer.Option(help="Name the archive's own module:function to trust its code.")
+    ] = None,
+    device: options.Device = "cpu",
+    as_json: options.Json = False,
+) -> None:
+    """Find the task of unlabelled images, and predict their classes."""
+    from supsup.session import backbone_of, infer_file, parse_device
+
+    with MaskArchive.open(archive) as opened:
+        backbone = backbone_of(opened, device=parse_device(device), trusted_net=net)
+        found = infer_file(opened, backbone, inputs, method=method, objective=objective, mode=mode)
+    rows = [
+        {
+            "task": name,
+            # One mask has no second to be ahead of.
+            "margin": margin if math.isfinite(margin) else None,
+            "confidence": confidence,
+            "prediction": prediction,
+        }
+        for name, margin, confidence, prediction in zip(
+            found.names,
+            found.margin.tolist(),
+            found.confidence.tolist(),
+            found.predictions.tolist(),
+            strict=True,
+        )
+    ]
+    if as_json:
+        print_json(
+            {
+                "method": found.method,
+                "objective": found.objective,
+                "mode": mode,
+                "reason": found.reason or None,
+                "images": rows,
+            }
+        )
+        return
+    if found.reason:
+        stderr.print(f"method {found.method}: {found.reason}", markup=False, soft_wrap=True)
+    print_table(
+        ("image", "task", "prediction", "confidence", "margin"),
+        [
+            (number, row["task"], row["prediction"], row["confidence"], row["margin"])
+            for number, row in enumerate(rows)
+        ],
+    )
+
+
+def print_evaluation(found: "Evaluation", title: str) -> None:
+    """The table of an evaluation."""
+    rows = [(row.name, row.accuracy, row.task_accuracy) for row in found.per_task]
+    rows.append(("mean", found.accuracy, found.task_accuracy))
+    print_table(
+        ("task", "accuracy", "task accuracy"), rows, title=f"{title}, scenario {found.scenario}"
+    )
