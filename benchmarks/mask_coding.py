@@ -226,10 +226,12 @@ def plot(archives: dict[str, Any], sparse: list[dict[str, Any]]) -> None:
     for at, codec in enumerate(CODECS):
         heights = [figures[codec]["bits_per_weight"] for figures in archives.values()]
         bars = left.bar(places + (at - 1.5) * 0.2, heights, 0.2, label=codec)
-        left.bar_label(bars, fmt="%.2f", fontsize=7)
+        if codec == "auto":
+            left.bar_label(bars, fmt="%.3f", fontsize=8)
     left.set_xticks(places, [name.replace("-", "\n") for name in archives], fontsize=8)
     left.set_ylabel("bits a weight, whole file")
-    left.legend()
+    left.set_ylim(0, 1.2)
+    left.legend(ncols=len(CODECS), loc="upper center", fontsize=8)
     for method in sparse[-1]["over_entropy"]:
         found = [(r["density"], r["over_entropy"].get(method)) for r in sparse[: len(DENSITIES)]]
         right.plot(*zip(*[(d, r or math.nan) for d, r in found], strict=True), "o-", label=method)

@@ -5,6 +5,7 @@ Also golden vectors: bytes that some release wrote and every later one must read
 
 import hashlib
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ class Ans:
         code += bytes(-len(code) % 4)
         self.words = [int.from_bytes(code[i : i + 4], "little") for i in range(0, len(code), 4)]
         self.state = 0
+        self.ideal_bits = 0.0
         for _ in range(2):
             self.state = self.state << 32 | (self.words.pop() if self.words else 0)
 
@@ -41,6 +43,7 @@ class Ans:
         while left + p[symbol] <= low:
             left += p[symbol]
             symbol += 1
+        self.ideal_bits += 24 - math.log2(p[symbol])
         self.state = (self.state >> 24) * p[symbol] + low - left
         if self.state < 1 << 32 and self.words:
             self.state = self.state << 32 | self.words.pop()
@@ -124,10 +127,12 @@ def philox(purpose, seed, count):
 def read_ans(stored, layout):
     ans = Ans(stored)
     levels = [1 + ans.take([1] * 127) for _ in layout.shapes]
-    return {
+    masks = {
         name: np.array(take_bits(ans, level, bits), bool)
         for level, (name, _, _, bits) in zip(levels, layout.layers(), strict=True)
     }
+    assert 8 * len(stored) <= ans.ideal_bits * 1.001 + 32
+    return masks
 
 
 def read_seeded(stored, layout, recipe):
@@ -190,6 +195,9 @@ def read_seeded(stored, layout, recipe):
         for level in np.unique(levels[part]):
             chosen = np.flatnonzero(levels[part] == level) + at
             bits[chosen] ^= np.array(take_bits(ans, level, len(chosen)))
+    assert ans.state == 0
+    assert not ans.words
+    assert 8 * len(stored[end:]) <= ans.ideal_bits * 1.001 + 32
     out, at = {}, 0
     for name, _, _, count in layout.layers():
         out[name] = bits[at : at + count].astype(bool)
