@@ -26,9 +26,4 @@ Data = Annotated[
     typer.Option("--data", metavar="DIR", help="Folder of the data files (or SUPSUP_DATA)."),
 ]
 Plot = Annotated[Path | None, typer.Option("--plot", metavar="PATH", help="Save a plot here.")]
-Seed = Annotated[int, typer.Option(help="Seed of the weights and of the initial scores.")]
-Net = Annotated[
-    str,
-    typer.Option(help="lenet-300-100, fc-1024-1024, bn-2048 or module:function."),
-]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, …")]

@@ -32,7 +32,6 @@ _DATASET_BYTES = len(hdf5.dataset(_BYTE, 1, 0, 0))
 _DATASETS_BYTES = _INDEX_BYTES + 2 * _DATASET_BYTES
 _GROUP_BYTES = len(hdf5.group([("index", 0), ("text", 0), ("heap", 0)]))
 EXTENT_VIEW_BYTES = _DATASETS_BYTES + _GROUP_BYTES
-STATIC_VIEW_BYTES = 2 * _DATASET_BYTES
 
 
 def align(offset: int) -> int:
