@@ -8,10 +8,10 @@ from typing import Annotated, Any
 import typer
 
 from cli import options
-from cli.console import print_json, print_table, progress_bar
+from cli.console import print_json, print_table, task_progress
 from maskstore import InvalidInput, MaskArchive, maintain
 from maskstore.interchange import load_masks, save_masks
-from maskstore.stats import archive_stats
+from maskstore.stats import MaskStats, archive_stats, layer_stats, task_stats
 from maskstore.verify import verify as verify_archive
 
 
@@ -127,17 +127,33 @@ def remove(
 
 
 def stats(
-    archive: options.Archive, plot: options.Plot = None, as_json: options.Json = False
+    archive: options.Archive,
+    per_task: Annotated[
+        bool, typer.Option("--per-task", help="Also a row for every task.")
+    ] = False,
+    per_layer: Annotated[
+        bool, typer.Option("--per-layer", help="Also a row for every layer; decodes every mask.")
+    ] = False,
+    plot: options.Plot = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Bytes a task, beside one bit a weight, the entropy bound and a dense model each."""
+    details: dict[str, list[MaskStats]] = {}
     with MaskArchive.open(archive) as opened:
         figures = archive_stats(opened)
+        if per_task:
+            details["per_task"] = list(task_stats(opened))
+        if per_layer:
+            with task_progress("reading masks", len(opened), quiet=quiet) as report:
+                details["per_layer"] = layer_stats(opened, on_task=report)
     if plot is not None:
         from supsup.plots import plot_bytes
 
         plot_bytes(figures, plot)
     if as_json:
-        print_json(figures.to_json())
+        rows_of = {key: [row.to_json() for row in rows] for key, rows in details.items()}
+        print_json(figures.to_json() | rows_of)
         return
     rows = [
         (key.replace("_", " "), value)
@@ -147,6 +163,10 @@ def stats(
     for codec, counts in figures.by_codec.items():
         rows.append((f"codec {codec}", f"{counts['tasks']:,} tasks, {counts['bytes']:,} bytes"))
     print_table(("figure", "value"), rows, title=str(archive))
+    for key, each in details.items():
+        fields = [row.to_json() for row in each]
+        headings = [name.replace("_", " ") for name in fields[0]] if fields else []
+        print_table(headings, [list(row.values()) for row in fields], title=key.replace("_", " "))
 
 
 def verify(
@@ -156,12 +176,10 @@ def verify(
     quiet: options.Quiet = False,
 ) -> None:
     """Check the archive; exit code 1 and the name of every damaged task if there is damage."""
-    with MaskArchive.open(archive) as opened, progress_bar(quiet=quiet) as bar:
+    with MaskArchive.open(archive) as opened:
         tasks = len(opened)
-        shown = bar.add_task("verifying", total=tasks)
-        damage = verify_archive(
-            opened, deep=deep, on_task=lambda name: bar.update(shown, advance=1)
-        )
+        with task_progress("verifying", tasks, quiet=quiet) as report:
+            damage = verify_archive(opened, deep=deep, on_task=report)
     if as_json:
         print_json({"tasks": tasks, "deep": deep, "damage": [item._asdict() for item in damage]})
     elif damage:
@@ -176,10 +194,14 @@ def repair(
     archive: options.Archive,
     out: Annotated[Path, typer.Option(help="The new archive.")],
     as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Copy every intact task into a new archive and name what is lost."""
-    with MaskArchive.open(archive) as opened:
-        lost = maintain.repair(opened, out)
+    with (
+        MaskArchive.open(archive) as opened,
+        task_progress("repairing", len(opened), quiet=quiet) as report,
+    ):
+        lost = maintain.repair(opened, out, on_task=report)
     with MaskArchive.open(out) as repaired:
         tasks = len(repaired)
     if as_json:
@@ -198,10 +220,12 @@ def compact(
     timeout: options.Timeout = 10.0,
     no_lock: options.NoLock = False,
     as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Rewrite the archive without what removals and growth left behind."""
     with MaskArchive.open(archive, "a", timeout=timeout, lock=not no_lock) as opened:
-        saved = maintain.compact(opened, codec=codec)
+        with task_progress("compacting", len(opened), quiet=quiet) as report:
+            saved = maintain.compact(opened, codec=codec, on_task=report)
         left = opened.file_bytes
     if as_json:
         print_json({"saved_bytes": saved, "total_bytes": left})
@@ -213,11 +237,13 @@ def merge(
     archives: Annotated[list[Path], typer.Argument(help="Archives of one network.")],
     out: Annotated[Path, typer.Option(help="The new archive.")],
     as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Join archives of the same network into a new one."""
     with ExitStack() as stack:
         opened = [stack.enter_context(MaskArchive.open(path)) for path in archives]
-        tasks = maintain.merge(opened, out)
+        report = stack.enter_context(task_progress("merging", sum(map(len, opened)), quiet=quiet))
+        tasks = maintain.merge(opened, out, on_task=report)
     if as_json:
         print_json({"out": str(out), "tasks": tasks})
     else:

@@ -1,7 +1,8 @@
 """What every command prints: one JSON document or a table on stdout; all else on stderr."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import typer
@@ -56,6 +57,14 @@ def _cell(value: Any) -> str:
 class _Rate(ProgressColumn):
     def render(self, task: Task) -> Text:
         return Text(f"{task.speed:.1f}/s" if task.speed else "-/s", style="progress.data.speed")
+
+
+@contextmanager
+def task_progress(what: str, total: int | None, *, quiet: bool) -> Iterator[Callable[[str], None]]:
+    """A bar that is advanced by calling what it yields with the name of a task that is done."""
+    with progress_bar(quiet=quiet) as bar:
+        shown = bar.add_task(what, total=total)
+        yield lambda name: bar.update(shown, advance=1)
 
 
 def progress_bar(*, quiet: bool) -> Progress:

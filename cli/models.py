@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cli import options
-from cli.console import print_json
+from cli.console import print_json, task_progress
 from maskstore import MaskArchive
 
 
@@ -25,11 +25,15 @@ def import_(
     ] = "threshold",
     density: Annotated[float, typer.Option(help="topk: share of weights kept.")] = 0.5,
     as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Make an archive of the masks in a checkpoint of the paper's code or of Piggyback."""
     from supsup.checkpoints import import_checkpoint
 
-    report = import_checkpoint(checkpoint, Path(archive), kind=mask, density=density)
+    with task_progress("importing", None, quiet=quiet) as on_task:
+        report = import_checkpoint(
+            checkpoint, Path(archive), kind=mask, density=density, on_task=on_task
+        )
     if as_json:
         print_json(asdict(report))
     else:

@@ -240,7 +240,11 @@ class MaskArchive:
         Raises:
             TaskNotFound, CorruptArchive: as :meth:`get`.
         """
-        payload_of(self.store, name, self.entry(name))
+        self.stored_bytes(name)
+
+    def stored_bytes(self, name: str) -> bytes:
+        """A task's mask as it is stored, coded; raises as :meth:`get` does."""
+        return payload_of(self.store, name, self.entry(name))
 
     def packed(self, names: Iterable[str] | None = None) -> PackedMasks:
         """The masks of ``names`` (all, in order of arrival, by default), one bit a weight."""

@@ -1,12 +1,18 @@
 """Whole archives rewritten: compact, repair, merge. The old file stays until the new is done."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from maskstore import codecs
 from maskstore.archive import MaskArchive
-from maskstore.errors import ArchiveError, InvalidInput, LayoutMismatch, TaskExists
+from maskstore.errors import (
+    ArchiveError,
+    CorruptArchive,
+    InvalidInput,
+    LayoutMismatch,
+    TaskExists,
+)
 from maskstore.files import create_file
 from maskstore.format import KIND_MASK
 from maskstore.index import Damage, Entry, payload_of
@@ -17,8 +23,15 @@ from maskstore.store import Record, Store
 _BATCH_BYTES = 1 << 25
 _IDENTITY = ("layout", "backbone", "weights_digest")
 
+OnTask = Callable[[str], None]
+"""Called with a task's name when it is done."""
 
-def compact(archive: MaskArchive, *, codec: str | None = None) -> int:
+
+def _no_report(name: str) -> None:
+    pass
+
+
+def compact(archive: MaskArchive, *, codec: str | None = None, on_task: OnTask = _no_report) -> int:
     """Rewrite an archive without what removals and growth left behind; returns the bytes saved.
 
     Readers keep the old file until they refresh. A crash leaves the old file as it was.
@@ -33,11 +46,13 @@ def compact(archive: MaskArchive, *, codec: str | None = None) -> int:
     """
     chosen = None if codec is None else codecs.parse_codec(codec)
     before = archive.file_bytes
-    archive.rewrite(lambda draft: _copy(archive, archive.names(), draft, reencode=chosen))
+    archive.rewrite(
+        lambda draft: _copy(archive, archive.names(), draft, reencode=chosen, on_task=on_task)
+    )
     return before - archive.file_bytes
 
 
-def repair(source: MaskArchive, path: Path) -> list[Damage]:
+def repair(source: MaskArchive, path: Path, *, on_task: OnTask = _no_report) -> list[Damage]:
     """Copy every intact task into a new archive at ``path``; returns what was lost.
 
     Every mask is decoded and compared with its sha256 on the way.
@@ -55,11 +70,12 @@ def repair(source: MaskArchive, path: Path) -> list[Damage]:
             lost.append(Damage(name, str(error)))
         else:
             intact.append(name)
+        on_task(name)
     _write_new(path, source.store.header, [(source, intact)])
     return lost
 
 
-def merge(sources: Sequence[MaskArchive], path: Path) -> int:
+def merge(sources: Sequence[MaskArchive], path: Path, *, on_task: OnTask = _no_report) -> int:
     """Join archives of the same layout and backbone into a new one; returns its tasks.
 
     Raises:
@@ -84,16 +100,20 @@ def merge(sources: Sequence[MaskArchive], path: Path) -> int:
                     f"task {name!r} is in both {names[name]} and {source.path}; remove one of them"
                 )
             names[name] = source.path
-    _write_new(path, first.store.header, [(source, source.names()) for source in sources])
+    parts = [(source, source.names()) for source in sources]
+    _write_new(path, first.store.header, parts, on_task)
     return len(names)
 
 
 def _write_new(
-    path: Path, header: dict[str, Any], parts: Iterable[tuple[MaskArchive, Sequence[str]]]
+    path: Path,
+    header: dict[str, Any],
+    parts: Iterable[tuple[MaskArchive, Sequence[str]]],
+    on_task: OnTask = _no_report,
 ) -> None:
     def fill(store: Store) -> None:
         for source, names in parts:
-            _copy(source, names, store, reencode=None)
+            _copy(source, names, store, reencode=None, on_task=on_task)
 
     create_file(path, header, timeout=0, lock=True, fill=fill).device.close()
 
@@ -104,6 +124,7 @@ def _copy(
     target: Store,
     *,
     reencode: tuple[codecs.Codec, ...] | None,
+    on_task: OnTask,
 ) -> None:
     """Append the tasks to the transaction in flight of ``target``; None keeps the stored bytes."""
     batch: list[Record] = []
@@ -132,6 +153,7 @@ def _copy(
         if size > _BATCH_BYTES:
             target.append(batch)
             batch, size = [], 0
+        on_task(name)
     target.append(batch)
 
 
@@ -148,5 +170,9 @@ def _reencode(
     prior = source.prior.of_task(source.task(name).metadata)
     used, payload = codecs.encode(source.get_packed(name), prior, allowed)
     # The old bytes go once this returns: prove that the new ones give the same mask.
-    assert sha256_of_bits(used.decode(payload, source.prior)) == entry.sha256
+    if sha256_of_bits(used.decode(payload, source.prior)) != entry.sha256:
+        raise CorruptArchive(
+            f"{source.path}: task {name!r}: codec {used.name!r} does not give its mask back, so "
+            "nothing was changed; please report this, and compact with another codec"
+        )
     return used.id, payload

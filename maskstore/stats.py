@@ -1,10 +1,15 @@
 """Bytes: what the tasks of an archive cost, beside the bounds and a dense model each."""
 
 import math
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from maskstore import codecs
 from maskstore.archive import MaskArchive
+from maskstore.layout import count_ones
+
+FLOAT32_BYTES = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,8 +24,11 @@ class ArchiveStats:
         bits_per_weight: the same in bits, over the bits of a mask.
         bitpacked_bytes_per_task: one mask at one bit a weight.
         entropy_bytes_per_task: mean over tasks of d·H(ones/d), the bound for independent bits.
-        dense_bytes_per_task: a dense float32 model of the backbone.
+        dense_bytes_per_task: a dense float32 model of the backbone; float16 takes half.
         ratio_to_dense: dense bytes over ours.
+        dense_bytes: a dense float32 model for every task.
+        score_checkpoint_bytes: what the paper's code saves: the weights and every task's scores,
+            all float32.
         by_codec: codec → {tasks, bytes} of the payloads.
     """
 
@@ -34,10 +42,44 @@ class ArchiveStats:
     entropy_bytes_per_task: float | None
     dense_bytes_per_task: int
     ratio_to_dense: float | None
+    dense_bytes: int
+    score_checkpoint_bytes: int
     by_codec: dict[str, dict[str, int]]
 
     def to_json(self) -> dict[str, Any]:
         """The document of ``stats --json``."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaskStats:
+    """The figures of one task's mask, or of one layer over all tasks.
+
+    Attributes:
+        bits: bits that are coded.
+        density: share of them that is set.
+        bitpacked_bytes: at one bit each.
+        entropy_bytes: Σ n·H(ones/n) over what it sums: tasks, or tasks of a layer.
+        coded_bytes: stored bytes. Of a layer: None where a codec packs all layers as one; else its
+            share of the code, to a fraction of a byte.
+        bits_per_weight: coded bits over ``bits``.
+        ratio_to_float32: bytes of float32 weights, a dense model of one task or the layer's dense
+            weights for each task, over ours.
+        ratio_to_float16: half of that.
+    """
+
+    name: str
+    bits: int
+    density: float
+    bitpacked_bytes: int
+    entropy_bytes: float
+    coded_bytes: float | None
+    bits_per_weight: float | None
+    ratio_to_float32: float | None
+    ratio_to_float16: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        """A row of ``stats --json``."""
         return asdict(self)
 
 
@@ -55,11 +97,9 @@ def archive_stats(archive: MaskArchive) -> ArchiveStats:
         figures = by_codec.setdefault(task.codec, {"tasks": 0, "bytes": 0})
         figures["tasks"] += 1
         figures["bytes"] += task.bytes
-    dense = 4 * (archive.parameters or layout.bits)
+    dense = _dense_bytes(archive)
     mean = archive.file_bytes / len(tasks) if tasks else None
-    # A forged row may claim more ones than bits; `verify` says so.
-    densities = [min(task.ones, layout.bits) / layout.bits for task in tasks]
-    entropy = sum(layout.bits * binary_entropy(density) / 8 for density in densities)
+    entropy = sum(_entropy_bytes(task.ones, layout.bits) for task in tasks)
     return ArchiveStats(
         tasks=len(tasks),
         bits_per_mask=layout.bits,
@@ -71,5 +111,98 @@ def archive_stats(archive: MaskArchive) -> ArchiveStats:
         entropy_bytes_per_task=entropy / len(tasks) if tasks else None,
         dense_bytes_per_task=dense,
         ratio_to_dense=None if mean is None else dense / mean,
+        dense_bytes=len(tasks) * dense,
+        score_checkpoint_bytes=dense + len(tasks) * FLOAT32_BYTES * layout.bits,
         by_codec=by_codec,
     )
+
+
+def task_stats(archive: MaskArchive) -> Iterator[MaskStats]:
+    """One row a task, in order of arrival; no mask is decoded. The file's index is not in them."""
+    layout, dense = archive.layout, _dense_bytes(archive)
+    for task in archive:
+        yield _row(
+            task.name,
+            bits=layout.bits,
+            ones=min(task.ones, layout.bits),
+            bitpacked=layout.packed_bytes,
+            entropy=_entropy_bytes(task.ones, layout.bits),
+            coded=float(task.bytes),
+            dense=dense,
+        )
+
+
+def layer_stats(
+    archive: MaskArchive, *, on_task: Callable[[str], None] | None = None
+) -> list[MaskStats]:
+    """One row a layer, over all tasks; every mask is decoded.
+
+    Args:
+        on_task: called with a task's name when it is done.
+
+    Raises:
+        CorruptArchive: a mask is damaged.
+    """
+    layers = list(archive.layout.layers())
+    ones, entropy = [0] * len(layers), [0.0] * len(layers)
+    coded: list[float] | None = [0.0] * len(layers)
+    for task in archive:
+        packed = archive.get_packed(task.name)
+        for at, (_, _, where, bits) in enumerate(layers):
+            found = count_ones(packed[where])
+            ones[at] += found
+            entropy[at] += _entropy_bytes(found, bits)
+        shares = codecs.BY_NAME[task.codec].layer_bits(
+            archive.stored_bytes(task.name), archive.prior
+        )
+        if coded is not None and shares is not None:
+            coded = [total + share / 8 for total, share in zip(coded, shares, strict=True)]
+        else:
+            coded = None
+        if on_task is not None:
+            on_task(task.name)
+    return [
+        _row(
+            name,
+            bits=bits * len(archive),
+            ones=ones[at],
+            bitpacked=(where.stop - where.start) * len(archive),
+            entropy=entropy[at],
+            coded=None if coded is None else coded[at],
+            dense=FLOAT32_BYTES * bits * len(archive),
+        )
+        for at, (name, _, where, bits) in enumerate(layers)
+    ]
+
+
+def _row(
+    name: str,
+    *,
+    bits: int,
+    ones: int,
+    bitpacked: int,
+    entropy: float,
+    coded: float | None,
+    dense: int,
+) -> MaskStats:
+    ratio = dense / coded if coded else None
+    return MaskStats(
+        name=name,
+        bits=bits,
+        density=ones / max(bits, 1),
+        bitpacked_bytes=bitpacked,
+        entropy_bytes=entropy,
+        coded_bytes=coded,
+        bits_per_weight=None if coded is None or not bits else 8 * coded / bits,
+        ratio_to_float32=ratio,
+        ratio_to_float16=None if ratio is None else ratio / 2,
+    )
+
+
+def _dense_bytes(archive: MaskArchive) -> int:
+    return FLOAT32_BYTES * (archive.parameters or archive.layout.bits)
+
+
+def _entropy_bytes(ones: int, bits: int) -> float:
+    # A forged row may claim more ones than bits; `verify` says so.
+    return bits * binary_entropy(min(ones, bits) / bits) / 8

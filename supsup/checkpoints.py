@@ -3,7 +3,7 @@
 import argparse
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 from safetensors.torch import save_file
 from torch import Tensor
 
-from maskstore.archive import MaskArchive
+from maskstore.archive import MaskArchive, MaskItem
 from maskstore.device import sync_folder
 from maskstore.errors import ArchiveWriteError, InvalidInput
 from maskstore.layout import MaskLayout
@@ -41,7 +41,12 @@ class ImportReport:
 
 
 def import_checkpoint(
-    checkpoint: Path, archive: Path, *, kind: str, density: float = 0.5
+    checkpoint: Path,
+    archive: Path,
+    *,
+    kind: str,
+    density: float = 0.5,
+    on_task: Callable[[str], None] = lambda name: None,
 ) -> ImportReport:
     """Make an archive of the masks in a checkpoint.
 
@@ -51,6 +56,7 @@ def import_checkpoint(
         kind: ``threshold`` (score >= 0), ``topk`` (the largest |score| of each layer, as many as
             the paper's code keeps), or ``piggyback``.
         density: of ``topk``: the reference's ``sparsity``.
+        on_task: called with a task's name when its mask is made.
 
     Returns:
         Tasks are called ``task/0``, ``task/1``, …, a Piggyback model's only one ``task/0``.
@@ -95,14 +101,15 @@ def import_checkpoint(
         weights_digest=digest_of(weights) if weights else None,
         parameters=sum(tensor.numel() for _, tensor in weights) or None,
     ) as made:
-        made.add_many(
-            (
-                f"task/{task}",
-                {layer: rules[kind](tensor.float()).numpy() for layer, tensor in layers.items()},
-                {"imported": {"kind": kind, "checkpoint": checkpoint.name}},
-            )
-            for task, layers in sorted(scores.items())
-        )
+
+        def items() -> Iterator[MaskItem]:
+            about = {"imported": {"kind": kind, "checkpoint": checkpoint.name}}
+            for task, layers in sorted(scores.items()):
+                masks = {name: rules[kind](each.float()).numpy() for name, each in layers.items()}
+                yield f"task/{task}", masks, about
+                on_task(f"task/{task}")
+
+        made.add_many(items())
         size = made.file_bytes
     return ImportReport(
         tasks=len(scores),

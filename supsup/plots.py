@@ -47,6 +47,8 @@ def _draw_bytes(axes: Axes, stats: ArchiveStats) -> None:
         raise InvalidInput("an empty archive has no bytes per task to draw; add a task first")
     bars = {
         "dense float32 model": (stats.dense_bytes_per_task, _OTHER),
+        "dense float16 model": (stats.dense_bytes_per_task // 2, _OTHER),
+        "paper's float32 scores": (stats.score_checkpoint_bytes // stats.tasks, _OTHER),
         "mask, bit-packed": (stats.bitpacked_bytes_per_task, _OTHER),
         "mask, entropy bound": (stats.entropy_bytes_per_task, _OTHER),
         "this archive,\nall of the file": (stats.bytes_per_task, _OURS),

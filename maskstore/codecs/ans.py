@@ -1,5 +1,7 @@
 """``ans``: independent bits, one density a layer, at their entropy."""
 
+from itertools import pairwise
+
 import numpy as np
 from jaxtyping import UInt8
 
@@ -27,12 +29,23 @@ class AnsCodec(Codec):
         return None if expands_too_far(packed.size, len(stored)) else stored
 
     def decode(self, stored: bytes, prior: Prior) -> UInt8[np.ndarray, " bytes"]:
+        return self._decode(stored, prior)[0]
+
+    def layer_bits(self, stored: bytes, prior: Prior) -> list[float]:
+        return self._decode(stored, prior)[1]
+
+    def _decode(
+        self, stored: bytes, prior: Prior
+    ) -> tuple[UInt8[np.ndarray, " bytes"], list[float]]:
+        """(packed mask, bits of code that each layer took)."""
         layout = prior.layout
         require_sane_size(self.name, layout.packed_bytes, len(stored))
         decoder = Decoder(stored)
         levels = decoder.take(uniform(LEVELS), len(layout.shapes))
         packed = np.empty(layout.packed_bytes, np.uint8)
+        left = [decoder.bits_left]
         for level, (_, _, where, bits) in zip(levels.tolist(), layout.layers(), strict=True):
             packed[where] = np.packbits(take_bits(decoder, level + 1, bits), bitorder="little")
+            left.append(decoder.bits_left)
         decoder.finish()
-        return packed
+        return packed, [float(before - after) for before, after in pairwise(left)]

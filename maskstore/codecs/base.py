@@ -37,6 +37,13 @@ class Codec(ABC):
             CorruptArchive: ``stored`` does not decode to a mask of this layout.
         """
 
+    def layer_bits(self, stored: bytes, prior: Prior) -> list[float] | None:
+        """The bits of a sound ``stored`` that each layer takes, in layout order.
+
+        What belongs to no layer is left out. None where all layers are packed as one.
+        """
+        return None
+
 
 def expands_too_far(packed_bytes: int, stored_bytes: int) -> bool:
     """Whether a mask is refused as a decompression bomb, by its sizes alone.

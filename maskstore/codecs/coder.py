@@ -91,6 +91,11 @@ class Decoder:
         """The next symbol."""
         return int(self._coder.decode(model))
 
+    @property
+    def bits_left(self) -> int:
+        """Bits of code that are not taken yet."""
+        return int(self._coder.num_valid_bits())
+
     def finish(self) -> None:
         """Raise CorruptArchive unless the code ends here."""
         if not self._coder.is_empty():

@@ -22,3 +22,6 @@ class RawCodec(Codec):
         if len(stored) != expected:
             raise CorruptArchive(f"raw mask: expected {expected} bytes, found {len(stored)}")
         return np.frombuffer(stored, np.uint8)
+
+    def layer_bits(self, stored: bytes, prior: Prior) -> list[float]:
+        return [8.0 * (where.stop - where.start) for _, _, where, _ in prior.layout.layers()]

@@ -8,6 +8,7 @@ machine finds the same.
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Int64, UInt8, UInt16
@@ -15,7 +16,7 @@ from jaxtyping import Int64, UInt8, UInt16
 from maskstore.codecs.base import Codec, expands_too_far, require_sane_size
 from maskstore.codecs.coder import Decoder, Encoder, uniform
 from maskstore.codecs.fit import Task, fit_pull
-from maskstore.codecs.levels import LEVELS, put_bits, take_bits
+from maskstore.codecs.levels import BITS_OF_ONE, BITS_OF_ZERO, LEVELS, put_bits, take_bits
 from maskstore.codecs.prior import Prior, Start
 from maskstore.codecs.pull import MAX_RANK, PULLS, Pull, translate
 from maskstore.codecs.startcode import put_start, take_start
@@ -97,6 +98,25 @@ class SeededCodec(Codec):
 
     def decode(self, stored: bytes, prior: Prior) -> UInt8[np.ndarray, " bytes"]:
         layout = prior.layout
+        read = self._read(stored, prior)
+        bits = read.coded ^ read.untrained
+        packed = np.empty(layout.packed_bytes, np.uint8)
+        for (where, _), (_, _, place, _) in zip(_layers(layout), layout.layers(), strict=True):
+            packed[place] = np.packbits(bits[where], bitorder="little")
+        return packed
+
+    def layer_bits(self, stored: bytes, prior: Prior) -> list[float]:
+        # The bits of all layers are sorted together, so their share is the ideal code length,
+        # which the coder meets to a fraction of a percent; the models' lengths are measured.
+        read = self._read(stored, prior)
+        cost = np.where(read.coded, BITS_OF_ONE[read.levels - 1], BITS_OF_ZERO[read.levels - 1])
+        return [
+            model + float(cost[where].sum())
+            for model, (where, _) in zip(read.model_bits, _layers(prior.layout), strict=True)
+        ]
+
+    def _read(self, stored: bytes, prior: Prior) -> "_Read":
+        layout = prior.layout
         require_sane_size(self.name, layout.packed_bytes, len(stored))
         if len(layout.shapes) > _MAX_LAYERS:
             raise CorruptArchive(f"seeded mask: expected at most {_MAX_LAYERS} layers")
@@ -105,20 +125,38 @@ class SeededCodec(Codec):
         decoder = Decoder(code)
         as_flips = decoder.take_one(uniform(2))
         levels = np.empty(layout.bits, np.uint8)
+        left = [decoder.bits_left]
         for where, shape in _layers(layout):
             levels[where] = _levels(_take_model(decoder, shape), start, where, shape)
-        bits = np.empty(layout.bits, np.uint8)
+            left.append(decoder.bits_left)
+        coded = np.empty(layout.bits, np.uint8)
         for segment in _segments(layout.bits):
             order, counts = _sorted_by_level(levels[segment])
             pieces = [take_bits(decoder, level, count) for level, count in counts]
-            bits[segment][order] = np.concatenate(pieces)
+            coded[segment][order] = np.concatenate(pieces)
         decoder.finish()
-        if as_flips:
-            bits ^= start.mask
-        packed = np.empty(layout.packed_bytes, np.uint8)
-        for (where, _), (_, _, place, _) in zip(_layers(layout), layout.layers(), strict=True):
-            packed[place] = np.packbits(bits[where], bitorder="little")
-        return packed
+        return _Read(
+            coded=coded,
+            untrained=start.mask if as_flips else np.zeros_like(start.mask),
+            levels=levels,
+            model_bits=[before - after for before, after in pairwise(left)],
+        )
+
+
+class _Read(NamedTuple):
+    """What a payload says, all layers one after another.
+
+    Attributes:
+        coded: the bits that were coded: flips, or the mask itself.
+        untrained: what they are flips of; zeros where they are the mask.
+        levels: the probability level of each.
+        model_bits: length of each layer's model in the code.
+    """
+
+    coded: UInt8[np.ndarray, " d"]
+    untrained: UInt8[np.ndarray, " d"]
+    levels: UInt8[np.ndarray, " d"]
+    model_bits: list[int]
 
 
 def _layers(layout: MaskLayout) -> list[tuple[slice, tuple[int, int]]]:

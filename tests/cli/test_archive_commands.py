@@ -78,11 +78,24 @@ def test_stats(archive, run, tmp_path):
         "entropy_bytes_per_task",
         "dense_bytes_per_task",
         "ratio_to_dense",
+        "dense_bytes",
+        "score_checkpoint_bytes",
         "by_codec",
     }
     assert stats["bytes_per_task"] * stats["tasks"] == pytest.approx(archive.stat().st_size)
     assert (tmp_path / "bytes.png").read_bytes().startswith(b"\x89PNG")
     assert "bits per weight" in run("stats", archive).out
+
+
+def test_stats_by_task_and_layer(archive, run):
+    stats = run("stats", archive, "--per-task", "--per-layer", "--json").json()
+    with MaskArchive.open(archive) as opened:
+        assert [row["name"] for row in stats["per_task"]] == opened.names()
+        assert [row["name"] for row in stats["per_layer"]] == list(opened.layout.shapes)
+    assert sum(row["coded_bytes"] for row in stats["per_task"]) == stats["payload_bytes"]
+    shown = run("stats", archive, "--per-task", "--per-layer").out
+    assert "per task" in shown
+    assert "ratio to float16" in shown
 
 
 def test_verify_and_repair(archive, run, tmp_path):
