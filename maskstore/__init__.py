@@ -1,6 +1,6 @@
 """Bit-packed, compressed, crash-safe HDF5 archives of supermasks. Never imports torch."""
 
-from maskstore.archive import MaskArchive, StoredTask
+from maskstore.archive import MaskArchive
 from maskstore.errors import (
     ArchiveClosed,
     ArchiveError,
@@ -22,6 +22,7 @@ from maskstore.errors import (
 )
 from maskstore.layout import MaskLayout
 from maskstore.packed import PackedMasks
+from maskstore.task import StoredTask
 
 __all__ = [
     "ArchiveClosed",

@@ -2,70 +2,33 @@
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, UInt8
 
 from maskstore import codecs
 from maskstore.device import FileDevice, sync_folder
-from maskstore.errors import (
-    ArchiveClosed,
-    CorruptArchive,
-    InvalidInput,
-    TaskExists,
-    TaskNotFound,
-)
+from maskstore.errors import ArchiveClosed, CorruptArchive, InvalidInput, TaskExists
 from maskstore.files import create_file, open_file, replace_file
-from maskstore.format import (
-    KIND_MASK,
-    KIND_METADATA,
-    KIND_REMOVE,
-)
-from maskstore.index import Damage, Entry, Index, entry_of, payload_of
+from maskstore.format import KIND_MASK, KIND_METADATA, KIND_REMOVE
+from maskstore.index import Index, entry_of
 from maskstore.layout import MaskLayout, count_ones, sha256_of_bits
-from maskstore.metadata import decode_metadata, encode_json, encode_metadata, parse_name
-from maskstore.packed import PackedMasks
+from maskstore.metadata import encode_metadata, parse_name
+from maskstore.reader import ArchiveReader
 from maskstore.remote import RemoteDevice
 from maskstore.store import Record, Store
+from maskstore.task import StoredTask
 
 _BATCH_BYTES = 1 << 25
-_BLOCK = 32
 
 MaskItem = tuple[str, Mapping[str, np.ndarray], Mapping[str, Any]]
 """What ``add_many`` takes for one task: name, masks, metadata."""
 
 
-class StoredTask(NamedTuple):
-    """What the index knows of one task.
-
-    Attributes:
-        index: position in order of arrival, from 0.
-        bits: bits in the mask (the layout's d).
-        ones: set bits.
-        bytes: stored bytes of the coded mask.
-        sha256: hex digest of the packed bits (:func:`maskstore.layout.sha256_of_bits`).
-    """
-
-    name: str
-    index: int  # type: ignore[assignment]  # a field, not tuple.index
-    bits: int
-    ones: int
-    codec: str
-    bytes: int
-    sha256: str
-    metadata: dict[str, Any]
-
-    def to_json(self) -> dict[str, Any]:
-        """The entry of ``list --json``."""
-        return self._asdict()
-
-
-class MaskArchive:
+class MaskArchive(ArchiveReader):
     """Masks of one layout in an HDF5 file. Make one with :meth:`create` or :meth:`open`.
 
     Every change is atomic and durable: after a crash the next open sees the last committed state.
@@ -76,30 +39,10 @@ class MaskArchive:
 
     def __init__(self, store: Store, path: str | Path, *, lock: bool = True) -> None:
         """Used by :meth:`create` and :meth:`open`."""
-        self.path = path
+        super().__init__(store, path)
         self._lock = lock
-        self._store: Store | None = store
-        self._index = Index(store)
         self._in_transaction = False
         self._mutex = threading.RLock()
-        self._positions: dict[str, int] | None = None
-        try:
-            self.layout = MaskLayout.from_json(store.header.get("layout"))
-        except InvalidInput as error:
-            raise CorruptArchive(f"{path}: unusable header ({error})") from error
-        self.backbone: dict[str, Any] | None = store.header.get("backbone")
-        """Recipe that regenerates the weights, as JSON."""
-        self.weights_digest: str | None = store.header.get("weights_digest")
-        """sha256 (hex) of the weights that the masks were trained on."""
-        self.prior = codecs.Prior.of_archive(self.layout, self.backbone)
-        """What the codecs know of every mask here."""
-        self.parameters: int | None = store.header.get("parameters")
-        """Weights of a dense model of the backbone."""
-        example = store.header.get("metadata_example")
-        self.metadata_example: bytes = encode_json(f"{path}: header", example) if example else b""
-        """JSON that stored metadata is compressed against (:mod:`maskstore.metadata`)."""
-
-    # ------------------------------------------------------------ open and close
 
     @classmethod
     def create(
@@ -191,89 +134,6 @@ class MaskArchive:
     ) -> None:
         self.close()
 
-    @property
-    def store(self) -> Store:
-        """The file behind the archive; raises ArchiveClosed after :meth:`close`."""
-        if self._store is None:
-            raise ArchiveClosed(f"{self.path}: the archive is closed")
-        return self._store
-
-    # ------------------------------------------------------------ read
-
-    def __len__(self) -> int:
-        return len(self._index.entries)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._index.entries
-
-    def __iter__(self) -> Iterator[StoredTask]:
-        for index, (name, entry) in enumerate(list(self._index.entries.items())):
-            yield self._stored_task(name, entry, index)
-
-    def names(self) -> list[str]:
-        """Task names in order of arrival."""
-        return list(self._index.entries)
-
-    def task(self, name: str) -> StoredTask:
-        """What the index knows of one task; raises TaskNotFound."""
-        entry = self.entry(name)
-        if self._positions is None:
-            self._positions = {each: at for at, each in enumerate(self._index.entries)}
-        return self._stored_task(name, entry, self._positions[name])
-
-    def get(self, name: str) -> dict[str, Bool[np.ndarray, "..."]]:
-        """The mask of a task: layer name → boolean array.
-
-        Raises:
-            TaskNotFound: there is no such task.
-            CorruptArchive: what is stored is not what was added.
-        """
-        return self.layout.unpack(self.get_packed(name))
-
-    def get_packed(self, name: str) -> UInt8[np.ndarray, " bytes"]:
-        """The mask of a task as packed bytes; raises as :meth:`get` does."""
-        return self._decode(name, self.entry(name))
-
-    def check_stored(self, name: str) -> None:
-        """Compare a task's stored bytes and metadata with their checksums, without decoding.
-
-        Raises:
-            TaskNotFound, CorruptArchive: as :meth:`get`.
-        """
-        self.stored_bytes(name)
-
-    def stored_bytes(self, name: str) -> bytes:
-        """A task's mask as it is stored, coded; raises as :meth:`get` does."""
-        return payload_of(self.store, name, self.entry(name))
-
-    def packed(self, names: Iterable[str] | None = None) -> PackedMasks:
-        """The masks of ``names`` (all, in order of arrival, by default), one bit a weight."""
-        if isinstance(names, str):
-            raise InvalidInput(f"packed: expected task names, got the text {names!r}")
-        chosen = tuple(self.names() if names is None else names)
-        bits = np.empty((len(chosen), self.layout.packed_bytes), np.uint8)
-        entries = [self.entry(name) for name in chosen]
-
-        def decode(block: range) -> None:
-            for at in block:
-                bits[at] = self._decode(chosen[at], entries[at])
-
-        # Blocks, as one mask is too little work for a thread's turn.
-        blocks = [range(len(chosen))[at : at + _BLOCK] for at in range(0, len(chosen), _BLOCK)]
-        with ThreadPoolExecutor() as pool:
-            list(pool.map(decode, blocks))
-        return PackedMasks(layout=self.layout, names=chosen, bits=bits)
-
-    @property
-    def file_bytes(self) -> int:
-        """Length of the file."""
-        return self.store.device.size()
-
-    @property
-    def damage(self) -> list[Damage]:
-        """Index rows that can not be trusted; ``maskstore.verify`` looks at everything else."""
-        return list(self._index.damage)
-
     def refresh(self) -> bool:
         """See what other processes committed since; True if anything changed."""
         device = self.store.device
@@ -290,8 +150,6 @@ class MaskArchive:
             return False
         self._reload()
         return True
-
-    # ------------------------------------------------------------ write
 
     def add(
         self,
@@ -428,55 +286,4 @@ class MaskArchive:
     def _taken(self, name: str) -> TaskExists:
         return TaskExists(
             f"{self.path}: task {name!r} is there already; choose another name or remove it first"
-        )
-
-    # ------------------------------------------------------------ inside
-
-    def entry(self, name: str) -> Entry:
-        """Where a task's payload lies; raises TaskNotFound."""
-        self.store  # noqa: B018 - a closed archive says so, whatever is asked of it
-        try:
-            return self._index.entries[name]
-        except (KeyError, TypeError):
-            damaged = len(self._index.damage)
-            hint = f" ({damaged} damaged index rows: run `supsup-store verify`)" if damaged else ""
-            raise TaskNotFound(
-                f"{self.path}: no task {name!r} among its {len(self)} tasks{hint}; "
-                "`supsup-store list` shows them"
-            ) from None
-
-    def _decode(self, name: str, entry: Entry) -> UInt8[np.ndarray, " bytes"]:
-        payload = payload_of(self.store, name, entry)
-        try:
-            packed = codecs.codec_of_id(entry.codec).decode(payload, self.prior)
-        except CorruptArchive as error:
-            raise CorruptArchive(f"{self.path}: task {name!r} is damaged: {error}") from error
-        computed = sha256_of_bits(packed)
-        if count_ones(packed) != entry.ones:
-            raise CorruptArchive(
-                f"{self.path}: task {name!r} is damaged: {count_ones(packed)} ones, "
-                f"{entry.ones} were recorded"
-            )
-        if computed != entry.sha256 or not self.layout.has_clean_padding(packed):
-            raise CorruptArchive(
-                f"{self.path}: task {name!r} is damaged: its bits have sha256 {computed.hex()}, "
-                f"{entry.sha256.hex()} was recorded; other tasks stay readable"
-            )
-        return packed
-
-    def _stored_task(self, name: str, entry: Entry, index: int) -> StoredTask:
-        try:
-            metadata = decode_metadata(entry.metadata, self.metadata_example)
-        except CorruptArchive as error:
-            raise CorruptArchive(f"{self.path}: task {name!r}: {error}") from error
-        codec = codecs.BY_ID.get(entry.codec)
-        return StoredTask(
-            name=name,
-            index=index,
-            bits=self.layout.bits,
-            ones=entry.ones,
-            codec=codec.name if codec else f"unknown ({entry.codec})",
-            bytes=entry.payload_bytes,
-            sha256=entry.sha256.hex(),
-            metadata=metadata,
         )
