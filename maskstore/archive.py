@@ -18,8 +18,9 @@ from maskstore.index import Index, entry_of
 from maskstore.layout import MaskLayout, count_ones, sha256_of_bits
 from maskstore.metadata import encode_metadata, parse_name
 from maskstore.reader import ArchiveReader
+from maskstore.records import Record
 from maskstore.remote import RemoteDevice
-from maskstore.store import Record, Store
+from maskstore.store import Store
 from maskstore.task import StoredTask
 
 _BATCH_BYTES = 1 << 25

@@ -15,7 +15,8 @@ from maskstore.format import (
     ROW_CHECKED_BYTES,
     Extent,
 )
-from maskstore.store import Record, Store
+from maskstore.records import Record
+from maskstore.store import Store
 
 _SHA256: int = ROW.fields["sha256"][1]  # type: ignore[index]
 

@@ -18,7 +18,8 @@ from maskstore.format import KIND_MASK
 from maskstore.index import Damage, Entry, payload_of
 from maskstore.layout import sha256_of_bits
 from maskstore.metadata import encode_json, encode_metadata
-from maskstore.store import Record, Store
+from maskstore.records import Record
+from maskstore.store import Store
 
 _BATCH_BYTES = 1 << 25
 _IDENTITY = ("layout", "backbone", "weights_digest")

@@ -8,7 +8,7 @@ committed is ever overwritten, so readers need no lock and a crash needs no repa
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -29,30 +29,18 @@ from maskstore.format import (
     SLOT_OFFSETS,
     Extent,
     Slot,
-    encode_row,
 )
+from maskstore.growth import new_extent
 from maskstore.metadata import encode_json
+from maskstore.records import Record, encode_records
 from maskstore.state import parse_header, read_state
-from maskstore.view import LastExtentView, align, extent_view, group_address, static_view
+from maskstore.view import LastExtentView, extent_view, static_view
 
 _MIN_ROWS = 16
 _GROWTH = 8
 """A new extent has room for 1/8 of the rows there are: at most 12.5% of the index is slack."""
 _FIRST_TEXT_BYTES = 128
 _MAX_EXTENT_TEXT_BYTES = 1 << 31
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
-    """One row to append, with its text and payload. ``text`` is the name, then the metadata."""
-
-    kind: int
-    name: bytes
-    metadata: bytes = b""
-    payload: bytes = b""
-    codec: int = 0
-    ones: int = 0
-    sha256: bytes = bytes(32)
 
 
 class Store:
@@ -201,37 +189,17 @@ class Store:
 
     def _append_to_last(self, records: Sequence[Record]) -> list[int]:
         last = self.extents[-1]
-        rows, text = bytearray(), bytearray()
-        heap_bytes = last.heap_bytes
-        offsets = []
-        for record in records:
-            about = record.name + record.metadata
-            rows += encode_row(
-                about,
-                payload_offset=heap_bytes,
-                payload_bytes=len(record.payload),
-                text_offset=last.text_bytes + len(text),
-                metadata_bytes=len(record.metadata),
-                name_bytes=len(record.name),
-                codec=record.codec,
-                kind=record.kind,
-                ones=record.ones,
-                payload_crc32=zlib.crc32(record.payload),
-                sha256=record.sha256,
-            )
-            offsets.append(last.heap_offset + heap_bytes)
-            heap_bytes += len(record.payload)
-            text += about
+        rows, text, offsets = encode_records(records, last)
         # The only write that needs new space comes first: a full disk changes nothing else.
         self._write(self._end, b"".join(record.payload for record in records))
-        self._write(last.text_offset + last.text_bytes, bytes(text))
-        self._write(last.index_offset + last.rows * ROW_BYTES, bytes(rows))
-        self._end = last.heap_offset + heap_bytes
+        self._write(last.text_offset + last.text_bytes, text)
+        self._write(last.index_offset + last.rows * ROW_BYTES, rows)
+        self._end += sum(len(record.payload) for record in records)
         self.extents[-1] = replace(
             last,
             rows=last.rows + len(records),
             text_bytes=last.text_bytes + len(text),
-            heap_bytes=heap_bytes,
+            heap_bytes=self._end - last.heap_offset,
         )
         return offsets
 
@@ -244,35 +212,12 @@ class Store:
 
     def _add_extent(self, rows: int, text_bytes: int) -> None:
         """Freeze the last extent and begin one behind the end of the file."""
-        table_offset = align(self._end)
-        view = LastExtentView(table_offset, len(self.extents) + 1)
-        frozen = b""
-        if self.extents:
-            frozen = extent_view(view.frozen_address, self.extents[-1])
-            self.extents[-1] = replace(self.extents[-1], group=group_address(view.frozen_address))
-        text_offset = view.end + rows * ROW_BYTES
-        heap_offset = align(text_offset + text_bytes)
-        self.extents.append(
-            Extent(
-                index_offset=view.end,
-                text_offset=text_offset,
-                heap_offset=heap_offset,
-                index_capacity=rows,
-                text_capacity=text_bytes,
-            )
+        grown = new_extent(
+            self._end, self.extents, len(self.header_bytes), rows=rows, text_bytes=text_bytes
         )
-        table = b"".join(extent.encode() for extent in self.extents)
-        region = table.ljust(view.frozen_address - table_offset, b"\0") + frozen
-        for copy in (0, 1):
-            region += view.encode_copy(copy, self._static_address(), self.extents)
-        self._write(
-            self._end,
-            bytes(table_offset - self._end) + region.ljust(heap_offset - table_offset, b"\0"),
-        )
-        self._table_offset, self._end = table_offset, heap_offset
-
-    def _static_address(self) -> int:
-        return static_view(len(self.header_bytes))[0]
+        self._write(self._end, grown.region)
+        self.extents = grown.extents
+        self._table_offset, self._end = grown.table_offset, self._end + len(grown.region)
 
     def commit(self) -> None:
         """Make everything appended durable and current, or raise and leave no trace.
