@@ -4,9 +4,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int8
+from jaxtyping import Float, Int8, Int64
 
-from hopfield.rules.base import HopfieldMemory, MatrixMemory
+from hopfield.rules.base import HopfieldMemory, QuadraticMemory
 from maskstore.errors import InvalidInput
 
 
@@ -33,37 +33,49 @@ def settle(
     max_sweeps: int = 100,
     seed: int = 0,
 ) -> Settled:
-    """Follow the field from ``start``; a unit whose field is 0 keeps its value.
+    """Follow the drive from ``start``; a unit whose drive is 0, up to rounding, keeps its value.
 
     Args:
         synchronous: all units at once (may end in a cycle of two), or one at a time in a random
-            order, where the energy never rises (needs a matrix).
+            order, where the energy never rises (needs a quadratic energy: any rule but modern).
         seed: of the order.
 
     Raises:
-        InvalidInput: one unit at a time without a matrix.
+        InvalidInput: one unit at a time where the energy is not quadratic.
     """
     z = start.astype(np.float64)
-    if not synchronous and not isinstance(memory, MatrixMemory):
-        raise InvalidInput(f"rule {memory.rule!r} updates all units at once; it has no matrix")
     rng = np.random.default_rng(seed)
     for sweep in range(1, max_sweeps + 1):
         before = z.copy()
         if synchronous:
-            # The modern field is the recalled pattern less z itself: its sign is taken at z = 0.
-            field = memory.field(z) + (0 if isinstance(memory, MatrixMemory) else z)
-            z = np.where(field == 0, z, np.sign(field))
+            drive = memory.drive(z)
+            z = np.where(np.abs(drive) <= _nothing(drive), z, np.sign(drive))
+        elif isinstance(memory, QuadraticMemory):
+            _sweep(memory, z, rng.permutation(memory.size))
         else:
-            assert isinstance(memory, MatrixMemory)
-            field = memory.field(z)
-            for unit in rng.permutation(memory.size):
-                new = z[unit] if field[unit] == 0 else np.sign(field[unit])
-                if new != z[unit]:
-                    field = field + memory.matrix[:, unit] * (new - z[unit])
-                    z[unit] = new
+            raise InvalidInput(
+                f"rule {memory.rule!r} updates all units at once: its energy has no couplings"
+            )
         if np.array_equal(z, before):
             return Settled(pattern=z.astype(np.int8), sweeps=sweep, at_rest=True)
     return Settled(pattern=z.astype(np.int8), sweeps=max_sweeps, at_rest=False)
+
+
+def _sweep(
+    memory: QuadraticMemory, z: Float[np.ndarray, " unit"], order: Int64[np.ndarray, " unit"]
+) -> None:
+    """Update each unit once, in place."""
+    field = memory.field(z)
+    nothing = _nothing(field)
+    for unit in order.tolist():
+        if field[unit] * z[unit] < -nothing:
+            field += memory.coupling(unit) * (-2 * z[unit])
+            z[unit] = -z[unit]
+
+
+def _nothing(drive: Float[np.ndarray, " unit"]) -> float:
+    """What is 0 but for rounding, which would turn ties over and over."""
+    return 1e-6 * float(np.abs(drive).max())
 
 
 def is_attractor(memory: HopfieldMemory, pattern: Int8[np.ndarray, " unit"]) -> bool:

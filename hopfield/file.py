@@ -1,36 +1,32 @@
 """A memory in a file of its own: HDF5, compressed, checked; no archive is needed to use it."""
 
-import hashlib
 import json
-import os
+import math
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import zstandard
 
-from hopfield.rules import RULES, HopfieldMemory
-from maskstore.device import sync_folder
+from hopfield.container import assemble, parts_of
+from hopfield.rules import FORMS, RULES, HopfieldMemory
+from maskstore.device import FileDevice, sync_folder
 from maskstore.errors import (
     ArchiveNotFound,
     ArchiveWriteError,
     CorruptArchive,
     InvalidInput,
-    NotAnArchive,
     UnsupportedVersion,
 )
 from maskstore.files import draft_device
 
-VERSION = 1
-_MAX_EXPANSION = 1 << 33
+_DTYPES = ("|u1", "<u2", "<u4", "<i4", "<f4")
+_PLAIN_BYTES = 256 << 20
+_MOST_TIMES = 1000
 
 
 def save_memory(path: Path, memory: HopfieldMemory, recipe: dict[str, Any]) -> int:
-    """Write a memory, whole or not at all; returns the bytes of the file.
-
-    The file has three datasets of bytes: ``header`` (JSON), ``state`` (the arrays one after
-    another, one Zstandard frame) and ``sha256`` of header and state together.
+    """Write a memory, whole or not at all; returns the bytes of the file (docs/hopfield.md).
 
     Args:
         recipe: JSON to keep with it: layout and backbone, so that it stands alone.
@@ -40,85 +36,126 @@ def save_memory(path: Path, memory: HopfieldMemory, recipe: dict[str, Any]) -> i
         ArchiveWriteError: the system refuses.
     """
     arrays = memory.state()
+    raw = b"".join(_planes(array) for array in arrays.values())
+    state = zstandard.ZstdCompressor(level=9).compress(raw)
+    fits = _memory_needed(memory.form, memory.size, arrays) <= _allowed(len(state))
     header = {
-        "format": "supsup-hopfield",
-        "version": VERSION,
         "rule": memory.rule,
+        "form": memory.form,
         "size": memory.size,
         "count": memory.count,
-        "arrays": [[name, a.dtype.str, list(a.shape)] for name, a in arrays.items()],
+        "compression": "zstd" if fits else "none",
+        "arrays": [
+            [name, array.dtype.newbyteorder("<").str, list(array.shape)]
+            for name, array in arrays.items()
+        ],
         "recipe": recipe,
     }
     try:
         text = json.dumps(header, allow_nan=False).encode()
     except (TypeError, ValueError) as error:
         raise InvalidInput(f"{path}: the recipe must be JSON ({error})") from error
-    raw = b"".join(np.ascontiguousarray(array).tobytes() for array in arrays.values())
-    state = zstandard.ZstdCompressor(level=9).compress(raw)
+    pieces = assemble(text, state if fits else raw)
     draft = draft_device(path)
-    draft.close()
     try:
-        with h5py.File(draft.path, "w") as file:
-            file["header"] = np.frombuffer(text, np.uint8)
-            file["state"] = np.frombuffer(state, np.uint8)
-            file["sha256"] = np.frombuffer(hashlib.sha256(text + state).digest(), np.uint8)
-        with open(draft.path, "r+b") as written:
-            os.fsync(written.fileno())
+        start = 0
+        for piece in pieces:
+            draft.write(start, piece)
+            start += len(piece)
+        draft.sync()
         draft.path.replace(path)
         sync_folder(path.parent)
     except OSError as error:
         raise ArchiveWriteError(f"{path}: cannot write the memory: {error}") from error
     finally:
+        draft.close()
         draft.path.unlink(missing_ok=True)
-    return path.stat().st_size
+    return start
 
 
 def load_memory(path: Path) -> tuple[HopfieldMemory, dict[str, Any]]:
-    """(memory, recipe) of a file.
+    """(memory, recipe) of a file. A file makes at most 256 MiB and a thousand times its length.
 
     Raises:
         ArchiveNotFound, NotAnArchive: no file, or another kind of file.
-        UnsupportedVersion: a version or rule that this release does not know.
+        UnsupportedVersion: a version, rule or form that this release does not know.
         CorruptArchive: truncated or altered.
     """
-    text, state, digest = _read(path)
-    if hashlib.sha256(text + state).digest() != digest:
-        raise CorruptArchive(f"{path}: the memory fails its checksum: truncated or altered")
+    if not path.is_file():
+        raise ArchiveNotFound(f"{path}: no memory file there; make one with `supsup-store encode`")
+    device = FileDevice(path, mode="r")
+    try:
+        text, state = parts_of(device.read(0, device.size()), str(path))
+    finally:
+        device.close()
     try:
         header = json.loads(text)
-        if header["format"] != "supsup-hopfield":
-            raise NotAnArchive(f"{path}: not a Hopfield memory")
-        if header["version"] != VERSION or header["rule"] not in RULES:
+        rule, form, size, count = (header[key] for key in ("rule", "form", "size", "count"))
+        if form not in FORMS or rule not in RULES:
             raise UnsupportedVersion(
-                f"{path}: version {header['version']}, rule {header['rule']!r}; this release knows "
-                f"version {VERSION} and the rules {', '.join(RULES)}"
+                f"{path}: rule {rule!r}, form {form!r}; this release knows the rules "
+                f"{', '.join(RULES)} and the forms {', '.join(FORMS)}"
             )
-        shapes = [(name, np.dtype(dtype), tuple(shape)) for name, dtype, shape in header["arrays"]]
-        sizes = [dtype.itemsize * int(np.prod(shape)) for _, dtype, shape in shapes]
-        declared = zstandard.frame_content_size(state)
-        if declared != sum(sizes) or declared > _MAX_EXPANSION:
-            raise CorruptArchive(f"{path}: the memory declares sizes that do not fit")
-        raw = zstandard.ZstdDecompressor().decompress(state)
-        arrays, at = {}, 0
-        for (name, dtype, shape), size in zip(shapes, sizes, strict=True):
-            arrays[name] = np.frombuffer(raw[at : at + size], dtype).reshape(shape)
-            at += size
-        memory = RULES[header["rule"]].from_state(header["size"], header["count"], arrays)
+        if not all(type(each) is int and 0 <= each < 2**31 for each in (size, count)):
+            raise CorruptArchive(f"{path}: size {size!r} and count {count!r} are no numbers")
+        arrays = _arrays(header["arrays"], _raw(header["compression"], state), str(path))
+        if _memory_needed(form, size, arrays) > _allowed(len(state)):
+            raise CorruptArchive(f"{path}: {size} units are more than a file of its length has")
+        memory = FORMS[form][rule].from_state(size, count, arrays)
+        if (memory.rule, memory.size, memory.count) != (rule, size, count):
+            raise CorruptArchive(f"{path}: the memory is not of the rule {rule!r} it declares")
+        recipe = dict(header["recipe"])
     except (KeyError, TypeError, ValueError, RecursionError, zstandard.ZstdError) as error:
         raise CorruptArchive(f"{path}: the memory cannot be read ({error})") from error
-    return memory, header["recipe"]
+    return memory, recipe
 
 
-def _read(path: Path) -> tuple[bytes, bytes, bytes]:
-    if not path.is_file():
-        raise ArchiveNotFound(f"{path}: no memory file there; make one with `encode`")
-    try:
-        with h5py.File(path, "r") as file:
-            text, state, digest = (
-                file[name][...].tobytes() for name in ("header", "state", "sha256")
-            )
-    except KeyError as error:
-        raise NotAnArchive(f"{path}: not a Hopfield memory ({error})") from error
-    except (OSError, RuntimeError, ValueError) as error:
-        raise CorruptArchive(f"{path}: not a readable memory file ({error})") from error
-    return text, state, digest
+def _planes(array: np.ndarray) -> bytes:
+    """The array, little-endian: first bytes of all items, then second bytes, and so on.
+
+    Signs and exponents of neighbours are alike, their last digits are not.
+    """
+    little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+    return little.view(np.uint8).reshape(-1, array.dtype.itemsize).T.tobytes()
+
+
+def _arrays(declared: Any, raw: bytes, label: str) -> dict[str, np.ndarray]:
+    arrays, start = {}, 0
+    for name, kind, shape in declared:
+        if (
+            type(name) is not str
+            or kind not in _DTYPES
+            or not all(type(n) is int and n >= 0 for n in shape)
+        ):
+            raise CorruptArchive(f"{label}: array {name!r} of type {kind!r} and shape {shape!r}")
+        dtype = np.dtype(kind)
+        length = math.prod(shape) * dtype.itemsize
+        planes = np.frombuffer(raw[start : start + length], np.uint8)
+        items = np.ascontiguousarray(planes.reshape(dtype.itemsize, -1).T)
+        arrays[name] = items.view(dtype).astype(dtype.newbyteorder("=")).reshape(shape)
+        start += length
+    if start != len(raw):
+        raise CorruptArchive(f"{label}: expected {start} bytes of arrays, found {len(raw)}")
+    return arrays
+
+
+def _raw(compression: Any, state: bytes) -> bytes:
+    if compression == "none":
+        return state
+    if compression != "zstd":
+        raise ValueError(f"compression {compression!r}")
+    declared = zstandard.frame_content_size(state)
+    if not 0 <= declared <= _allowed(len(state)):
+        raise ValueError(f"{declared} bytes declared in {len(state)}")
+    return zstandard.ZstdDecompressor().decompress(state)
+
+
+def _allowed(stored: int) -> int:
+    return _PLAIN_BYTES + _MOST_TIMES * stored
+
+
+def _memory_needed(form: str, size: int, arrays: dict[str, np.ndarray]) -> int:
+    """Bytes that loading takes for the arrays and, but for packed patterns, their matrices."""
+    raw = sum(array.nbytes for array in arrays.values())
+    sizes = arrays["sizes"].tolist() if form == "blocks" else [size]
+    return raw if form == "packed" else raw + sum(4 * units * units for units in sizes)

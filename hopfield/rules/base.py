@@ -1,27 +1,25 @@
 """HopfieldMemory: patterns of ±1 held as minima of an energy."""
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Float, Float32, Int8
+from jaxtyping import Float, Int8
 
 from maskstore.errors import InvalidInput
-
-MAX_MATRIX_BYTES = 1 << 32
-"""Largest d × d matrix that is made: 4 GiB, d = 32,768."""
 
 
 class HopfieldMemory(ABC):
     """An associative memory over d units (paper, section 4.4; lecture notes §6.1).
 
     Attributes:
+        rule: what the command line and the memory file call its learning rule.
+        form: how it is held: ``dense``, ``packed``, ``blocks`` or ``quantised``.
         size: d.
         count: patterns encoded so far.
     """
 
-    rule: ClassVar[str]
-    """What the command line and the memory file call it."""
+    rule: str
+    form: str
 
     def __init__(self, size: int) -> None:
         if size < 2:
@@ -34,7 +32,7 @@ class HopfieldMemory(ABC):
         """Store one more pattern of ±1; earlier patterns are not needed.
 
         Raises:
-            InvalidInput: another length, or values other than -1 and 1.
+            InvalidInput: another length, values other than -1 and 1, or a quantised memory.
         """
 
     @abstractmethod
@@ -43,79 +41,85 @@ class HopfieldMemory(ABC):
 
     @abstractmethod
     def field(self, z: Float[np.ndarray, " unit"]) -> Float[np.ndarray, " unit"]:
-        """-∂E/∂z. A unit at rest has the sign of its field."""
+        """-∂E/∂z."""
 
-    @property
     @abstractmethod
-    def nbytes(self) -> int:
-        """Bytes that the memory holds."""
+    def drive(self, z: Float[np.ndarray, " unit"]) -> Float[np.ndarray, " unit"]:
+        """What each unit's next sign is that of. A unit at rest has the sign of its drive."""
 
     @abstractmethod
     def state(self) -> dict[str, np.ndarray]:
-        """Arrays that, with rule, size and count, are the whole memory."""
+        """Arrays that, with rule, form, size and count, are the whole memory."""
 
     @classmethod
     @abstractmethod
     def from_state(cls, size: int, count: int, state: dict[str, np.ndarray]) -> "HopfieldMemory":
         """The inverse of :meth:`state`; raises InvalidInput where the arrays do not fit."""
 
-    def _parse(self, pattern: Int8[np.ndarray, " unit"]) -> Float32[np.ndarray, " unit"]:
+    @property
+    def nbytes(self) -> int:
+        """Bytes of :meth:`state`: what the file keeps, before compression."""
+        return sum(array.nbytes for array in self.state().values())
+
+    def _parse(self, pattern: Int8[np.ndarray, " unit"]) -> Int8[np.ndarray, " unit"]:
         if pattern.shape != (self.size,):
             raise InvalidInput(
                 f"Hopfield memory of {self.size} units: got a pattern of shape {pattern.shape}"
             )
-        if not np.isin(pattern, (-1, 1)).all():
+        if (np.abs(pattern) != 1).any():
             raise InvalidInput("Hopfield memory: a pattern has values -1 and 1 only (z = 2m - 1)")
-        return pattern.astype(np.float32)
+        return pattern
 
 
-class MatrixMemory(HopfieldMemory):
-    """E(z) = -½ zᵀWz over a symmetric d × d matrix with no self-coupling."""
+class QuadraticMemory(HopfieldMemory):
+    """E(z) = -½ xᵀWx - b Σx with x = z - a, W symmetric and no self-coupling.
 
-    def __init__(self, size: int) -> None:
-        super().__init__(size)
-        needed = 4 * size * size
-        if needed > MAX_MATRIX_BYTES:
-            raise InvalidInput(
-                f"Hopfield memory, rule {self.rule}: {size:,} units need a matrix of {needed:,} "
-                f"bytes, at most {MAX_MATRIX_BYTES:,} are made; use a rule without a matrix "
-                "(modern), or a network whose masks are smaller (bn-2048: 4,096 units)"
-            )
-        self.matrix: Float32[np.ndarray, "unit unit"] = np.zeros((size, size), np.float32)
-
-    def energy(self, z: Float[np.ndarray, " unit"]) -> float:
-        return float(-0.5 * np.dot(z, self.field(z)))
-
-    def field(self, z: Float[np.ndarray, " unit"]) -> Float[np.ndarray, " unit"]:
-        return self.matrix @ z
+    Whether W is held as a matrix or made from patterns is up to those below.
+    """
 
     @property
-    def nbytes(self) -> int:
-        # The matrix is symmetric with a zero diagonal: the upper triangle is all there is to keep.
-        return 4 * (self.size * (self.size - 1) // 2)
+    @abstractmethod
+    def centre(self) -> float | Float[np.ndarray, " unit"]:
+        """a: 0 but for the covariance rule."""
 
-    def state(self) -> dict[str, np.ndarray]:
-        return {"upper": self.matrix[np.triu_indices(self.size, 1)]}
+    @property
+    @abstractmethod
+    def bias(self) -> float | Float[np.ndarray, " unit"]:
+        """b, what every field has besides: 0 but for the covariance rule."""
 
-    @classmethod
-    def from_state(cls, size: int, count: int, state: dict[str, np.ndarray]) -> "MatrixMemory":
-        memory = cls(size)
-        upper = take(state, "upper", np.float32, (size * (size - 1) // 2,))
-        memory.matrix[np.triu_indices(size, 1)] = upper
-        memory.matrix += memory.matrix.T
-        memory.count = count
-        return memory
+    @abstractmethod
+    def product(self, x: Float[np.ndarray, " unit"]) -> Float[np.ndarray, " unit"]:
+        """Wx."""
+
+    @abstractmethod
+    def coupling(self, unit: int) -> Float[np.ndarray, " unit"]:
+        """Column ``unit`` of W."""
+
+    def energy(self, z: Float[np.ndarray, " unit"]) -> float:
+        x = z - self.centre
+        return float(-np.dot(x, 0.5 * self.product(x) + self.bias))
+
+    def field(self, z: Float[np.ndarray, " unit"]) -> Float[np.ndarray, " unit"]:
+        return self.product(z - self.centre) + self.bias
+
+    def drive(self, z: Float[np.ndarray, " unit"]) -> Float[np.ndarray, " unit"]:
+        return self.field(z)
 
 
 def take(
-    state: dict[str, np.ndarray], name: str, dtype: type[np.generic], shape: tuple[int, ...]
+    state: dict[str, np.ndarray],
+    name: str,
+    dtypes: type[np.generic] | tuple[type[np.generic], ...],
+    shape: tuple[int, ...],
 ) -> np.ndarray:
     """An array of a memory's state; raises InvalidInput unless it is as expected and finite."""
+    expected = [np.dtype(each) for each in (dtypes if isinstance(dtypes, tuple) else (dtypes,))]
     found = state.get(name)
-    if found is None or found.dtype != dtype or found.shape != shape:
+    if found is None or found.dtype not in expected or found.shape != shape:
         what = "nothing" if found is None else f"{found.dtype} of shape {found.shape}"
         raise InvalidInput(
-            f"Hopfield memory: expected {name!r} as {np.dtype(dtype)} of shape {shape}, got {what}"
+            f"Hopfield memory: expected {name!r} as {' or '.join(map(str, expected))} of shape "
+            f"{shape}, got {what}"
         )
     if not np.isfinite(found).all():
         raise InvalidInput(f"Hopfield memory: {name!r} has values that are not finite")

@@ -7,9 +7,11 @@ out, which keeps them fixed points (each h_i = (1 - P_ii) ξ_i) and widens their
 import numpy as np
 from jaxtyping import Float32, Int8
 
-from hopfield.rules.base import MatrixMemory, take
+from hopfield.rules.base import take
+from hopfield.rules.dense import MatrixMemory
 
-_DEPENDENT = 1e-6
+DEPENDENT = 1e-6
+"""A pattern with less than this share of its square outside the span is held already."""
 
 
 class ProjectionMemory(MatrixMemory):
@@ -26,23 +28,21 @@ class ProjectionMemory(MatrixMemory):
         self.diagonal: Float32[np.ndarray, " unit"] = np.zeros(size, np.float32)
 
     def encode(self, pattern: Int8[np.ndarray, " unit"]) -> None:
-        z = self._parse(pattern)
-        outside = z - (self.matrix @ z + self.diagonal * z)
+        outside = self._parse(pattern).astype(np.float64)
+        # Twice: what rounding leaves inside the span would grow with the number of patterns.
+        for _ in range(2):
+            outside -= self._times(outside) + self.diagonal * outside
         squared = float(np.dot(outside, outside))
-        # A pattern inside the span is held already.
-        if squared > _DEPENDENT * self.size:
-            unit = outside / np.float32(squared**0.5)
-            self.matrix += np.outer(unit, unit)
-            np.fill_diagonal(self.matrix, 0)
+        if squared > DEPENDENT * self.size:
+            unit = (outside / squared**0.5).astype(np.float32)
+            for rows in self._rows():
+                self.weights[rows] += np.outer(unit[rows], unit)
+            np.fill_diagonal(self.weights, 0)
             self.diagonal += unit * unit
         self.count += 1
 
     def state(self) -> dict[str, np.ndarray]:
         return super().state() | {"diagonal": self.diagonal}
-
-    @property
-    def nbytes(self) -> int:
-        return super().nbytes + self.diagonal.nbytes
 
     @classmethod
     def from_state(cls, size: int, count: int, state: dict[str, np.ndarray]) -> "ProjectionMemory":

@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Int8
 
-from hopfield.rules.base import MatrixMemory
+from hopfield.rules.dense import MatrixMemory
 
 
 class StorkeyMemory(MatrixMemory):
@@ -16,12 +16,13 @@ class StorkeyMemory(MatrixMemory):
     rule = "storkey"
 
     def encode(self, pattern: Int8[np.ndarray, " unit"]) -> None:
-        z = self._parse(pattern)
+        z = self._parse(pattern).astype(np.float32)
         scale = np.float32(1 / self.size)
-        cross = np.outer(z, scale * (self.matrix @ z))
-        # Each term is symmetric to the last bit: the file keeps one triangle only.
-        cross += cross.T.copy()
-        self.matrix *= 1 + 2 * scale
-        self.matrix += np.outer(z, z) * scale - cross
-        np.fill_diagonal(self.matrix, 0)
+        # (ξξᵀ - ξhᵀ - hξᵀ)/d = uξᵀ + ξuᵀ with u = (ξ/2 - h)/d: symmetric to the last bit, as the
+        # file keeps one triangle only.
+        u = scale * (z / 2 - self.weights @ z)
+        for rows in self._rows():
+            self.weights[rows] *= 1 + 2 * scale
+            self.weights[rows] += np.outer(u[rows], z) + np.outer(z[rows], u)
+        np.fill_diagonal(self.weights, 0)
         self.count += 1

@@ -1,0 +1,88 @@
+"""Masks for the Hopfield benchmarks: random ones, and trained ones of bn-2048 (4,096 bits).
+
+The trained tasks are the five of SplitMNIST, then the same five under one permutation of the pixels
+after another: all two-way, 20 steps each, from the same initial scores. ``python -m
+benchmarks.hopfield_masks N`` trains up to N of them into ``.cache/``; it goes on where it stopped.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int8
+
+from hopfield import pattern_of
+from maskstore import MaskArchive, seeded
+from supsup import BackboneRecipe, TrainConfig, build, train
+from supsup.data import Task, load, make_task, task_family
+from supsup.data.pixels import permute
+from supsup.session import create_archive
+
+CACHE = Path(__file__).parents[1] / ".cache" / "hopfield"
+ARCHIVE = CACHE / "two-way.h5"
+RECIPE = BackboneRecipe(net="bn-2048", outputs=10, seed=0)
+CONFIG = TrainConfig(steps=20, batch=64)
+BITS = 4096
+
+
+def random_patterns(count: int, size: int, seed: int = 0) -> Int8[np.ndarray, "pattern unit"]:
+    """Independent fair ±1."""
+    return np.random.default_rng(seed).choice(np.array([-1, 1], np.int8), (count, size))
+
+
+def trained_patterns() -> Int8[np.ndarray, "pattern unit"] | None:
+    """All trained masks as ±1; None where there are none."""
+    if not ARCHIVE.exists():
+        return None
+    with MaskArchive.open(ARCHIVE) as archive:
+        masks = [pattern_of(archive.get(name), archive.layout) for name in archive.names()]
+    return np.stack(masks)
+
+
+def once(name: str, measure: Callable[[], Any]) -> Any:
+    """What ``measure`` returned the first time: long studies go on where they stopped."""
+    path = CACHE / f"{name}.json"
+    if not path.exists():
+        CACHE.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(measure())
+        path.write_text(text)
+        print(name, "measured", flush=True)
+    return json.loads(path.read_text())
+
+
+def two_way_tasks(start: int, stop: int) -> Iterator[Task]:
+    """Tasks ``start`` … ``stop`` - 1: SplitMNIST, then permuted."""
+    digits = load("mnist")
+    split = [make_task(recipe, digits) for recipe in task_family("split-mnist")]
+    for index in range(start, stop):
+        turn = index // 5
+        order = permute(seeded.permutation(turn, "two-way", 784)) if turn else None
+        yield replace(split[index % 5], pixels=order)
+
+
+def main() -> None:
+    """Train what is missing."""
+    import torch
+
+    torch.set_num_threads(1)
+    if not os.environ.get("SUPSUP_DATA"):
+        sys.exit("set SUPSUP_DATA to the folder with MNIST")
+    wanted = int(sys.argv[1])
+    CACHE.mkdir(parents=True, exist_ok=True)
+    backbone = build(RECIPE)
+    if not ARCHIVE.exists():
+        create_archive(ARCHIVE, backbone).close()
+    with MaskArchive.open(ARCHIVE, "a") as archive:
+        tasks = two_way_tasks(len(archive), wanted)
+        for index, trained in enumerate(train(backbone, tasks, CONFIG), len(archive)):
+            archive.add(f"two-way/{index}", trained.masks, {"metrics": trained.metrics})
+            print(index, trained.metrics["accuracy"], flush=True)
+
+
+if __name__ == "__main__":
+    main()
