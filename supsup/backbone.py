@@ -108,6 +108,15 @@ class Backbone:
             copy.deepcopy(self.module).to(device), self.recipe, tuple(self.layout.shapes)
         )
 
+    def twin(self) -> "Backbone":
+        """The same weights, not copied, in another module.
+
+        A module runs in one thread at a time: its weights are swapped while it runs.
+        """
+        tensors = [*self.module.parameters(), *self.module.buffers()]
+        module = copy.deepcopy(self.module, {id(tensor): tensor for tensor in tensors})
+        return Backbone(module, self.recipe, tuple(self.layout.shapes))
+
     def masked(self, masks: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """W ⊙ M for every layer of the layout. Masks may be boolean or real (a superposition)."""
         return {name: weight * masks[name] for name, weight in self.weights.items()}

@@ -8,7 +8,7 @@ from typing import Any
 from maskstore.errors import InvalidInput
 from maskstore.seeded import parse_seed
 
-INITS = ("signed-constant", "scaled-kaiming", "kaiming-normal")
+INITS = ("signed-constant", "scaled-signed-constant", "kaiming-normal", "scaled-kaiming")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +22,8 @@ class BackboneRecipe:
             neurons.
         seed: seed of the weights.
         init: distribution of the weights, see :mod:`supsup.weights`.
-        fan_density: only for ``scaled-kaiming``: the share of weights that masks keep.
+        fan_density: only for the ``scaled-…`` inits: the share of weights that masks keep, so that
+            activations have the size that they would have in a dense network.
         maskable: names of the parameters that masks cover; None takes the net's own choice.
         options: keyword arguments of the net, JSON values.
 

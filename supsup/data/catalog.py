@@ -1,11 +1,13 @@
 """The data sets that are known by name: their files, checksums, addresses and pixel statistics."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
 from maskstore.errors import InvalidInput
+from supsup.data.augment import Augment, CropFlip, ResizedCropFlip
+from supsup.data.rules import RULES, Split, TaskRule
 
 IDX_FILES = (
     "train-images-idx3-ubyte",
@@ -17,38 +19,76 @@ IDX_FILES = (
 images, test labels."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Source:
-    """Where a data set of four IDX files comes from.
+    """What is known of a data set by its name.
 
     Attributes:
         name: what the data set is called in recipes.
         family: the data set's name within task names (``split-<family>/0``); a sample shares it
             with the set it was drawn from.
         classes: number of classes.
-        mean, std: of all training pixels, scaled to [0, 1].
-        md5: MD5 (hex) of each uncompressed file, in the order of ``IDX_FILES``.
-        url: folder the gzipped files are downloaded from; None where they come with the package.
-        folder: folder the files come with the package in; None where they do not.
+        side: height and width of its images as they are kept.
+        mean, std: of all training pixels, scaled to [0, 1]; for colour, one of each channel.
+        rules: how tasks are made of it.
+        augment: the views of its images; None where they are taken as they are.
     """
 
     name: str
     family: str
     classes: int
-    mean: float
-    std: float
+    side: int
+    mean: float | tuple[float, ...]
+    std: float | tuple[float, ...]
+    rules: Mapping[str, TaskRule] = field(default_factory=lambda: RULES)
+    augment: Augment | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class IdxSource(Source):
+    """A data set of four IDX files.
+
+    Attributes:
+        md5: MD5 (hex) of each uncompressed file, in the order of ``IDX_FILES``.
+        url: folder the gzipped files are downloaded from; None where they come with the package.
+        folder: folder the files come with the package in; None where they do not.
+    """
+
     md5: tuple[str, str, str, str]
     url: str | None = None
     folder: Path | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class CifarSource(Source):
+    """A data set in CIFAR-100's binary release.
+
+    Attributes:
+        counts: training and test images.
+        url: address of the release, a gzipped tar.
+        md5: MD5 (hex) of the release, which its makers publish.
+        sha256: SHA-256 (hex) of the training and the test file inside.
+    """
+
+    counts: tuple[int, int]
+    url: str
+    md5: str
+    sha256: tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class FolderSource(Source):
+    """A data set of pictures in a folder for each class, under ``train`` and ``val``."""
+
+
 # Pixel statistics: 0.1307 and 0.3081 are what the paper's code uses for MNIST; the sample keeps
 # those of the set it was drawn from, so that masks of one work on the other. 0.2860 and 0.3530
 # are Fashion-MNIST's.
-_MNIST = Source(
+_MNIST = IdxSource(
     name="mnist",
     family="mnist",
     classes=10,
+    side=28,
     mean=0.1307,
     std=0.3081,
     md5=(
@@ -59,10 +99,11 @@ _MNIST = Source(
     ),
     url="https://ossci-datasets.s3.amazonaws.com/mnist/",
 )
-_FASHION_MNIST = Source(
+_FASHION_MNIST = IdxSource(
     name="fashion-mnist",
     family="fashion-mnist",
     classes=10,
+    side=28,
     mean=0.2860,
     std=0.3530,
     md5=(
@@ -73,10 +114,11 @@ _FASHION_MNIST = Source(
     ),
     url="http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
 )
-_MNIST_SAMPLE = Source(
+_MNIST_SAMPLE = IdxSource(
     name="mnist-sample",
     family="mnist",
     classes=10,
+    side=28,
     mean=0.1307,
     std=0.3081,
     md5=(
@@ -88,8 +130,42 @@ _MNIST_SAMPLE = Source(
     folder=Path(__file__).with_name("sample"),
 )
 
+# The paper deals the classes of both to its tasks at random, 20 tasks of 5 and 100 of 10. The
+# statistics of CIFAR-100 are of its training set; the paper's code takes CIFAR-10's.
+_CIFAR100 = CifarSource(
+    name="cifar100",
+    family="cifar100",
+    classes=100,
+    side=32,
+    mean=(0.5071, 0.4865, 0.4409),
+    std=(0.2673, 0.2564, 0.2762),
+    rules=MappingProxyType({**RULES, "split": Split(ways=5, dealt=True)}),
+    augment=CropFlip(),
+    counts=(50_000, 10_000),
+    url="https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz",
+    md5="03b5dce01913d631647c71ecec9e9cb8",
+    sha256=(
+        "f31298fc616915fa142368359df1c4ca2ae984d6915ca468b998a5ec6aeebf29",
+        "d8b1e6b7b3bee4020055f0699b111f60b1af1e262aeb93a0b659061746f8224a",
+    ),
+)
+_IMAGENET = FolderSource(
+    name="imagenet",
+    family="imagenet",
+    classes=1000,
+    side=256,
+    mean=(0.485, 0.456, 0.406),
+    std=(0.229, 0.224, 0.225),
+    # Tasks of all classes would need all pictures at once.
+    rules=MappingProxyType({"split": Split(ways=10, dealt=True)}),
+    augment=ResizedCropFlip(size=224),
+)
+
 SOURCES: Mapping[str, Source] = MappingProxyType(
-    {source.name: source for source in (_MNIST, _FASHION_MNIST, _MNIST_SAMPLE)}
+    {
+        source.name: source
+        for source in (_MNIST, _FASHION_MNIST, _MNIST_SAMPLE, _CIFAR100, _IMAGENET)
+    }
 )
 """Data set name → source."""
 
@@ -104,3 +180,8 @@ def find_source(name: str) -> Source:
 def family_of(dataset: str) -> str:
     """A data set's name within task names: its own, unless it is a sample of another."""
     return SOURCES[dataset].family if dataset in SOURCES else dataset
+
+
+def rules_of(dataset: str) -> Mapping[str, TaskRule]:
+    """How tasks are made of a data set, which need not be a known one."""
+    return SOURCES[dataset].rules if dataset in SOURCES else RULES

@@ -1,17 +1,17 @@
-"""Finding the files of a known data set, verifying them, and downloading those that are missing."""
+"""Finding the IDX files of a data set, verifying them, downloading those that are missing."""
 
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import platformdirs
 from jaxtyping import UInt8
 
 from maskstore.errors import InvalidInput
-from supsup.data.catalog import IDX_FILES, SOURCES, Source
+from supsup.data.catalog import IDX_FILES, SOURCES, IdxSource
 from supsup.data.download import DownloadError, download
 from supsup.data.idx import idx_md5, read_idx
+from supsup.data.search import search_folders
 
 Array = UInt8[np.ndarray, "..."]
 
@@ -20,7 +20,7 @@ Array = UInt8[np.ndarray, "..."]
 class _File:
     """One of the four files of a data set."""
 
-    source: Source
+    source: IdxSource
     index: int
 
     @property
@@ -32,21 +32,20 @@ class _File:
         return self.source.md5[self.index]
 
     def belongs_to_another(self, md5: str) -> bool:
-        return md5 != self.md5 and any(md5 == other.md5[self.index] for other in SOURCES.values())
+        others = (other for other in SOURCES.values() if isinstance(other, IdxSource))
+        return md5 != self.md5 and any(md5 == other.md5[self.index] for other in others)
 
 
 def read_files(
-    source: Source, data_dir: str | os.PathLike[str] | None, *, quiet: bool
+    source: IdxSource, data_dir: str | os.PathLike[str] | None, *, quiet: bool
 ) -> list[Array]:
     """The arrays of ``IDX_FILES``, in that order; see :func:`supsup.data.load`.
 
     Raises:
         InvalidInput: as :func:`supsup.data.load`.
     """
-    if data_dir is not None and not Path(data_dir).is_dir():
-        raise InvalidInput(f"data folder {os.fspath(data_dir)}: no such folder")
     files = [_File(source, index) for index in range(len(IDX_FILES))]
-    folders = _folders(source, data_dir)
+    folders = [source.folder] if source.folder else search_folders(source, data_dir)
     arrays = {file: _find(file, folders) for file in files}
     missing = [file for file, array in arrays.items() if array is None]
     if missing:
@@ -55,15 +54,6 @@ def read_files(
         _read(file, folders[-1] / f"{file.name}.gz") if array is None else array
         for file, array in arrays.items()
     ]
-
-
-def _folders(source: Source, data_dir: str | os.PathLike[str] | None) -> list[Path]:
-    """Where a data set's files may lie, best first; the last is where downloads go."""
-    if source.folder is not None:
-        return [source.folder]
-    roots = [Path(root) for root in (data_dir, os.environ.get("SUPSUP_DATA")) if root]
-    cache = platformdirs.user_cache_path("supsup-store", appauthor=False) / source.name
-    return [folder for root in roots for folder in (root / source.name, root)] + [cache]
 
 
 def _find(file: _File, folders: list[Path]) -> Array | None:
@@ -96,7 +86,7 @@ def _wrong_checksum(file: _File, path: Path, md5: str) -> str:
     )
 
 
-def _download(source: Source, missing: list[_File], folders: list[Path], quiet: bool) -> None:
+def _download(source: IdxSource, missing: list[_File], folders: list[Path], quiet: bool) -> None:
     """Put the missing files into the last folder."""
     names = ", ".join(file.name for file in missing)
     if source.url is None:

@@ -5,51 +5,86 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float32
-from PIL import Image, UnidentifiedImageError
+from jaxtyping import Float32, UInt8
+from PIL import Image
 from torch import Tensor
 
 from maskstore.errors import InvalidInput
-from supsup.data.catalog import find_source
+from supsup.data.catalog import Source, find_source
+from supsup.data.class_folders import list_pictures
 from supsup.data.idx import read_idx
+from supsup.data.imageset import scale_and_shift
+from supsup.data.pictures import PICTURES, decode
 
-PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 
+def load_inputs(path: Path, dataset: str) -> Float32[Tensor, "image *shape"]:
+    """Images as the networks of a data set take them, normalised.
 
-def load_inputs(path: Path, dataset: str) -> Float32[Tensor, "image feature"]:
-    """Images as the networks of a data set take them: one row of normalised pixels each.
+    Of a grey data set they become rows of pixels, of one in colour (image, 3, height, width).
 
     Args:
         path: bytes (0 to 255) are normalised with the data set's mean and std, as in training;
-            floats are taken as they are. An ``.npz`` must hold one array. Pictures are read in
-            order of their names, as grey.
+            floats are taken as they are. An ``.npz`` must hold one array. Images in colour may have
+            the channels first or last. Pictures are read in order of their names, as grey where the
+            data set is; in colour, the square in the middle is scaled to the data set's size.
         dataset: the data set that the masks were trained on.
 
     Raises:
-        InvalidInput: no such file, not images, an empty file, or pictures of different sizes.
+        InvalidInput: no such file, not images, an empty file, or images of other sizes.
     """
-    images = _read(path)
+    source = find_source(dataset)
+    in_colour = isinstance(source.mean, tuple)
+    images = _read(path, source.side if in_colour else None)
     if images.ndim < 2 or not images.size:
         raise InvalidInput(
             f"{path}: expected images, (n, height, width) or (n, features), "
             f"got an array of shape {images.shape}"
         )
-    rows = images.reshape(len(images), -1)
-    if rows.dtype == np.uint8:
-        source = find_source(dataset)
-        scaled = torch.from_numpy(rows.astype(np.float32))
-        return scaled.mul_(1 / (255 * source.std)).add_(-source.mean / source.std)
-    if rows.dtype in (np.float32, np.float64, np.float16):
-        return torch.from_numpy(rows.astype(np.float32))
+    if images.dtype not in (np.uint8, np.float32, np.float64, np.float16):
+        raise InvalidInput(
+            f"{path}: expected pixels as uint8 (0 to 255) or float (normalised), got {images.dtype}"
+        )
+    images = _in_colour(images, path) if in_colour else images.reshape(len(images), -1)
+    if images.dtype != np.uint8:
+        return torch.from_numpy(images.astype(np.float32))
+    values = _viewed(images, path, source) if in_colour else torch.from_numpy(images).float()
+    scale, shift = scale_and_shift(source.mean, source.std, values.device)
+    return values.mul_(scale).add_(shift)
+
+
+def _in_colour(images: np.ndarray, path: Path) -> np.ndarray:
+    """Channels first."""
+    if images.ndim == 4 and images.shape[1] == 3:
+        return np.ascontiguousarray(images)
+    if images.ndim == 4 and images.shape[3] == 3:
+        return np.ascontiguousarray(images.transpose(0, 3, 1, 2))
     raise InvalidInput(
-        f"{path}: expected pixels as uint8 (0 to 255) or float (normalised), got {rows.dtype}"
+        f"{path}: expected images in colour, (n, 3, height, width) or (n, height, width, 3), "
+        f"got an array of shape {images.shape}"
     )
 
 
-def _read(path: Path) -> np.ndarray:
+def _viewed(
+    images: UInt8[np.ndarray, "image 3 height width"], path: Path, source: Source
+) -> Float32[Tensor, "image 3 side side"]:
+    """The view that tests see; images that have its size are taken as they are."""
+    assert source.augment is not None
+    side = source.augment.side(source.side)
+    pixels = torch.from_numpy(images)
+    if pixels.shape[2:] == (side, side):
+        return pixels.float()
+    if pixels.shape[2:] == (source.side, source.side):
+        return source.augment.test(pixels)
+    raise InvalidInput(
+        f"{path}: expected images of {side}×{side} pixels for {source.name}, "
+        f"got {images.shape[2]}×{images.shape[3]}; a folder of pictures is scaled"
+    )
+
+
+def _read(path: Path, colour_side: int | None) -> np.ndarray:
     try:
         if path.is_dir():
-            return _read_pictures(path)
+            return _read_pictures(path, colour_side)
         if path.suffix == ".npy":
             return np.asarray(np.load(path, allow_pickle=False))
         if path.suffix == ".npz":
@@ -68,16 +103,18 @@ def _read(path: Path) -> np.ndarray:
     return read_idx(path)
 
 
-def _read_pictures(folder: Path) -> np.ndarray:
-    files = sorted(each for each in folder.iterdir() if each.suffix.lower() in PICTURES)
+def _read_pictures(folder: Path, colour_side: int | None) -> np.ndarray:
+    files = list_pictures(folder)
     if not files:
         raise InvalidInput(f"{folder}: no pictures in the folder ({', '.join(PICTURES)})")
+    if colour_side is not None:
+        return np.stack([decode(file, colour_side) for file in files])
     pictures = []
     for file in files:
         try:
             with Image.open(file) as picture:
                 pictures.append(np.asarray(picture.convert("L")))
-        except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
+        except (OSError, Image.DecompressionBombError) as error:
             raise InvalidInput(f"{file}: not a readable picture ({error})") from error
         if pictures[-1].shape != pictures[0].shape:
             raise InvalidInput(

@@ -6,8 +6,8 @@ from typing import Any
 
 from maskstore import seeded
 from maskstore.errors import InvalidInput
-from supsup.data.catalog import SOURCES, family_of, find_source
-from supsup.data.rules import RULES, find_rule
+from supsup.data.catalog import SOURCES, family_of, find_source, rules_of
+from supsup.data.rules import RULES, TaskRule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +38,7 @@ class TaskRecipe:
             )
         if not isinstance(self.rule, str):
             raise InvalidInput(f"task recipe: expected the name of a task rule, got {self.rule!r}")
-        options = find_rule(self.rule).parse_options(self.rule, self.options)
+        options = self.task_rule.parse_options(self.rule, self.options)
         object.__setattr__(self, "options", options)
         if not isinstance(self.index, int) or isinstance(self.index, bool) or self.index < 0:
             raise InvalidInput(
@@ -57,6 +57,17 @@ class TaskRecipe:
         return f"{self.rule}-{family_of(self.dataset)}/{self.index}"
 
     @property
+    def task_rule(self) -> TaskRule:
+        """How the task is made; raises InvalidInput where the data set has no such rule."""
+        known = rules_of(self.dataset)
+        if self.rule not in known:
+            raise InvalidInput(
+                f"task rule {self.rule!r}: not one for data set {self.dataset!r}; "
+                f"known: {', '.join(known)}"
+            )
+        return known[self.rule]
+
+    @property
     def class_count(self) -> int:
         """Number of classes of the task, of a data set known by name.
 
@@ -64,11 +75,11 @@ class TaskRecipe:
             InvalidInput: the data set is not one of the known ones.
         """
         classes = find_source(self.dataset).classes
-        return len(find_rule(self.rule).classes(self.index, classes, self.options))
+        return len(self.task_rule.classes(self.index, self.seed, classes, self.options))
 
     def check_count(self, classes: int) -> None:
         """Raise InvalidInput where a data set of so many classes has no such task."""
-        count = find_rule(self.rule).count(classes, self.options)
+        count = self.task_rule.count(classes, self.options)
         if count is not None and self.index >= count:
             raise InvalidInput(
                 f"task {self.name!r}: expected an index from 0 to {count - 1}, "
@@ -103,7 +114,7 @@ class TaskRecipe:
 
 def family_names() -> list[str]:
     """Every name that :func:`task_family` knows, such as ``split-mnist``."""
-    return [f"{rule}-{dataset}" for rule in RULES for dataset in SOURCES]
+    return [f"{rule}-{name}" for rule in RULES for name in SOURCES if rule in rules_of(name)]
 
 
 def task_family(
@@ -120,10 +131,11 @@ def task_family(
             for a family without an end.
     """
     rule, _, dataset = name.partition("-")
-    if rule not in RULES or dataset not in SOURCES:
+    if dataset not in SOURCES or rule not in rules_of(dataset):
         raise InvalidInput(f"unknown task family {name!r}; known: {', '.join(family_names())}")
-    full = RULES[rule].parse_options(rule, options or {})
-    count = RULES[rule].count(SOURCES[dataset].classes, full)
+    made_by = rules_of(dataset)[rule]
+    full = made_by.parse_options(rule, options or {})
+    count = made_by.count(SOURCES[dataset].classes, full)
     if n is None:
         if count is None:
             raise InvalidInput(f"{name}: has no last task; say how many tasks are wanted")

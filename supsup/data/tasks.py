@@ -7,11 +7,13 @@ import torch
 from jaxtyping import Float32, Int64, UInt8
 from torch import Tensor
 
+from maskstore import seeded
 from maskstore.errors import InvalidInput
-from supsup.data.datasets import Dataset
+from supsup.data.augment import Augment
+from supsup.data.draws import draws
+from supsup.data.imageset import Images, ImageSet, scale_and_shift
 from supsup.data.pixels import PixelMap
 from supsup.data.recipes import TaskRecipe
-from supsup.data.rules import find_rule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -19,25 +21,30 @@ class Task:
     """One classification problem, on one device. Make it with :func:`make_task`.
 
     Tasks of all classes share the data set's tensors: each costs the memory of its pixel map only.
-    Inputs are ``scale · pixel + shift``: pixels scaled to [0, 1], then normalised with the data
-    set's mean and std, after the pixel map (so what a rotation leaves empty is black).
+    Inputs are ``scale · byte + shift``: bytes scaled to [0, 1], then normalised with the data set's
+    mean and std, after the view and the pixel map (so what a rotation leaves empty is black).
+    Grey images are given as rows of pixels, images with channels as (b, channel, height, width).
 
     Attributes:
         recipe: what remakes the task.
         classes: number of classes; labels are 0 … classes-1.
-        pixels: where each pixel comes from; None where images stay as they are.
-        scale, shift: 1 / (255 std) and -mean / std.
+        augment: makes the views: random ones for training, which depend on ``key`` and the indices
+            of their batch, and a fixed one for tests; None where images stay as they are.
+        pixels: where each pixel comes from; None where they stay in their place.
+        scale, shift: 1 / (255 std) and -mean / std; for channels, of the shape (channel, 1, 1).
     """
 
     recipe: TaskRecipe
     classes: int
-    train_images: UInt8[Tensor, "train height width"]
+    train_images: Images
     train_y: Int64[Tensor, " train"]
-    test_images: UInt8[Tensor, "test height width"]
+    test_images: Images
     test_y: Int64[Tensor, " test"]
+    augment: Augment | None
+    key: int
     pixels: PixelMap | None
-    scale: float
-    shift: float
+    scale: Float32[Tensor, "*channel"]
+    shift: Float32[Tensor, "*channel"]
 
     @property
     def name(self) -> str:
@@ -53,11 +60,6 @@ class Task:
     def test_size(self) -> int:
         """Number of test images."""
         return len(self.test_y)
-
-    @property
-    def features(self) -> int:
-        """Numbers in one input: the pixels of an image."""
-        return self.train_images[0].numel()
 
     @property
     def device(self) -> torch.device:
@@ -76,23 +78,34 @@ class Task:
             test_images=self.test_images.to(device),
             test_y=self.test_y.to(device),
             pixels=None if self.pixels is None else self.pixels.to(device),
+            scale=self.scale.to(device),
+            shift=self.shift.to(device),
         )
 
     def train_batch(
         self, indices: Int64[Tensor, " b"]
-    ) -> tuple[Float32[Tensor, "b pixel"], Int64[Tensor, " b"]]:
-        """Inputs and labels of training images 0 … train_size-1, on the task's device."""
-        return self._inputs(self.train_images[indices]), self.train_y[indices]
+    ) -> tuple[Float32[Tensor, "b *shape"], Int64[Tensor, " b"]]:
+        """Inputs and labels of training images 0 … train_size-1, on the task's device.
+
+        Raises:
+            InvalidInput: a picture cannot be read, here and below.
+        """
+        images = self.train_images
+        # index_select is 15 times as fast as an index on the CPU.
+        images = images.index_select(0, indices) if isinstance(images, Tensor) else images[indices]
+        if self.augment is not None:
+            images = self.augment.train(images, draws(self.key, indices, self.augment.numbers))
+        return self._inputs(images), self.train_y[indices]
 
     def test_batch(
         self, indices: Int64[Tensor, " b"]
-    ) -> tuple[Float32[Tensor, "b pixel"], Int64[Tensor, " b"]]:
+    ) -> tuple[Float32[Tensor, "b *shape"], Int64[Tensor, " b"]]:
         """Inputs and labels of test images 0 … test_size-1, on the task's device."""
-        return self._inputs(self.test_images[indices]), self.test_y[indices]
+        return self._tested(self.test_images[indices]), self.test_y[indices]
 
     def test_batches(
         self, size: int
-    ) -> Iterator[tuple[Float32[Tensor, "b pixel"], Int64[Tensor, " b"]]]:
+    ) -> Iterator[tuple[Float32[Tensor, "b *shape"], Int64[Tensor, " b"]]]:
         """All test inputs and labels in order, ``size`` at a time; the last batch may be smaller.
 
         Raises:
@@ -102,16 +115,23 @@ class Task:
             raise InvalidInput(f"test batches: expected a size of at least 1, got {size}")
         for start in range(0, self.test_size, size):
             where = slice(start, start + size)
-            yield self._inputs(self.test_images[where]), self.test_y[where]
+            yield self._tested(self.test_images[where]), self.test_y[where]
 
-    def _inputs(self, images: UInt8[Tensor, "b height width"]) -> Float32[Tensor, "b pixel"]:
-        values = images.flatten(1).float()
+    def _tested(self, images: UInt8[Tensor, "b *shape"]) -> Float32[Tensor, "b *view"]:
+        return self._inputs(images if self.augment is None else self.augment.test(images))
+
+    def _inputs(self, images: Tensor) -> Float32[Tensor, "b *shape"]:
+        values = images.float()
         if self.pixels is not None:
-            values = self.pixels(values)
+            # Each channel is an image to the map.
+            rows = values.flatten(-2)
+            values = self.pixels(rows.view(-1, rows.shape[-1])).view(values.shape)
+        if values.ndim == 3:
+            values = values.flatten(1)
         return values.mul_(self.scale).add_(self.shift)
 
 
-def make_task(recipe: TaskRecipe, dataset: Dataset) -> Task:
+def make_task(recipe: TaskRecipe, dataset: ImageSet) -> Task:
     """The task of a recipe, on the device of the data set it is made from.
 
     Raises:
@@ -123,35 +143,31 @@ def make_task(recipe: TaskRecipe, dataset: Dataset) -> Task:
             f"task {recipe.name!r}: made from data set {recipe.dataset!r}, got {dataset.name!r}"
         )
     recipe.check_count(dataset.classes)
-    rule = find_rule(recipe.rule)
-    classes = rule.classes(recipe.index, dataset.classes, recipe.options)
-    train = _of_classes(dataset.train_images, dataset.train_labels, classes, dataset.classes)
-    test = _of_classes(dataset.test_images, dataset.test_labels, classes, dataset.classes)
-    if not len(train[1]) or not len(test[1]):
-        raise InvalidInput(
-            f"task {recipe.name!r}: expected images of classes {classes[0]} to {classes[-1]}, "
-            f"found {len(train[1])} for training and {len(test[1])} for testing"
-        )
-    height, width = dataset.train_images.shape[1:]
+    rule = recipe.task_rule
+    classes = rule.classes(recipe.index, recipe.seed, dataset.classes, recipe.options)
+    train_images, train_y = dataset.select("train", classes)
+    test_images, test_y = dataset.select("test", classes)
+    for part, labels in (("training", train_y), ("testing", test_y)):
+        if not len(labels):
+            raise InvalidInput(
+                f"task {recipe.name!r}: expected images of classes "
+                f"{', '.join(map(str, classes))}, found none for {part}"
+            )
+    height, width = dataset.size
+    if dataset.augment is not None:
+        height, width = dataset.augment.side(height), dataset.augment.side(width)
     pixels = rule.pixels(recipe.index, recipe.seed, height, width, recipe.options)
+    scale, shift = scale_and_shift(dataset.mean, dataset.std, dataset.device)
     return Task(
         recipe=recipe,
         classes=len(classes),
-        train_images=train[0],
-        train_y=train[1],
-        test_images=test[0],
-        test_y=test[1],
-        pixels=None if pixels is None else pixels.to(dataset.train_labels.device),
-        scale=1 / (255 * dataset.std),
-        shift=-dataset.mean / dataset.std,
+        train_images=train_images,
+        train_y=train_y,
+        test_images=test_images,
+        test_y=test_y,
+        augment=dataset.augment,
+        key=int(seeded.integers(recipe.seed, f"augment/{recipe.name}", (1,), 2**63)[0]),
+        pixels=None if pixels is None else pixels.to(dataset.device),
+        scale=scale,
+        shift=shift,
     )
-
-
-def _of_classes(
-    images: Tensor, labels: Tensor, classes: range, all_classes: int
-) -> tuple[Tensor, Tensor]:
-    """The images of consecutive classes with labels from 0; shared, not copied, if that is all."""
-    if len(classes) == all_classes:
-        return images, labels
-    where = (labels >= classes[0]) & (labels <= classes[-1])
-    return images[where], labels[where] - classes[0]

@@ -11,6 +11,7 @@ from torch import nn
 from maskstore.errors import InvalidInput
 from supsup.nets.bn import BatchNormNet
 from supsup.nets.mlp import Mlp
+from supsup.nets.resnet import BasicBlock, Bottleneck, ResNet
 from supsup.recipe import BackboneRecipe
 
 
@@ -31,6 +32,13 @@ NETS: Mapping[str, Net] = {
     "lenet-300-100": Net(make=partial(Mlp, hidden=(300, 100))),
     "fc-1024-1024": Net(make=partial(Mlp, hidden=(1024, 1024))),
     "bn-2048": Net(make=partial(BatchNormNet, width=2048), maskable=("bn1.weight", "bn2.weight")),
+    # 20 channels: the narrow variant of Lopez-Paz and Ranzato (2017) that the paper takes.
+    "resnet18": Net(
+        make=partial(ResNet, block=BasicBlock, blocks=(2, 2, 2, 2), width=20, stem="small")
+    ),
+    "resnet50": Net(
+        make=partial(ResNet, block=Bottleneck, blocks=(3, 4, 6, 3), width=64, stem="large")
+    ),
 }
 
 

@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from maskstore.errors import InvalidInput
-from supsup.nets.mlp import check_widths
+from supsup.nets.mlp import check_widths, flat
 
 
 class BatchNormNet(nn.Module):
@@ -23,6 +23,7 @@ class BatchNormNet(nn.Module):
         """Make the layers; weights are drawn later."""
         super().__init__()
         check_widths((inputs, width, width, outputs))
+        self.inputs = inputs
         self.fc1 = nn.Linear(inputs, width, bias=False)
         self.bn1 = BatchScale(width)
         self.fc2 = nn.Linear(width, width, bias=False)
@@ -33,14 +34,15 @@ class BatchNormNet(nn.Module):
         """Logits of a batch of images; all axes but the first are flattened.
 
         Raises:
-            InvalidInput: one image alone, which has no batch statistics.
+            InvalidInput: one image alone, which has no batch statistics, or images of another
+                number of pixels.
         """
         if x.shape[0] < 2:
             raise InvalidInput(
                 "a net with batch statistics needs at least 2 images at a time, got 1; "
                 "put more images into the batch"
             )
-        x = F.silu(self.bn1(self.fc1(x.flatten(1))))
+        x = F.silu(self.bn1(self.fc1(flat(x, self.inputs))))
         x = F.silu(self.bn2(self.fc2(x)))
         return self.fc3(x)
 

@@ -24,16 +24,32 @@ class Mlp(nn.Module):
         """
         super().__init__()
         widths = check_widths((inputs, *hidden, outputs))
+        self.inputs = inputs
         for at, (fan_in, fan_out) in enumerate(pairwise(widths), start=1):
             self.add_module(f"fc{at}", nn.Linear(fan_in, fan_out, bias=False))
 
     def forward(self, x: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch outputs"]:
-        """Logits of a batch of images; all axes but the first are flattened."""
-        x = x.flatten(1)
+        """Logits of a batch of images; all axes but the first are flattened.
+
+        Raises:
+            InvalidInput: an image has another number of pixels.
+        """
+        x = flat(x, self.inputs)
         *hidden, last = self.children()
         for layer in hidden:
             x = torch.relu(layer(x))
         return last(x)
+
+
+def flat(x: Float[Tensor, "batch ..."], inputs: int) -> Float[Tensor, "batch inputs"]:
+    """One row for each image; raises InvalidInput unless an image has ``inputs`` numbers."""
+    rows = x.flatten(1)
+    if rows.shape[1] != inputs:
+        raise InvalidInput(
+            f"data of shape {tuple(x.shape)}: the network does not take it, its images have "
+            f"{inputs} numbers; use other data, another net, or the net's option 'inputs'"
+        )
+    return rows
 
 
 def check_widths(widths: Sequence[int]) -> Sequence[int]:

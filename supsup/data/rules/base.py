@@ -1,7 +1,7 @@
 """TaskRule: how one data set becomes many tasks."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from maskstore.errors import InvalidInput
 from supsup.data.pixels import PixelMap
@@ -28,7 +28,9 @@ class TaskRule(ABC):
         """
 
     @abstractmethod
-    def classes(self, index: int, classes: int, options: Mapping[str, int]) -> range:
+    def classes(
+        self, index: int, seed: int, classes: int, options: Mapping[str, int]
+    ) -> Sequence[int]:
         """The data set's classes that belong to the task; the first becomes label 0."""
 
     @abstractmethod

@@ -1,6 +1,6 @@
 """Permuted: each task has its own fixed permutation of the pixels (PermutedMNIST)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from maskstore import seeded
 from supsup.data.pixels import PixelMap, permute
@@ -22,7 +22,9 @@ class Permuted(TaskRule):
         """No limit."""
         return None
 
-    def classes(self, index: int, classes: int, options: Mapping[str, int]) -> range:
+    def classes(
+        self, index: int, seed: int, classes: int, options: Mapping[str, int]
+    ) -> Sequence[int]:
         """All."""
         return range(classes)
 

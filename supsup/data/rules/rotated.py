@@ -1,6 +1,6 @@
 """Rotated: each task turns the images a step further (RotatedMNIST: 36 tasks of 10°)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from maskstore.errors import InvalidInput
 from supsup.data.pixels import PixelMap, rotate
@@ -23,7 +23,9 @@ class Rotated(TaskRule):
             )
         return 360 // options["degrees"]
 
-    def classes(self, index: int, classes: int, options: Mapping[str, int]) -> range:
+    def classes(
+        self, index: int, seed: int, classes: int, options: Mapping[str, int]
+    ) -> Sequence[int]:
         """All."""
         return range(classes)
 

@@ -6,9 +6,11 @@ import torch
 from PIL import Image
 
 from maskstore import InvalidInput
-from supsup.data import load, make_task, task_family
+from supsup.data import SOURCES, load, make_task, task_family
+from supsup.data import catalog as catalog_module
 from supsup.data.idx import encode_idx
 from supsup.data.inputs import load_inputs
+from tests.supsup.data.helpers import cifar_like, write_cifar
 
 
 @pytest.fixture(scope="module")
@@ -31,14 +33,40 @@ def write(path, images):
 
 @pytest.mark.parametrize("name", ["a.npy", "a.npz", "a-idx3-ubyte.gz", "folder"])
 def test_every_form_gives_what_a_task_gives(digits, tmp_path, name):
-    recipe = task_family("permuted-mnist-sample", 1)[0]
-    task = make_task(recipe, digits)
     plain = make_task(task_family("split-mnist-sample", 1)[0], digits)
     expected, _ = plain.test_batch(torch.arange(5))
     images = plain.test_images[:5].numpy()
     write(tmp_path / name, images)
     assert torch.equal(load_inputs(tmp_path / name, "mnist-sample"), expected)
-    assert task.features == expected.shape[1]
+
+
+@pytest.mark.parametrize("name", ["first.npy", "last.npz", "folder"])
+def test_colours_of_any_order_and_size(tmp_path, monkeypatch, name):
+    """What a test image gives in training is what it gives from a file."""
+    write_cifar(tmp_path, train=1, test=1)
+    known = {**SOURCES, "cifar100": cifar_like(tmp_path)}
+    monkeypatch.setattr(catalog_module, "SOURCES", known)
+    task = make_task(task_family("split-cifar100")[0], load("cifar100", tmp_path))
+    expected, _ = next(task.test_batches(5))
+    images = task.test_images.numpy()
+    write(tmp_path / name, images if name == "first.npy" else images.transpose(0, 2, 3, 1))
+    found = load_inputs(tmp_path / name, "cifar100")
+    assert torch.equal(found, expected)
+
+
+def test_large_pictures_are_seen_as_in_tests(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 3, 256, 256), dtype=np.uint8)
+    np.save(tmp_path / "kept.npy", pixels)
+    np.save(tmp_path / "seen.npy", pixels[:, :, 16:240, 16:240])
+    kept, seen = (load_inputs(tmp_path / name, "imagenet") for name in ("kept.npy", "seen.npy"))
+    assert torch.equal(kept, seen)
+    source = SOURCES["imagenet"]
+    mean, std = (np.array(each)[:, None, None] for each in (source.mean, source.std))
+    np.testing.assert_allclose(seen, (pixels[:, :, 16:240, 16:240] / 255 - mean) / std, atol=1e-5)
+    write(tmp_path / "folder", np.full((1, 300, 500, 3), 128, np.uint8))
+    assert load_inputs(tmp_path / "folder", "imagenet").shape == (1, 3, 224, 224)
+    np.save(tmp_path / "floats.npy", np.zeros((2, 8, 8, 3)))
+    assert torch.equal(load_inputs(tmp_path / "floats.npy", "imagenet"), torch.zeros(2, 3, 8, 8))
 
 
 def test_floats_are_taken_as_they_are(tmp_path):
@@ -59,6 +87,14 @@ def test_bad_input(tmp_path):
     (tmp_path / "mixed").mkdir()
     Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / "mixed" / "a.png")
     Image.fromarray(np.zeros((4, 5), np.uint8)).save(tmp_path / "mixed" / "b.png")
+    np.save(tmp_path / "grey.npy", np.zeros((2, 32, 32), np.uint8))
+    np.save(tmp_path / "small.npy", np.zeros((2, 3, 8, 9), np.uint8))
+    for name, message in [
+        ("grey.npy", r"in colour, .* got an array of shape \(2, 32, 32\)"),
+        ("small.npy", "32×32 pixels for cifar100, got 8×9"),
+    ]:
+        with pytest.raises(InvalidInput, match=message):
+            load_inputs(tmp_path / name, "cifar100")
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "a.png").write_bytes(b"\x89PNG")
     for name, message in [

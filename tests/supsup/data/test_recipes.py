@@ -73,7 +73,10 @@ BAD = {
     "missing key": ({k: v for k, v in GOOD.items() if k != "seed"}, "'seed' is missing"),
     "dataset": ({**GOOD, "dataset": 3}, "name of a data set, got 3"),
     "no dataset": ({**GOOD, "dataset": ""}, "name of a data set"),
-    "rule": ({**GOOD, "rule": "shuffled"}, "'shuffled'; known: split, permuted, rotated"),
+    "rule": (
+        {**GOOD, "rule": "shuffled"},
+        "'shuffled': not one for data set 'mnist'; known: split, permuted, rotated",
+    ),
     "rule type": ({**GOOD, "rule": []}, "name of a task rule"),
     "index": ({**GOOD, "index": -1}, "index of at least 0.*got -1"),
     "index type": ({**GOOD, "index": 1.0}, "index of at least 0.*got 1.0"),
@@ -124,7 +127,9 @@ def test_every_family_that_is_named_exists(name):
     assert task_family(name, 1)[0].index == 0
 
 
-@pytest.mark.parametrize("name", ["mnist", "split", "split-", "split-cifar100", "-mnist", ""])
+@pytest.mark.parametrize(
+    "name", ["mnist", "split", "split-", "split-cifar10", "permuted-imagenet", "-mnist", ""]
+)
 def test_unknown_families_list_the_known(name):
     with pytest.raises(InvalidInput, match="unknown task family.*split-mnist, .*rotated-mnist"):
         task_family(name, 1)
@@ -143,3 +148,23 @@ def test_unknown_families_list_the_known(name):
 def test_too_many_too_few(name, n, message):
     with pytest.raises(InvalidInput, match=message):
         task_family(name, n)
+
+
+@pytest.mark.parametrize(
+    ("family", "tasks", "ways"), [("split-cifar100", 20, 5), ("split-imagenet", 100, 10)]
+)
+def test_classes_are_dealt_to_the_tasks_by_the_seed(family, tasks, ways):
+    def dealt(seed):
+        recipes = task_family(family, seed=seed)
+        assert {recipe.class_count for recipe in recipes} == {ways}
+        every = tasks * ways
+        hands = [r.task_rule.classes(r.index, r.seed, every, r.options) for r in recipes]
+        assert sorted(number for hand in hands for number in hand) == list(range(every))
+        return hands
+
+    assert len(dealt(0)) == tasks
+    assert dealt(0) == dealt(0) != dealt(1)
+    assert dealt(0)[0] != sorted(dealt(0)[0])
+    recipe = task_family(family)[3]
+    assert recipe.name == f"{family}/3"
+    assert TaskRecipe.from_json(recipe.to_json()) == recipe

@@ -1,0 +1,117 @@
+"""Pictures: images in files, decoded when they are first asked for."""
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Int64, UInt8
+from PIL import Image
+from torch import Tensor
+
+from maskstore.errors import InvalidInput
+
+PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
+"""Endings of the files that are taken for pictures, in capitals or not."""
+
+KEPT_BYTES = 2**32
+"""Most bytes of decoded pictures that one :class:`Pictures` keeps; further ones are decoded each
+time. A task of SplitImageNet, 13,000 pictures of 256×256, takes 2.6 GB."""
+
+_THREADS = os.cpu_count() or 1
+
+
+def is_picture(name: str) -> bool:
+    """Whether a file is taken for a picture, by its name."""
+    return name.lower().endswith(PICTURES)
+
+
+def decode(path: Path, side: int) -> UInt8[np.ndarray, "3 side side"]:
+    """The square in the middle of a picture, in colour, scaled to ``side``.
+
+    Raises:
+        InvalidInput: the file is no readable picture.
+    """
+    try:
+        with Image.open(path) as picture:
+            # JPEG can be decoded at a half, a quarter or an eighth of its size; never below side.
+            picture.draft("RGB", (side, side))
+            width, height = picture.size
+            edge = min(width, height)
+            left, top = (width - edge) / 2, (height - edge) / 2
+            square = picture.convert("RGB").resize(
+                (side, side), Image.Resampling.BILINEAR, (left, top, left + edge, top + edge)
+            )
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise InvalidInput(f"{path}: not a readable picture ({error})") from error
+    return np.asarray(square).transpose(2, 0, 1)
+
+
+class Pictures:
+    """Pictures in files, as a tensor of bytes (picture, 3, side, side) that fills as it is read.
+
+    A picture is decoded once, in threads, the first time it is asked for; so the first pass over
+    the data waits for the decoder and the others do not.
+    """
+
+    def __init__(self, files: Sequence[Path], side: int, device: torch.device) -> None:
+        """Nothing is read yet.
+
+        Args:
+            side: height and width that they are scaled to.
+            device: where batches go; decoded pictures are kept in main memory.
+        """
+        self.files = files
+        self.side = side
+        self.device = device
+        kept = min(len(files), KEPT_BYTES // (3 * side * side))
+        # Takes no memory before it is written to.
+        self._kept = torch.empty(kept, 3, side, side, dtype=torch.uint8)
+        self._there = np.zeros(kept, bool)
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def to(self, device: torch.device | str) -> "Pictures":
+        """The same pictures for another device; what is decoded is not taken along."""
+        return Pictures(self.files, self.side, torch.device(device))
+
+    def __getitem__(self, which: slice | Int64[Tensor, " b"]) -> UInt8[Tensor, "b 3 side side"]:
+        """Some pictures, on the device.
+
+        Raises:
+            InvalidInput: a file is no readable picture.
+        """
+        if isinstance(which, slice):
+            wanted = np.arange(len(self.files))[which]
+        else:
+            wanted = which.cpu().numpy()
+        out = torch.empty(len(wanted), 3, self.side, self.side, dtype=torch.uint8)
+        inside = wanted < len(self._kept)
+        new = wanted[inside]
+        self._decode(np.unique(new[~self._there[new]]), self._kept)
+        out[torch.from_numpy(inside)] = self._kept[torch.from_numpy(new)]
+        passing = np.flatnonzero(~inside)
+        self._decode(wanted[passing], out, at=passing)
+        return out.to(self.device)
+
+    def _decode(
+        self,
+        wanted: Int64[np.ndarray, " n"],
+        into: UInt8[Tensor, "m 3 side side"],
+        at: Int64[np.ndarray, " n"] | None = None,
+    ) -> None:
+        """Decode files into rows of ``into``, their own where ``at`` names no others."""
+        if not len(wanted):
+            return
+        rows = into.numpy()
+
+        def one(number: int, row: int) -> None:
+            rows[row] = decode(self.files[number], self.side)
+
+        with ThreadPoolExecutor(min(_THREADS, len(wanted))) as threads:
+            list(threads.map(one, wanted.tolist(), (wanted if at is None else at).tolist()))
+        if at is None:
+            self._there[wanted] = True

@@ -1,0 +1,168 @@
+"""Residual networks without biases: ResNet-18 for small images, ResNet-50 for large ones."""
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from maskstore.errors import InvalidInput
+from maskstore.layout import MAX_BITS
+
+Maps = Float[Tensor, "batch channel height width"]
+NewMaps = Float[Tensor, "batch wider high wide"]
+
+STEMS = ("small", "large")
+
+
+class ResNet(nn.Module):
+    """Stages of residual blocks between a stem and a linear head (He et al., 2015).
+
+    Masks cover every convolution and the head. Batch normalisation (the paper's non-affine one) has
+    no parameters, and no buffers either: statistics are always those of the batch, in training and
+    in evaluation. So a mask is all that a task needs, and what was measured when it was trained is
+    measured again when it is read back, however many tasks were trained in between. In return an
+    answer depends on the images beside it, one image alone has none, and batches should be mixed
+    and not small (128 here).
+    """
+
+    def __init__(
+        self,
+        *,
+        outputs: int,
+        block: "type[BasicBlock] | type[Bottleneck]",
+        blocks: Sequence[int],
+        width: int,
+        stem: str,
+    ) -> None:
+        """Make the layers; weights are drawn later.
+
+        Args:
+            outputs: width of the head.
+            block: the kind of block.
+            blocks: how many in each stage; every stage but the first halves the image and doubles
+                the channels.
+            width: channels of the first stage.
+            stem: ``small``: a 3×3 convolution that keeps the size; ``large``: a 7×7 convolution and
+                a maximum, each halving the size.
+
+        Raises:
+            InvalidInput: an option cannot be used, or there are more weights than a mask has bits.
+        """
+        super().__init__()
+        _check(outputs, block, blocks, width, stem)
+        small = stem == "small"
+        self.pool = not small
+        self.conv1 = _conv(3, width, 3 if small else 7, 1 if small else 2)
+        inputs = width
+        for stage, count in enumerate(blocks):
+            layers: list[nn.Module] = []
+            for at in range(count):
+                stride = 2 if stage and not at else 1
+                layers.append(block(inputs, width << stage, stride))
+                inputs = (width << stage) * block.expansion
+            self.add_module(f"layer{stage + 1}", nn.Sequential(*layers))
+        self.stages = len(blocks)
+        self.fc = nn.Linear(inputs, outputs, bias=False)
+
+    def forward(self, x: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch outputs"]:
+        """Logits of a batch of colour images, (batch, 3, height, width).
+
+        Raises:
+            InvalidInput: other data, or one image alone, which has no batch statistics.
+        """
+        if x.ndim != 4 or x.shape[1] != 3:
+            raise InvalidInput(
+                "a residual net takes colour images, (batch, 3, height, width), "
+                f"got {tuple(x.shape)}; use a data set in colour, or another net"
+            )
+        if x.shape[0] < 2:
+            raise InvalidInput(
+                "a net with batch statistics needs at least 2 images at a time, got 1; "
+                "put more images into the batch"
+            )
+        x = F.relu(_normalise(self.conv1(x)))
+        if self.pool:
+            x = F.max_pool2d(x, 3, 2, padding=1)
+        for stage in range(self.stages):
+            x = self.get_submodule(f"layer{stage + 1}")(x)
+        return self.fc(x.mean((2, 3)))
+
+
+class BasicBlock(nn.Module):
+    """Two 3×3 convolutions beside a shortcut."""
+
+    expansion = 1
+
+    def __init__(self, inputs: int, width: int, stride: int) -> None:
+        """Make the layers; the first takes the stride."""
+        super().__init__()
+        self.conv1 = _conv(inputs, width, 3, stride)
+        self.conv2 = _conv(width, width, 3)
+        self.downsample = _shortcut(inputs, width, stride)
+
+    def forward(self, x: Maps) -> NewMaps:
+        """The block's output."""
+        y = F.relu(_normalise(self.conv1(x)))
+        y = _normalise(self.conv2(y))
+        return F.relu(y + _around(x, self.downsample))
+
+
+class Bottleneck(nn.Module):
+    """A 3×3 convolution between two 1×1 ones, the last four times as wide, beside a shortcut."""
+
+    expansion = 4
+
+    def __init__(self, inputs: int, width: int, stride: int) -> None:
+        """Make the layers; the 3×3 convolution takes the stride."""
+        super().__init__()
+        self.conv1 = _conv(inputs, width, 1)
+        self.conv2 = _conv(width, width, 3, stride)
+        self.conv3 = _conv(width, width * self.expansion, 1)
+        self.downsample = _shortcut(inputs, width * self.expansion, stride)
+
+    def forward(self, x: Maps) -> NewMaps:
+        """The block's output."""
+        y = F.relu(_normalise(self.conv1(x)))
+        y = F.relu(_normalise(self.conv2(y)))
+        y = _normalise(self.conv3(y))
+        return F.relu(y + _around(x, self.downsample))
+
+
+def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False)
+
+
+def _shortcut(inputs: int, outputs: int, stride: int) -> nn.Conv2d | None:
+    """A 1×1 convolution where the block changes size or channels, else nothing."""
+    return None if stride == 1 and inputs == outputs else _conv(inputs, outputs, 1, stride)
+
+
+def _around(x: Maps, downsample: nn.Conv2d | None) -> NewMaps:
+    return x if downsample is None else _normalise(downsample(x))
+
+
+def _normalise(x: Maps) -> Maps:
+    return F.batch_norm(x, None, None, training=True)
+
+
+def _check(outputs: int, block: object, blocks: Sequence[int], width: int, stem: str) -> None:
+    """Said before anything is allocated: a recipe may come from anybody's file."""
+    if block not in (BasicBlock, Bottleneck):
+        raise InvalidInput(f"net option 'block': fixed by the net's name, got {block!r}")
+    if stem not in STEMS:
+        raise InvalidInput(f"net option 'stem': expected {' or '.join(STEMS)}, got {stem!r}")
+    if not isinstance(blocks, list | tuple) or not 1 <= len(blocks) <= 8:
+        raise InvalidInput(f"net option 'blocks': expected 1 to 8 numbers, got {blocks!r}")
+    for count in blocks:
+        if type(count) is not int or not 1 <= count <= 1000:
+            raise InvalidInput(f"net option 'blocks': expected numbers from 1 to 1000: {blocks!r}")
+    if type(width) is not int or width < 1:
+        raise InvalidInput(f"net option 'width': expected a whole number from 1, got {width!r}")
+    # The least a stage can have, of either kind of block, and the head.
+    least = sum(9 * count * (width << stage) ** 2 for stage, count in enumerate(blocks))
+    if least + outputs * (width << (len(blocks) - 1)) > MAX_BITS:
+        raise InvalidInput(
+            f"width {width} and blocks {list(blocks)}: more weights than the {MAX_BITS} "
+            "that are supported"
+        )
