@@ -1,0 +1,84 @@
+"""A test set cut in two: images to find the task with, and others to score the answer on."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from maskstore.errors import InvalidInput
+from maskstore.seeded import permutation
+from supsup.protocols import Recipe, TaskData
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class HeldOut:
+    """A task with the given test images only; all else is the task's own."""
+
+    task: TaskData
+    test_x: Float[Tensor, "image ..."]
+    test_y: Int64[Tensor, " image"]
+
+    @property
+    def name(self) -> str:
+        """Of the task."""
+        return self.task.name
+
+    @property
+    def classes(self) -> int:
+        """Of the task."""
+        return self.task.classes
+
+    @property
+    def train_size(self) -> int:
+        """Of the task."""
+        return self.task.train_size
+
+    @property
+    def device(self) -> torch.device:
+        """Of the task."""
+        return self.task.device
+
+    @property
+    def recipe(self) -> Recipe | None:
+        """Of the task."""
+        return self.task.recipe
+
+    def train_batch(
+        self, indices: Int64[Tensor, " batch"]
+    ) -> tuple[Float[Tensor, "batch ..."], Int64[Tensor, " batch"]]:
+        """The task's training images."""
+        return self.task.train_batch(indices)
+
+    def test_batches(
+        self, size: int
+    ) -> Iterator[tuple[Float[Tensor, "batch ..."], Int64[Tensor, " batch"]]]:
+        """The images held out, ``size`` at a time."""
+        yield from zip(self.test_x.split(size), self.test_y.split(size), strict=True)
+
+
+def hold_out(
+    task: TaskData, *, seed: int, disjoint: bool = True
+) -> tuple[Float[Tensor, "image ..."], HeldOut]:
+    """(unlabelled images, the task with the rest of its test set).
+
+    Half of the test set each, by the seeded permutation for ``"holdout/<name>"``.
+
+    Args:
+        disjoint: False gives the whole test set to both, as the paper does.
+
+    Raises:
+        InvalidInput: fewer than two test images.
+    """
+    parts = list(task.test_batches(1024))
+    count = sum(len(y) for _, y in parts)
+    if count < 2:
+        raise InvalidInput(f"task {task.name!r}: {count} test images cannot be cut in two")
+    x, y = torch.cat([x for x, _ in parts]), torch.cat([y for _, y in parts])
+    order = torch.from_numpy(permutation(seed, f"holdout/{task.name}", count)).to(y.device)
+    x, y = x[order], y[order]
+    if not disjoint:
+        return x, HeldOut(task=task, test_x=x, test_y=y)
+    half = count // 2
+    return x[:half], HeldOut(task=task, test_x=x[half:], test_y=y[half:])
