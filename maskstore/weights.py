@@ -16,6 +16,7 @@ from jaxtyping import UInt8
 from maskstore import seeded
 from maskstore.errors import InvalidInput
 
+_SIGNED = ("signed-constant", "scaled-signed-constant")
 _NORMAL = ("kaiming-normal", "scaled-kaiming")
 
 
@@ -25,7 +26,7 @@ class WeightSigns:
 
     Attributes:
         seed: of the backbone.
-        init: ``signed-constant``, ``kaiming-normal`` or ``scaled-kaiming``.
+        init: ``signed-constant`` or ``kaiming-normal``, both also ``scaled-…``.
     """
 
     seed: int
@@ -41,7 +42,7 @@ class WeightSigns:
             seed = seeded.parse_seed(recipe.get("seed"))
         except InvalidInput:
             return None
-        return cls(seed=seed, init=init) if init in ("signed-constant", *_NORMAL) else None
+        return cls(seed=seed, init=init) if init in (*_SIGNED, *_NORMAL) else None
 
     def draw(self, name: str, shape: tuple[int, ...]) -> UInt8[np.ndarray, " n"]:
         """1 where a weight of parameter ``name`` is positive, in C order."""

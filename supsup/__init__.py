@@ -5,6 +5,7 @@ from supsup.config import TrainConfig
 from supsup.errors import TrainingDiverged
 from supsup.evaluate import EVAL_BATCH, Evaluation, TaskAccuracy, accuracy, evaluate_gg
 from supsup.nets import NETS
+from supsup.own_tasks import LoaderTask, TensorTask
 from supsup.protocols import TaskData
 from supsup.recipe import BackboneRecipe
 from supsup.train import Progress, TrainedMask, train
@@ -15,9 +16,11 @@ __all__ = [
     "Backbone",
     "BackboneRecipe",
     "Evaluation",
+    "LoaderTask",
     "Progress",
     "TaskAccuracy",
     "TaskData",
+    "TensorTask",
     "TrainConfig",
     "TrainedMask",
     "TrainingDiverged",

@@ -9,11 +9,13 @@ from maskstore.errors import InvalidInput
 from maskstore.seeded import parse_seed
 from supsup.rules.density import check_budget
 
-RULES = ("threshold", "topk")
-OPTIMIZERS = ("adam", "rmsprop", "sgd")
+RULES = ("threshold", "topk", "gradual")
+OPTIMIZERS = ("adam", "normed-sgd", "rmsprop", "sgd")
 SCHEDULES = ("constant", "cosine")
+TRANSFERS = ("none", "masks", "scores")
+PRECISIONS = ("float32", "tf32", "bfloat16")
 
-DEFAULT_LR = {"adam": 3e-3, "rmsprop": 1e-3, "sgd": 2.0}
+DEFAULT_LR = {"adam": 3e-3, "normed-sgd": 5e-5, "rmsprop": 1e-3, "sgd": 2.0}
 """The best cosine rates measured on MNIST (docs/results/mnist-training.md)."""
 
 
@@ -24,18 +26,26 @@ class TrainConfig:
     Attributes:
         steps: optimisation steps a task. Exactly one of ``steps`` and ``epochs`` is given.
         epochs: passes over the training set; the last batch is filled from the next pass.
-        rule: ``threshold`` (score >= 0) or ``topk`` (largest |score|), see :mod:`supsup.rules`.
-        density: share of weights that ``topk`` keeps.
-        budget: ``uniform`` or ``erdos-renyi``, how ``topk`` spreads it over the layers.
+        rule: ``threshold`` (score >= 0), ``topk`` (largest |score|) or ``gradual`` (largest
+            scores, ever fewer), see :mod:`supsup.rules`.
+        density: share of weights that ``topk`` and ``gradual`` keep.
+        budget: ``uniform`` or ``erdos-renyi``, how they spread it over the layers.
+        start_density: share that ``gradual`` keeps at first.
         batch: images a step.
-        optimizer: ``adam``, ``rmsprop`` or ``sgd``, with PyTorch's other defaults.
+        optimizer: ``adam``, ``rmsprop`` or ``sgd``, with PyTorch's other defaults; ``normed-sgd``:
+            ``sgd`` on each layer's gradient scaled to root mean square 1, for ``gradual``, whose
+            first gradients are far larger than the later ones.
         lr: learning rate at the first step; None takes the optimizer's own (``DEFAULT_LR``).
         schedule: ``constant``, or ``cosine`` from ``lr`` to 0 over the steps of a task.
-        momentum: of ``sgd``; the others have none to set.
+        momentum: of both kinds of ``sgd``; the others have none to set.
         weight_decay: L2 pull of the scores towards 0.
         seed: of the initial scores and of the order of images.
         shared_scores: whether every task starts from the same scores. Otherwise each task has its
             own, drawn from the seed and its name.
+        transfer: what tasks start from: ``none``, the seeded scores; ``masks``, ``scores``, the
+            running mean of those of the tasks before (:mod:`supsup.transfer`).
+        precision: of matrix products and convolutions; scores and their updates stay float32.
+            ``tf32`` is for CUDA only. Accuracy is measured in docs/results/batched_training.md.
 
     Raises:
         InvalidInput: a field cannot be used; the message names it.
@@ -46,6 +56,7 @@ class TrainConfig:
     rule: str = "threshold"
     density: float = 0.5
     budget: str = "uniform"
+    start_density: float = 0.2
     batch: int = 128
     optimizer: str = "sgd"
     lr: float | None = None
@@ -54,6 +65,8 @@ class TrainConfig:
     weight_decay: float = 0.0
     seed: int = 0
     shared_scores: bool = True
+    transfer: str = "none"
+    precision: str = "float32"
 
     def __post_init__(self) -> None:
         if (self.steps is None) == (self.epochs is None):
@@ -68,7 +81,10 @@ class TrainConfig:
         _check_one_of("rule", self.rule, RULES)
         _check_one_of("optimizer", self.optimizer, OPTIMIZERS)
         _check_one_of("schedule", self.schedule, SCHEDULES)
+        _check_one_of("transfer", self.transfer, TRANSFERS)
+        _check_one_of("precision", self.precision, PRECISIONS)
         check_budget(self.density, self.budget)
+        check_budget(self.start_density, self.budget)
         if self.lr is None:
             object.__setattr__(self, "lr", DEFAULT_LR[self.optimizer])
         if type(self.lr) is not float or not 0.0 < self.lr < math.inf:

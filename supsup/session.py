@@ -12,14 +12,16 @@ from maskstore.errors import InvalidInput, LayoutMismatch, TaskExists
 from maskstore.scores import ScoreStart
 from supsup.backbone import Backbone, build
 from supsup.config import TrainConfig
-from supsup.data import Dataset, Task, TaskRecipe, load, make_task
+from supsup.data import ImageSet, Task, TaskRecipe, load, make_task
 from supsup.data.inputs import load_inputs
+from supsup.errors import TrainingDiverged
 from supsup.evaluate import EVAL_BATCH, Evaluation, evaluate_gg
-from supsup.inference import Inference, MaskBank, evaluate_gns, evaluate_gnu, infer_in
+from supsup.inference import Inference, MaskBank, evaluate_gns, evaluate_gnu, evaluate_nns, infer_in
+from supsup.protocols import TaskData
 from supsup.recipe import BackboneRecipe
-from supsup.train import Progress, train
+from supsup.train import Progress, TrainedMask, train
 
-SCENARIOS = ("GG", "GNs", "GNu")
+SCENARIOS = ("GG", "GNs", "GNu", "NNs")
 
 IN_MEMORY_BYTES = 1 << 30
 """Archives with more packed masks than this are streamed in inference, block by block."""
@@ -122,23 +124,55 @@ def check_classes(recipes: Sequence[TaskRecipe], outputs: int) -> None:
 def train_into(
     archive: MaskArchive,
     backbone: Backbone,
-    tasks: Iterable[Task],
+    tasks: Iterable[TaskData],
     config: TrainConfig,
     *,
     codec: str = "auto",
+    parallel: int | None = None,
     progress: Callable[[Progress], None] | None = None,
+    diverged: Callable[[TrainingDiverged], None] | None = None,
 ) -> Iterator[StoredTask]:
     """Train each task and append its mask as soon as it is done, durable when it is yielded.
+
+    Args:
+        parallel, progress, diverged: as in :func:`supsup.train`. On a GPU ``parallel`` is by
+            default what the archive's last mask was trained with: bits may depend on it.
+
+    With transfer, all tasks of the archive are the earlier ones.
 
     Raises:
         TrainingDiverged, TaskExists, ArchiveWriteError: the tasks yielded so far are kept.
     """
-    for trained in train(backbone, tasks, config, progress=progress):
+    before = list(archive) if config.transfer != "none" else []
+    if parallel is None and backbone.device.type != "cpu":
+        parallel = together_in(archive)
+    trained = train(
+        backbone,
+        tasks,
+        config,
+        parallel=parallel,
+        earlier=(archive.get(task.name) for task in before),
+        progress=progress,
+        diverged=diverged,
+    )
+    yield from append(archive, trained, codec=codec)
+
+
+def together_in(archive: MaskArchive) -> int | None:
+    """How many tasks shared a step when the last mask was trained; None where none did."""
+    if not len(archive):
+        return None
+    *_, last = archive
+    return last.metadata.get("together")
+
+
+def append(
+    archive: MaskArchive, trained: Iterable[TrainedMask], *, codec: str = "auto"
+) -> Iterator[StoredTask]:
+    """Append each mask as it comes; it is durable when it is yielded."""
+    for each in trained:
         yield archive.add(
-            trained.name,
-            trained.masks,
-            trained.metadata | {"metrics": trained.metrics},
-            codec=codec,
+            each.name, each.masks, each.metadata | {"metrics": each.metrics}, codec=codec
         )
 
 
@@ -168,6 +202,8 @@ def missing_tasks(
         expected = {"task": recipe.to_json(), "training": config.to_json()}
         for what, wanted in expected.items():
             found = metadata.get(what) or {}
+            if what == "training" and found:
+                found = TrainConfig.from_json(found).to_json()  # with fields younger than the mask
             for key, value in wanted.items():
                 if found.get(key) != value:
                     raise InvalidInput(
@@ -184,12 +220,7 @@ def tasks_of(archive: MaskArchive, data_dir: str | PathLike[str] | None = None) 
     Raises:
         InvalidInput: a mask has no recipe, or its data set is not at hand.
     """
-    datasets: dict[str, Dataset] = {}
-    for stored in archive:
-        recipe = _recipe_of(archive, stored)
-        if recipe.dataset not in datasets:
-            datasets[recipe.dataset] = load(recipe.dataset, data_dir)
-        yield make_task(recipe, datasets[recipe.dataset])
+    return _remake((_recipe_of(archive, stored) for stored in archive), data_dir)
 
 
 def bank_of(archive: MaskArchive, backbone: Backbone) -> MaskBank:
@@ -209,7 +240,7 @@ def evaluate_archive(
     *,
     scenario: str = "GG",
     method: str = "auto",
-    objective: str = "entropy",
+    objective: str = "auto",
     mode: str = "image",
     batch: int = EVAL_BATCH,
     data_dir: str | PathLike[str] | None = None,
@@ -219,7 +250,8 @@ def evaluate_archive(
 
     Args:
         scenario: ``GG``: the task is given; ``GNs``, ``GNu``: it is inferred among all masks, and
-            labels are shared or not.
+            labels are shared or not; ``NNs``: as ``GNs``, over all tasks that the masks were given
+            batches of.
         method, objective, mode: how it is inferred, see :func:`supsup.inference.infer`.
         on_task: called with a task's name before it is evaluated.
 
@@ -229,6 +261,19 @@ def evaluate_archive(
     if scenario not in SCENARIOS:
         raise InvalidInput(
             f"scenario {scenario!r}: expected one of {', '.join(SCENARIOS)} in this release"
+        )
+    if scenario == "NNs":
+        return evaluate_nns(
+            bank_of(archive, backbone),
+            _remake(
+                dict.fromkeys(r for task in archive for r in _sources(archive, task)), data_dir
+            ),
+            [_recipe_of(archive, stored).name for stored in archive],
+            method=method,
+            objective=objective,
+            mode=mode,
+            batch=batch,
+            on_task=on_task,
         )
     if scenario != "GG":
         evaluate = evaluate_gns if scenario == "GNs" else evaluate_gnu
@@ -257,7 +302,7 @@ def infer_file(
     data: Path,
     *,
     method: str = "auto",
-    objective: str = "entropy",
+    objective: str = "auto",
     mode: str = "image",
 ) -> Inference:
     """Find the task of the images in a file, and their classes (see :func:`load_inputs`).
@@ -269,6 +314,22 @@ def infer_file(
     recipe = _recipe_of(archive, next(iter(archive)))
     x = load_inputs(data, recipe.dataset)
     return infer_in(bank, x, method=method, objective=objective, mode=mode)
+
+
+def _remake(recipes: Iterable[TaskRecipe], data_dir: str | PathLike[str] | None) -> Iterator[Task]:
+    datasets: dict[str, ImageSet] = {}
+    for recipe in recipes:
+        if recipe.dataset not in datasets:
+            datasets[recipe.dataset] = load(recipe.dataset, data_dir)
+        yield make_task(recipe, datasets[recipe.dataset])
+
+
+def _sources(archive: MaskArchive, stored: StoredTask) -> list[TaskRecipe]:
+    """The tasks that a mask was given batches of (:mod:`supsup.nns`), or the one it is for."""
+    sources = stored.metadata.get("sources")
+    if sources is None:
+        return [_recipe_of(archive, stored)]
+    return [TaskRecipe.from_json(source["task"]) for source in sources]
 
 
 def _recipe_of(archive: MaskArchive, stored: StoredTask) -> TaskRecipe:

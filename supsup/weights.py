@@ -4,6 +4,7 @@ Parameter ``name`` of a backbone with seed s is drawn from the stream (s, "weigh
 :mod:`maskstore.seeded`. With fan_in = inputs of one unit (for a convolution, times the kernel):
 
 - ``signed-constant``: ±sqrt(2 / fan_in) (Ramanujan et al., 2020, "signed Kaiming constant");
+- ``scaled-signed-constant``: ±sqrt(2 / (fan_density * fan_in));
 - ``kaiming-normal``: normal, standard deviation sqrt(2 / fan_in);
 - ``scaled-kaiming``: normal, standard deviation sqrt(2 / (fan_density * fan_in)).
 
@@ -36,6 +37,9 @@ def draw_weights(
     match init:
         case "signed-constant":
             constant = np.float32(math.sqrt(2.0 / fan_in))
+            return seeded.signs(seed, purpose, shape) * constant
+        case "scaled-signed-constant":
+            constant = np.float32(math.sqrt(2.0 / (fan_density * fan_in)))
             return seeded.signs(seed, purpose, shape) * constant
         case "kaiming-normal":
             return seeded.normal(seed, purpose, shape, math.sqrt(2.0 / fan_in))

@@ -2,7 +2,8 @@
 
 from supsup.rules.base import MaskRule
 from supsup.rules.density import budget
+from supsup.rules.gradual import Gradual
 from supsup.rules.threshold import Threshold
 from supsup.rules.topk import TopK
 
-__all__ = ["MaskRule", "Threshold", "TopK", "budget"]
+__all__ = ["Gradual", "MaskRule", "Threshold", "TopK", "budget"]

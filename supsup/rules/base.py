@@ -19,6 +19,22 @@ class MaskRule(ABC):
         """The mask of layer ``name``; scores are finite."""
 
     @abstractmethod
+    def select_each(self, name: str, scores: Float[Tensor, "task ..."]) -> Bool[Tensor, "task ..."]:
+        """The masks of layer ``name`` of several tasks, each as ``select`` gives it."""
+
+    @abstractmethod
+    def through(self, scores: Float[Tensor, "..."], gradient: Float[Tensor, "..."]) -> None:
+        """Make ∂L/∂M, of any layers, ∂L/∂scores; in place."""
+
+    def at(self, done: float) -> "MaskRule":
+        """The rule when that share of the steps is done, 0 to 1; most are the same throughout."""
+        return self
+
+    def gain(self, name: str) -> float:
+        """By what the weights of layer ``name`` are multiplied while training is at this point."""
+        return 1.0
+
+    @abstractmethod
     def relax(self, name: str, scores: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
         """The same mask as 0. and 1., with the straight-through gradient to the scores."""
 

@@ -4,6 +4,7 @@ from maskstore.layout import MaskLayout
 from supsup.config import TrainConfig
 from supsup.rules.base import MaskRule
 from supsup.rules.density import budget
+from supsup.rules.gradual import Gradual
 from supsup.rules.threshold import Threshold
 from supsup.rules.topk import TopK
 
@@ -12,4 +13,6 @@ def rule_of(config: TrainConfig, layout: MaskLayout) -> MaskRule:
     """The mask rule that a configuration names, for one layout."""
     if config.rule == "threshold":
         return Threshold()
+    if config.rule == "gradual":
+        return Gradual(layout, config.density, config.budget, start_density=config.start_density)
     return TopK(budget(layout, config.density, config.budget))

@@ -16,5 +16,11 @@ class Threshold(MaskRule):
     def select(self, name: str, scores: Float[Tensor, "..."]) -> Bool[Tensor, "..."]:
         return scores >= 0
 
+    def select_each(self, name: str, scores: Float[Tensor, "task ..."]) -> Bool[Tensor, "task ..."]:
+        return scores >= 0
+
+    def through(self, scores: Float[Tensor, "..."], gradient: Float[Tensor, "..."]) -> None:
+        """The two are the same."""
+
     def relax(self, name: str, scores: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
         return StraightThrough.apply(scores, scores.detach() >= 0)

@@ -52,13 +52,13 @@ class Blobs:
         yield from zip(test_x.split(size), test_y.split(size), strict=True)
 
 
-def small_lenet(outputs: int = 4, **fields: object) -> BackboneRecipe:
-    options = {"inputs": 20, "hidden": [30, 10]}
+def small_lenet(outputs: int = 4, pixels: int = 20, **fields: object) -> BackboneRecipe:
+    options = {"inputs": pixels, "hidden": [30, 10]}
     return BackboneRecipe(net="lenet-300-100", outputs=outputs, options=options, **fields)
 
 
-def small_bn(outputs: int = 4, **fields: object) -> BackboneRecipe:
-    options = {"inputs": 20, "width": 64}
+def small_bn(outputs: int = 4, pixels: int = 20, **fields: object) -> BackboneRecipe:
+    options = {"inputs": pixels, "width": 64}
     return BackboneRecipe(net="bn-2048", outputs=outputs, options=options, **fields)
 
 

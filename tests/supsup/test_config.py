@@ -24,7 +24,7 @@ def test_json_round_trip():
         ({"rule": "magnitude"}, "rule: expected one of threshold, topk"),
         ({"density": 1.5}, r"density: expected a number in \(0, 1\]"),
         ({"budget": "even"}, "budget: expected one of uniform, erdos-renyi"),
-        ({"optimizer": "lion"}, "optimizer: expected one of adam, rmsprop, sgd"),
+        ({"optimizer": "lion"}, "optimizer: expected one of adam, normed-sgd, rmsprop, sgd"),
         ({"lr": 0.0}, "lr: expected"),
         ({"lr": math.nan}, "lr: expected"),
         ({"lr": math.inf}, "lr: expected"),

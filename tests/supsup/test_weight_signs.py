@@ -4,9 +4,10 @@ import pytest
 from maskstore.scores import ScoreStart
 from maskstore.weights import WeightSigns
 from supsup import BackboneRecipe, build
+from supsup.recipe import INITS
 
 
-@pytest.mark.parametrize("init", ["signed-constant", "kaiming-normal", "scaled-kaiming"])
+@pytest.mark.parametrize("init", INITS)
 @pytest.mark.parametrize("net", ["lenet-300-100", "bn-2048"])
 def test_signs_are_those_of_the_backbone(init, net):
     recipe = BackboneRecipe(net=net, outputs=10, seed=4, init=init)

@@ -24,6 +24,12 @@ def test_signed_constant_is_the_kaiming_deviation_with_seeded_signs():
     np.testing.assert_array_equal(np.sign(w), seeded.signs(1, "weights/w", (40, 50)))
 
 
+def test_scaled_signed_constants_are_larger_for_the_weights_that_masks_leave_out():
+    w = draw("scaled-signed-constant", fan_density=0.02)
+    np.testing.assert_array_equal(np.abs(w), np.float32(np.sqrt(2 / (0.02 * 50))))
+    np.testing.assert_array_equal(np.sign(w), np.sign(draw("signed-constant")))
+
+
 @pytest.mark.parametrize(
     ("init", "fan_density", "std"),
     [("kaiming-normal", 0.5, (2 / 50) ** 0.5), ("scaled-kaiming", 0.25, (2 / 12.5) ** 0.5)],

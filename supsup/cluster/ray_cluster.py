@@ -1,0 +1,215 @@
+"""RayCluster: training handed to a Ray cluster, its results in the order of the tasks."""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from os import PathLike
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from maskstore.archive import MaskArchive, StoredTask
+from maskstore.errors import InvalidInput, SupsupError
+from supsup.backbone import Backbone
+from supsup.cluster.connect import connected
+from supsup.cluster.work import Work, rows_that_fit, train_recipes
+from supsup.config import TrainConfig
+from supsup.data import TaskRecipe
+from supsup.engine.group import Outcome
+from supsup.errors import ClusterFailed, TrainingDiverged
+from supsup.session import append, together_in
+from supsup.train import Progress, TrainedMask
+
+DEVICES = ("cpu", "cuda")
+
+_RETRIES = 5
+"""Lost workers that a group of tasks survives. More is its own doing rather than bad luck."""
+
+_AHEAD = 2
+"""Groups under way for each CPU or GPU, so that none waits while the first one is late."""
+
+
+class RayCluster:
+    """Trains as :func:`supsup.train` does, wherever a Ray cluster has room; a context manager.
+
+    Every CPU trains one task at a time, or every GPU a group of tasks. Masks, metadata and order
+    are those of a training on one machine. All machines need the same releases of this package and
+    of PyTorch, and the data files; only recipes and masks travel. A group whose worker or machine
+    dies is begun again elsewhere; an error of the training itself is not tried twice.
+    """
+
+    def __init__(
+        self,
+        address: str = "auto",
+        *,
+        device: str = "cpu",
+        data_dir: str | PathLike[str] | None = None,
+    ) -> None:
+        """Join a cluster.
+
+        Args:
+            address: HOST:PORT of the head of a cluster that this machine belongs to; ``auto`` for
+                the one that ``RAY_ADDRESS`` names or that runs here; ``local`` for one of this
+                machine alone that ends with the context.
+            device: ``cpu`` or ``cuda``; that of the workers.
+            data_dir: folder of the data files, on every machine; see :func:`supsup.data.load`.
+
+        Raises:
+            InvalidInput: Ray is not installed, no cluster answers, or it has no such device.
+        """
+        if device not in DEVICES:
+            raise InvalidInput(f"device: on a cluster {' or '.join(DEVICES)}, got {device!r}")
+        self._device = device
+        self._data_dir = None if data_dir is None else Path(data_dir).absolute()
+        self._open = ExitStack()
+        self._ray: Any = self._open.enter_context(connected(address))
+        if not self._places():
+            self.close()
+            raise InvalidInput(
+                f"Ray cluster {address!r}: has no {self._resource}, which device {device!r} needs"
+            )
+
+    def train(
+        self,
+        backbone: Backbone,
+        recipes: Sequence[TaskRecipe],
+        config: TrainConfig,
+        *,
+        parallel: int | None = None,
+        progress: Callable[[Progress], None] | None = None,
+        diverged: Callable[[TrainingDiverged], None] | None = None,
+    ) -> Iterator[TrainedMask]:
+        """Train a mask for each task and give them in order; each once those before it are there.
+
+        Args:
+            backbone: on any device; it is regenerated from its recipe.
+            recipes: of the tasks. Tasks without one cannot be remade elsewhere.
+            parallel: on GPUs, tasks in each step of one; None for as many as fit and keep all busy.
+            progress: called at each task's end.
+            diverged: told of each task that has no mask; the others go on.
+
+        Raises:
+            InvalidInput: the backbone has no recipe, ``config`` transfers from task to task, or
+                ``parallel`` is given on CPUs; or what :func:`supsup.train` raises.
+            TrainingDiverged: no ``diverged`` is given, when the turn of such a task comes.
+            ClusterFailed: the workers of a task die again and again.
+        """
+        if backbone.recipe is None:
+            raise InvalidInput(
+                "a cluster regenerates the backbone; make it with supsup.build(recipe), where the "
+                "recipe's net may be your own module:function"
+            )
+        if config.transfer != "none":
+            raise InvalidInput(
+                f"transfer {config.transfer}: each task waits for those before it; "
+                "train on one machine (--engine local)"
+            )
+        if parallel is not None and self._device == "cpu":
+            raise InvalidInput(
+                f"parallel: every CPU of a cluster trains one task, got {parallel}; leave it out"
+            )
+        work = Work(
+            backbone=backbone.recipe,
+            weights_digest=backbone.digest,
+            config=config,
+            device=self._device,
+            data_dir=self._data_dir,
+        )
+        for outcome in self._outcomes(work, recipes, parallel):
+            if isinstance(outcome, TrainedMask):
+                if progress is not None:
+                    steps, loss = int(outcome.metrics["steps"]), outcome.metrics["loss"]
+                    progress(Progress(name=outcome.name, step=steps, steps=steps, loss=loss))
+                yield outcome
+            elif diverged is None:
+                raise outcome
+            else:
+                diverged(outcome)
+
+    def train_into(
+        self,
+        archive: MaskArchive,
+        backbone: Backbone,
+        recipes: Sequence[TaskRecipe],
+        config: TrainConfig,
+        *,
+        codec: str = "auto",
+        parallel: int | None = None,
+        progress: Callable[[Progress], None] | None = None,
+        diverged: Callable[[TrainingDiverged], None] | None = None,
+    ) -> Iterator[StoredTask]:
+        """As :func:`supsup.session.train_into`: this process alone writes the archive.
+
+        Raises:
+            ClusterFailed, TrainingDiverged, TaskExists, ArchiveWriteError: the tasks yielded so far
+                are kept.
+        """
+        if parallel is None and self._device != "cpu":
+            parallel = together_in(archive)
+        trained = self.train(
+            backbone, recipes, config, parallel=parallel, progress=progress, diverged=diverged
+        )
+        return append(archive, trained, codec=codec)
+
+    def close(self) -> None:
+        """Leave the cluster; what it still trains for us ends."""
+        self._open.close()
+
+    def __enter__(self) -> "RayCluster":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def _resource(self) -> str:
+        return "CPU" if self._device == "cpu" else "GPU"
+
+    def _places(self) -> int:
+        """CPUs or GPUs of the machines that are there at the moment."""
+        return int(self._ray.cluster_resources().get(self._resource, 0))
+
+    def _remote(self, function: Callable[..., Any]) -> Any:
+        gpus = 0 if self._device == "cpu" else 1
+        # Ray counts only lost workers as failures to retry, unless it is told otherwise.
+        return self._ray.remote(function).options(
+            num_cpus=1, num_gpus=gpus, max_retries=_RETRIES, retry_exceptions=False
+        )
+
+    def _outcomes(
+        self, work: Work, recipes: Sequence[TaskRecipe], rows: int | None
+    ) -> Iterator[Outcome]:
+        """The outcomes in order, a bounded number of groups under way."""
+        if rows is None and self._device != "cpu" and recipes:
+            room = self._result(self._remote(rows_that_fit).remote(work), recipes[:1])
+            rows = min(room, -(-len(recipes) // max(1, self._places())))
+        size = rows or 1
+        groups = iter([recipes[at : at + size] for at in range(0, len(recipes), size)])
+        train, begun = self._remote(train_recipes), deque[tuple[Any, Sequence[TaskRecipe]]]()
+        while True:
+            most = _AHEAD * max(1, self._places())
+            while len(begun) < most and (group := next(groups, None)):
+                begun.append((train.remote(work, group, rows), group))
+            if not begun:
+                return
+            yield from self._result(*begun.popleft())
+
+    def _result(self, result: Any, group: Sequence[TaskRecipe]) -> Any:
+        errors = self._ray.exceptions
+        try:
+            return self._ray.get(result)
+        except errors.RayTaskError as error:
+            if isinstance(error.cause, SupsupError):
+                raise error.cause from None  # as if it were raised here: one line
+            raise
+        except errors.RayError as error:
+            reason = str(error).strip().splitlines()[0]
+            raise ClusterFailed(
+                f"task {group[0].name!r}: its workers died {_RETRIES + 1} times ({reason}); "
+                "see whether they have memory enough, and go on with --resume"
+            ) from error

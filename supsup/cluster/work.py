@@ -1,0 +1,78 @@
+"""What travels to the machines of a cluster, and what they do with it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+
+from supsup.backbone import Backbone, build
+from supsup.config import TrainConfig
+from supsup.data import ImageSet, TaskRecipe, load, make_task
+from supsup.engine.group import Outcome
+from supsup.engine.plan import plan_for
+from supsup.recipe import BackboneRecipe
+from supsup.train import train
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """All that the groups of one training share: recipes, neither weights nor images.
+
+    Attributes:
+        backbone: regenerates the network on every machine.
+        weights_digest: what its weights must be there.
+        device: ``cpu`` or ``cuda``, the GPU that a worker was given.
+        data_dir: folder of the data files on every machine; None for those that :func:`load` finds.
+    """
+
+    backbone: BackboneRecipe
+    weights_digest: str
+    config: TrainConfig
+    device: str
+    data_dir: Path | None
+
+
+def train_recipes(
+    work: Work, recipes: Sequence[TaskRecipe], rows: int | None = None
+) -> list[Outcome]:
+    """Remake some tasks and train them; one outcome for each, in order.
+
+    Args:
+        rows: tasks in each step on a GPU. On the CPU tasks are trained one after another by one
+            thread, which gives the bits that all cores of one machine, a task each, give.
+
+    Raises:
+        DigestMismatch: this machine makes other weights from the recipe.
+        InvalidInput: the data set is not at hand, or a task does not fit the network.
+    """
+    if work.device == "cpu":
+        torch.set_num_threads(1)
+    backbone = _backbone(work)
+    tasks = (
+        make_task(recipe, _dataset(recipe.dataset, work.data_dir, work.device))
+        for recipe in recipes
+    )
+    outcomes: list[Outcome] = []
+    outcomes.extend(train(backbone, tasks, work.config, parallel=rows, diverged=outcomes.append))
+    return outcomes
+
+
+def rows_that_fit(work: Work) -> int:
+    """How many tasks the device of this worker has room for at a time."""
+    return plan_for(_backbone(work)).rows
+
+
+# Workers live on from group to group, with what they made for the first.
+@lru_cache(maxsize=1)
+def _backbone(work: Work) -> Backbone:
+    # Whoever sent the recipe has built it: its code, if it names any, was allowed there.
+    backbone = build(work.backbone, allow_code=True)
+    backbone.check_digest(work.weights_digest)
+    return backbone.to(work.device)
+
+
+@lru_cache(maxsize=1)
+def _dataset(name: str, data_dir: Path | None, device: str) -> ImageSet:
+    return load(name, data_dir, quiet=True).to(device)
