@@ -20,7 +20,9 @@ Method = Annotated[
         help="How the task is found: auto, one-shot, binary, exhaustive, logits or hybrid."
     ),
 ]
-Objective = Annotated[str, typer.Option(help="entropy, superfluous, energy or max-probability.")]
+Objective = Annotated[
+    str, typer.Option(help="auto, entropy, superfluous, energy or max-probability.")
+]
 Mode = Annotated[
     str,
     typer.Option(
@@ -39,10 +41,13 @@ def evaluate(
     archive: options.Archive,
     scenario: Annotated[
         str,
-        typer.Option(help="GG: the task is given. GNs, GNu: it is inferred; labels shared or not."),
+        typer.Option(
+            help="GG: the task is given. GNs, GNu: it is inferred; labels shared or not. "
+            "NNs: it was not known in training either."
+        ),
     ] = "GG",
     method: Method = "auto",
-    objective: Objective = "entropy",
+    objective: Objective = "auto",
     mode: Mode = "image",
     batch: Annotated[int, typer.Option(help="Images a forward pass.")] = 128,
     net: Annotated[
@@ -88,7 +93,7 @@ def infer(
         typer.Option("--data", help="Images: .npy, .npz, IDX or a folder of pictures."),
     ],
     method: Method = "auto",
-    objective: Objective = "entropy",
+    objective: Objective = "auto",
     mode: Mode = "image",
     net: Annotated[
         str | None, typer.Option(help="Name the archive's own module:function to trust its code.")

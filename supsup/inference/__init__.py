@@ -1,8 +1,8 @@
 """Finding the task of unlabelled data among thousands of packed masks."""
 
 from supsup.inference.bank import MaskBank
-from supsup.inference.choose import choose
-from supsup.inference.evaluate import evaluate_gns, evaluate_gnu
+from supsup.inference.choose import AUTO_OBJECTIVE, choose
+from supsup.inference.evaluate import evaluate_gns, evaluate_gnu, evaluate_nns
 from supsup.inference.infer import MODES, Inference, infer, infer_in
 from supsup.inference.methods import (
     METHODS,
@@ -24,6 +24,7 @@ from supsup.inference.objectives import (
 from supsup.inference.source import MaskSource, Resident, Streamed
 
 __all__ = [
+    "AUTO_OBJECTIVE",
     "METHODS",
     "MODES",
     "OBJECTIVES",
@@ -46,6 +47,7 @@ __all__ = [
     "choose",
     "evaluate_gns",
     "evaluate_gnu",
+    "evaluate_nns",
     "infer",
     "infer_in",
 ]

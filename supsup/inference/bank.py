@@ -116,6 +116,15 @@ class MaskBank:
         count_bits(bits[None], counts)
         self.__dict__.pop("sparse", None)
 
+    def replace(self, index: int, bits: UInt8[np.ndarray, " bytes"]) -> None:
+        """Another mask in the place of one; the totals follow. Only for masks in memory."""
+        assert isinstance(self.source, Resident)
+        counts = self.counts
+        count_bits(self.source.read(slice(index, index + 1)), counts, -1)
+        self.source.replace(index, bits)
+        count_bits(bits[None], counts)
+        self.__dict__.pop("sparse", None)
+
     def class_count(self, outputs: int) -> int:
         """Outputs that stand for a class; raises InvalidInput where there are fewer outputs."""
         if self.classes is None:

@@ -1,6 +1,6 @@
-"""Scenarios GNs and GNu: the task is known in training, not afterwards."""
+"""Scenarios GNs, GNu and NNs: the task is inferred."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 
 import numpy as np
@@ -8,7 +8,7 @@ import numpy as np
 from maskstore.errors import InvalidInput, TaskNotFound
 from supsup.evaluate import EVAL_BATCH, Evaluation, TaskAccuracy, whole_batches
 from supsup.inference.bank import MaskBank
-from supsup.inference.choose import choose
+from supsup.inference.choose import AUTO_OBJECTIVE, choose
 from supsup.inference.infer import infer_in
 from supsup.inference.methods import Method, parse_method
 from supsup.inference.objectives import Objective, parse_objective
@@ -20,7 +20,7 @@ def evaluate_gnu(
     tasks: Iterable[TaskData],
     *,
     method: str | Method = "auto",
-    objective: str | Objective = "entropy",
+    objective: str | Objective = "auto",
     mode: str = "image",
     batch: int = EVAL_BATCH,
     batches: int | None = None,
@@ -41,7 +41,7 @@ def evaluate_gnu(
         TaskNotFound: the bank has no mask of a task's name.
     """
     return _evaluate(
-        "GNu", bank, tasks, method, objective, mode, batch, batches, on_task, shared=False
+        "GNu", bank, bank.names, tasks, method, objective, mode, batch, batches, on_task
     )
 
 
@@ -50,7 +50,7 @@ def evaluate_gns(
     tasks: Iterable[TaskData],
     *,
     method: str | Method = "auto",
-    objective: str | Objective = "entropy",
+    objective: str | Objective = "auto",
     mode: str = "image",
     batch: int = EVAL_BATCH,
     batches: int | None = None,
@@ -61,13 +61,39 @@ def evaluate_gns(
     Arguments and errors are those of :func:`evaluate_gnu`.
     """
     return _evaluate(
-        "GNs", bank, tasks, method, objective, mode, batch, batches, on_task, shared=True
+        "GNs", bank, bank.names, tasks, method, objective, mode, batch, batches, on_task
     )
+
+
+def evaluate_nns(
+    bank: MaskBank,
+    tasks: Iterable[TaskData],
+    owners: Sequence[str | None],
+    *,
+    method: str | Method = "auto",
+    objective: str | Objective = "auto",
+    mode: str = "image",
+    batch: int = EVAL_BATCH,
+    batches: int | None = None,
+    on_task: Callable[[str], None] | None = None,
+) -> Evaluation:
+    """Scenario NNs: the task was not known in training either (:mod:`supsup.nns`).
+
+    Labels are shared. A task may have no mask of its own, and several masks may be one task's.
+
+    Args:
+        owners: for each mask of the bank the name of the task that it mostly learnt, None where
+            nobody knows; it is used for the task accuracy only.
+
+    The other arguments and errors are those of :func:`evaluate_gnu`.
+    """
+    return _evaluate("NNs", bank, owners, tasks, method, objective, mode, batch, batches, on_task)
 
 
 def _evaluate(
     scenario: str,
     bank: MaskBank,
+    owners: Sequence[str | None],
     tasks: Iterable[TaskData],
     method: str | Method,
     objective: str | Objective,
@@ -75,8 +101,6 @@ def _evaluate(
     batch: int,
     batches: int | None,
     on_task: Callable[[str], None] | None,
-    *,
-    shared: bool,
 ) -> Evaluation:
     if batch < 1 or (batches is not None and batches < 1):
         raise InvalidInput(
@@ -84,23 +108,24 @@ def _evaluate(
         )
     if method == "auto":
         method = choose(bank, images=batch, mode=mode)[0]
-    chosen = parse_method(method)
-    measure = parse_objective(objective)
-    index = {name: at for at, name in enumerate(bank.names)}
+    if objective == "auto":
+        objective = AUTO_OBJECTIVE
+    chosen, measure = parse_method(method), parse_objective(objective)
+    owner = np.array(owners, object)
     rows = []
     for task in tasks:
         if on_task is not None:
             on_task(task.name)
-        if task.name not in index:
+        if scenario != "NNs" and task.name not in owners:
             raise TaskNotFound(f"evaluation: there is no mask of task {task.name!r}")
         right = found = seen = 0
         for images, labels in islice(whole_batches(task.test_batches(batch), batch), batches):
             if not len(labels):
                 continue
             result = infer_in(bank, images, method=chosen, objective=measure, mode=mode)
-            in_task = result.tasks == index[task.name]
+            in_task = owner[result.tasks] == task.name
             in_class = result.predictions == np.asarray(labels.cpu())
-            right += int((in_class if shared else in_class & in_task).sum())
+            right += int((in_class & in_task if scenario == "GNu" else in_class).sum())
             found += int(in_task.sum())
             seen += len(labels)
         if not seen:

@@ -12,7 +12,7 @@ from maskstore.errors import InvalidInput
 from maskstore.packed import PackedMasks
 from supsup.backbone import Backbone
 from supsup.inference.bank import MaskBank
-from supsup.inference.choose import choose
+from supsup.inference.choose import AUTO_OBJECTIVE, choose
 from supsup.inference.methods import Method, parse_method
 from supsup.inference.objectives import Objective, parse_objective
 from supsup.inference.source import MaskSource
@@ -59,7 +59,7 @@ def infer(
     x: Float[Tensor, "batch ..."],
     *,
     method: str | Method = "auto",
-    objective: str | Objective = "entropy",
+    objective: str | Objective = "auto",
     mode: str = "image",
     classes: int | None = None,
     temperature: float = 1.0,
@@ -72,19 +72,19 @@ def infer(
         masks: packed masks in memory, or an archive, whose masks are then decoded in blocks.
         x: images as the network was trained on, normalised alike.
         method: a name of ``METHODS``, ``auto``, or a method with its own settings.
-        objective: a name of ``OBJECTIVES``, or an objective.
+        objective: a name of ``OBJECTIVES``, ``auto`` (:data:`AUTO_OBJECTIVE`), or an objective.
         mode: one of ``MODES``.
         classes: outputs that stand for a class, the first ones; None for all.
-        temperature: of an objective given by name.
+        temperature: of an objective given by name; ``auto`` has its own.
 
     Raises:
         InvalidInput: no masks; data that is not finite, of another type or size; a setting.
         LayoutMismatch: the masks are of another network.
     """
     bank = MaskBank(backbone, masks, classes=classes)
-    return infer_in(
-        bank, x, method=method, objective=parse_objective(objective, temperature), mode=mode
-    )
+    if objective != "auto":
+        objective = parse_objective(objective, temperature)
+    return infer_in(bank, x, method=method, objective=objective, mode=mode)
 
 
 def infer_in(
@@ -92,18 +92,19 @@ def infer_in(
     x: Float[Tensor, "batch ..."],
     *,
     method: str | Method = "auto",
-    objective: str | Objective = "entropy",
+    objective: str | Objective = "auto",
     mode: str = "image",
 ) -> Inference:
     """:func:`infer` with a bank that is there already; raises as it does."""
     if mode not in MODES:
         raise InvalidInput(f"mode: expected one of {', '.join(MODES)}, got {mode!r}")
     x = parse_data(x).to(bank.backbone.device)
-    objective = parse_objective(objective)
     reason = ""
     if method == "auto":
         method, reason = choose(bank, images=len(x), mode=mode)
-    method = parse_method(method)
+    if objective == "auto":
+        objective = AUTO_OBJECTIVE
+    method, objective = parse_method(method), parse_objective(objective)
     deciding = x[:1] if mode == "first" else x
     evidence = method.evidence(bank, deciding, objective, per_image=mode == "image")
     if np.isnan(evidence).any():

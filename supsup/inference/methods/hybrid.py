@@ -21,10 +21,15 @@ _MASKS_AT_ONCE = 32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hybrid(Method):
-    """The lowest objective among the ``shortlist`` masks that One-Shot likes best.
+    """The lowest objective among the masks whose gradients stand out, to either side.
 
-    Costs One-Shot and ``shortlist`` forward passes. It errs only where One-Shot leaves the right
-    mask off the list or where the exhaustive search would err.
+    Half of the shortlist are the masks that One-Shot likes best, half those that it likes least.
+    The right mask stands out, but the sign depends on how it was trained: on masks of this
+    package's default trainer (SGD) the gradient of the right mask is often the *worst* of all, on
+    those of Adam the best (docs/results/sparse_inference.md).
+
+    Costs One-Shot and ``shortlist`` forward passes. It errs only where the right mask is not on the
+    list or where the exhaustive search would err.
 
     Attributes:
         shortlist: masks tried by themselves, at least 1.
@@ -49,8 +54,7 @@ class Hybrid(Method):
         per_image: bool,
     ) -> Float64[np.ndarray, "group task"]:
         slopes = gradients(bank, x, objective, per_image=per_image)
-        size = min(self.shortlist, len(bank))
-        listed = np.sort(np.argsort(slopes, axis=1, kind="stable")[:, :size], axis=1)
+        listed = np.sort(both_ends(slopes, min(self.shortlist, len(bank))), axis=1)
         scores = np.full(slopes.shape, -np.inf)
         if per_image:
             _rank_images(bank, x, objective, listed, scores)
@@ -58,6 +62,15 @@ class Hybrid(Method):
             values = sweep(bank, x, reducer(bank, objective), rows=listed[0])
             scores[0, listed[0]] = -values.mean(1)
         return scores
+
+
+def both_ends(
+    slopes: Float64[np.ndarray, "group task"], size: int
+) -> Int64[np.ndarray, "group shortlist"]:
+    """Per row the ``size`` indices whose numbers stand out: half the lowest, half the highest."""
+    order = np.argsort(slopes, axis=1, kind="stable")
+    worst = order.shape[1] - size // 2
+    return np.concatenate([order[:, : size - size // 2], order[:, worst:]], axis=1)
 
 
 def _rank_images(

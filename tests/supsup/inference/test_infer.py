@@ -1,4 +1,5 @@
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -109,7 +110,8 @@ def test_masks_that_are_appended():
         assert grown.names == whole.names
 
 
-def test_auto_says_why():
+def test_auto_says_why(monkeypatch):
+    monkeypatch.setattr(sys.modules["supsup.inference.choose"], "EXHAUSTIVE_BYTES", 1000)
     backbone = odd_net()
     few, sparse, dense = (
         MaskBank(backbone, random_masks(backbone, count, density=density))
@@ -125,6 +127,24 @@ def test_auto_says_why():
         method, why = choose(bank, images=images_, mode=mode)
         assert method.name == name
         assert reason in why
+
+
+def test_auto_tries_every_mask_that_memory_bandwidth_allows():
+    bank = MaskBank(odd_net(), random_masks(odd_net(), 60))
+    method, why = choose(bank, images=1, mode="batch")
+    assert method.name == "exhaustive"
+    assert "60 masks are few enough" in why
+
+
+def test_auto_softens_the_entropy():
+    backbone = odd_net()
+    masks, x = random_masks(backbone, 40), images(6)
+    found = infer(backbone, masks, x, method="one-shot")
+    soft = infer(backbone, masks, x, method="one-shot", objective="entropy", temperature=1.5)
+    hard = infer(backbone, masks, x, method="one-shot", objective="entropy")
+    assert found.objective == "entropy"
+    assert np.array_equal(found.evidence, soft.evidence)
+    assert not np.array_equal(found.evidence, hard.evidence)
 
 
 def test_confidence():
@@ -217,3 +237,25 @@ def test_one_class():
     found = infer(backbone, random_masks(backbone, 3), images(2), method="one-shot")
     assert found.predictions.tolist() == [0, 0]
     assert torch.get_default_dtype() == torch.float32
+
+
+def test_a_mask_in_the_place_of_another():
+    backbone = odd_net()
+    masks, others, x = random_masks(backbone, 9), random_masks(backbone, 2, seed=7), images(4)
+    bits = masks.bits.copy()
+    bank = MaskBank(
+        backbone, PackedMasks(layout=masks.layout, names=masks.names, bits=masks.bits.copy())
+    )
+    infer_in(bank, x, method="one-shot")  # the totals are there before
+    bank.replace(3, others.bits[0])
+    bank.append("new", others.bits[1])
+    bits = np.concatenate([bits, others.bits[1:]])
+    bits[3] = others.bits[0]
+    expected = MaskBank(
+        backbone, PackedMasks(layout=masks.layout, names=(*masks.names, "new"), bits=bits)
+    )
+    assert bank.names == expected.names
+    assert np.array_equal(bank.counts, expected.counts)
+    for method in ("one-shot", "exhaustive"):
+        found = infer_in(bank, x, method=method).evidence
+        assert np.allclose(found, infer_in(expected, x, method=method).evidence)

@@ -1,0 +1,216 @@
+"""Scenario NNs on PermutedMNIST: a stream whose tasks nobody names, and the same with names.
+
+Each part takes minutes and is kept under ``.cache/nns``; ``--parts`` runs some of them.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from benchmarks.results import FOLDER, save_results
+from maskstore import MaskArchive
+from supsup import Backbone, BackboneRecipe, TrainConfig, build, train
+from supsup.data import load, make_task, task_family
+from supsup.inference import (
+    Entropy,
+    MaskBank,
+    Superfluous,
+    evaluate_gns,
+    evaluate_gnu,
+    evaluate_nns,
+)
+from supsup.inference.superposition import gradients
+from supsup.nns import Learner, StreamBatch, Uniform, learn_into, task_stream
+from supsup.session import create_archive
+
+CACHE = Path(".cache/nns")
+TASKS, VISITS, LEAST, MOST, STEPS = 50, 2, 80, 160, 200
+FEW = 12
+IMAGES = 50
+
+
+class Shortened:
+    """A task with the first images of its test set only."""
+
+    def __init__(self, task: Any, images: int) -> None:
+        self.name, self.classes, self._task, self._images = task.name, task.classes, task, images
+
+    def test_batches(self, size: int) -> Any:
+        """The first images, ``size`` at a time."""
+        seen = 0
+        for x, y in self._task.test_batches(min(size, self._images)):
+            yield x, y
+            seen += len(y)
+            if seen >= self._images:
+                return
+
+
+def with_outliers(stream: Iterable[StreamBatch], every: int, seed: int = 0) -> Iterator[Any]:
+    """About every so many batches one or two in a row of noise, or of real images with labels of
+    others."""
+    rng = np.random.default_rng(seed)
+    for batch in stream:
+        if rng.random() < 1 / every:
+            for _ in range(rng.integers(1, 3)):
+                images, labels = torch.randn_like(batch.images), batch.labels
+                if rng.random() < 0.5:
+                    images, labels = batch.images, labels[torch.randperm(len(labels))]
+                yield StreamBatch(images=images, labels=labels)
+        yield batch
+
+
+def streams(part: str, tasks: list[Any]) -> tuple[Iterable[StreamBatch], dict[str, Any], int]:
+    """The stream of a part, the learner's options, and the number of tasks."""
+    full = {"visits": VISITS, "least": LEAST, "most": MOST}
+    if part == "level":
+        return with_outliers(task_stream(tasks, **full), 100), {}, len(tasks)
+    few = tasks[:FEW]
+    options: dict[str, dict[str, Any]] = {
+        "few": {},
+        "budget": {"budget": FEW * 3 // 4},
+        "uniform-1.125": {"allocation": Uniform(), "confirm": 1},
+        "uniform-1.6": {"allocation": Uniform(ratio=1.6), "confirm": 1},
+    }
+    return task_stream(few, **full), options[part], FEW
+
+
+def run(part: str, backbone: Backbone, tasks: list[Any]) -> dict[str, Any]:
+    """Learn one stream, and what came of it."""
+    stream, options, count = streams(part, tasks)
+    learner = Learner(backbone, TrainConfig(steps=STEPS), classes=10, **options)
+    path = CACHE / f"{part}.h5"
+    path.unlink(missing_ok=True)
+    start = time.perf_counter()
+    with create_archive(path, backbone) as archive:
+        for stored in learn_into(archive, learner, stream, codec="fast"):
+            print(f"{time.perf_counter() - start:6.0f} s {stored.name}", flush=True)
+        rows = [stored.metadata["sources"] for stored in archive]
+        bank = MaskBank(backbone, archive.packed(), classes=10)
+    seconds = time.perf_counter() - start
+    owners = [row[0]["name"] if row else None for row in rows]
+    visited = sum(each["batches"] for row in rows for each in row)
+    astray = sum(each["batches"] for row in rows for each in row[1:])
+    found = {
+        "tasks": count,
+        **learner.report.to_json(),
+        "distinct_owners": len(set(owners)),
+        "false_allocations": len(owners) - len(set(owners)),
+        "tasks_without_a_mask": count - len(set(owners)),
+        "batches_astray": astray,
+        "batches_given": visited,
+        "seconds": seconds,
+    }
+    shown = [Shortened(task, IMAGES) for task in tasks[:count]]
+    for mode in ("image", "batch"):
+        score = evaluate_nns(bank, shown, owners, mode=mode, batch=IMAGES)
+        found[mode] = [score.accuracy, score.task_accuracy]
+    found["accuracy_by_task"] = [row.accuracy for row in score.per_task]
+    return found
+
+
+def named(backbone: Backbone, tasks: list[Any]) -> dict[str, Any]:
+    """The same tasks with their names in training (GNs, GNu), as many steps each."""
+    path = CACHE / "named.h5"
+    if not path.exists():
+        create_archive(path, backbone).close()
+    with MaskArchive.open(path, "a") as archive:
+        for task in tasks:
+            if task.name not in archive:
+                (mask,) = train(backbone, [task], TrainConfig(steps=STEPS))
+                archive.add(mask.name, mask.masks, mask.metadata, codec="fast")
+        bank = MaskBank(backbone, archive.packed(), classes=10)
+    found: dict[str, Any] = {}
+    shown = [Shortened(task, IMAGES) for task in tasks]
+    for mode in ("image", "batch"):
+        for evaluate in (evaluate_gns, evaluate_gnu):
+            score = evaluate(bank, shown, mode=mode, batch=IMAGES)
+            found[f"{score.scenario} {mode}"] = [score.accuracy, score.task_accuracy]
+    return found
+
+
+def statistics(backbone: Backbone, tasks: list[Any]) -> list[dict[str, Any]]:
+    """What a decision can look at, on batches of known and of new tasks, by number of masks."""
+    with MaskArchive.open(CACHE / "named.h5") as archive:
+        packed = archive.packed()
+    rng, rows = np.random.default_rng(1), []
+    for count in (1, 2, 4, 8, 16, 32, 49):
+        part = type(packed)(
+            layout=packed.layout, names=packed.names[:count], bits=packed.bits[:count]
+        )
+        bank = MaskBank(backbone, part, classes=10)
+        for known in (True, False):
+            chosen = range(count) if known else range(count, len(tasks))
+            for at in rng.choice(list(chosen), min(12, len(chosen)), replace=False):
+                x, y = tasks[at].train_batch(torch.from_numpy(rng.integers(0, 60_000, 128)))
+                row: dict[str, Any] = {"masks": count, "known": known}
+                for objective in (Entropy(), Superfluous()):
+                    slopes = gradients(bank, x, objective, per_image=False)[0]
+                    best = int(slopes.argmin())
+                    v = np.exp(slopes[best] - slopes)
+                    others = np.delete(-slopes, best)
+                    row[f"k_max_v {objective.name}"] = len(v) / float(v.sum())
+                    if count > 3:
+                        gap = (-slopes[best] - others.mean()) / others.std()
+                        row[f"gap {objective.name}"] = float(gap)
+                losses = [
+                    float(
+                        torch.nn.functional.cross_entropy(
+                            backbone.logits(x, backbone.tensors(part.unpack(mask))), y
+                        )
+                    )
+                    for mask in range(count)
+                ]
+                row["loss"] = min(losses)
+                rows.append(row)
+    return rows
+
+
+def main() -> None:
+    """Run the parts asked for; all that were run so far go into the results."""
+    parser = argparse.ArgumentParser()
+    kinds = ["level", "few", "budget", "uniform-1.125", "uniform-1.6", "named", "statistics"]
+    parser.add_argument("--parts", nargs="*", default=kinds, choices=kinds)
+    wanted = parser.parse_args().parts
+    CACHE.mkdir(parents=True, exist_ok=True)
+    data = load("mnist")
+    tasks = [make_task(recipe, data) for recipe in task_family("permuted-mnist", TASKS)]
+    backbone = build(BackboneRecipe(net="lenet-300-100", outputs=100))
+    for part in wanted:
+        done: Any = {"named": named, "statistics": statistics}.get(part)
+        done = done(backbone, tasks) if done else run(part, backbone, tasks)
+        (CACHE / f"{part}.json").write_text(json.dumps(done))
+        print(part, json.dumps(done)[:600], flush=True)
+    done_files = {kind: CACHE / f"{kind}.json" for kind in kinds}
+    figures = {k: json.loads(f.read_text()) for k, f in done_files.items() if f.exists()}
+    save_results("nns", {"outputs": 100, "steps": STEPS, "images_a_task": IMAGES, **figures})
+    if "statistics" in figures:
+        plot(figures)
+
+
+def plot(figures: dict[str, Any]) -> None:
+    """The statistics by number of masks: known tasks beside new ones."""
+    figure = Figure(figsize=(9.0, 3.4), layout="constrained")
+    keys = ("k_max_v entropy", "gap superfluous", "loss")
+    titles = ("k · max v, entropy (paper)", "gap in deviations, G", "loss of the best mask (level)")
+    for axes, key, title in zip(figure.subplots(1, 3), keys, titles, strict=True):
+        for known, colour, label in ((True, "#2a6f97", "known"), (False, "#b0593a", "new task")):
+            rows = [r for r in figures["statistics"] if r["known"] == known and key in r]
+            x = np.array([r["masks"] for r in rows]) * (0.95 if known else 1.05)
+            axes.plot(x, [r[key] for r in rows], ".", color=colour, label=label, alpha=0.7)
+        axes.set(xscale="log", yscale="log", xlabel="masks k", title=title)
+        axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+    FigureCanvasAgg(figure)
+    figure.savefig(FOLDER / "nns.png", dpi=150)
+
+
+if __name__ == "__main__":
+    main()

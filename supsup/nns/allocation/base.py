@@ -1,0 +1,59 @@
+"""The family of allocation rules."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Float, Float64, Int64
+from torch import Tensor
+
+from supsup.inference import MaskBank
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What a rule says of a batch.
+
+    Attributes:
+        mask: index of the mask that suits it best.
+        known: whether it is that mask's; otherwise it belongs to none.
+    """
+
+    mask: int
+    known: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allocation(ABC):
+    """Decides between the masks that are there and a new one.
+
+    Attributes:
+        name: what the command line and reports call it.
+    """
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def judge(
+        self,
+        bank: MaskBank,
+        levels: Float64[np.ndarray, " task"],
+        x: Float[Tensor, "batch ..."],
+        y: Int64[Tensor, " batch"],
+    ) -> Verdict:
+        """Whose the batch is.
+
+        Args:
+            bank: at least one mask; ``bank.classes`` is the number of classes.
+            levels: running mean of each mask's loss on the batches that it was trained on.
+        """
+
+    @abstractmethod
+    def doubts(self, loss: float, level: float, classes: int) -> bool:
+        """Whether a batch of that loss under the mask in training, of that level, calls for a
+        decision at once."""
+
+    @abstractmethod
+    def ripe(self, level: float, classes: int) -> bool:
+        """Whether a mask of that level has learnt enough for a new one to be made beside it."""
