@@ -12,6 +12,7 @@ from supsup.plots import save_figure
 
 JUDGED = {
     "mnist": range(20, 40),
+    "own-starts": range(20, 24),
     "fashion": range(20),
     "unknown": range(20, 40),
     "unknown-fashion": range(20),
@@ -21,7 +22,7 @@ JUDGED = {
 
 def report(folder: Path) -> None:
     """Write docs/results/hopfield_recovery.{json,png} from all pieces of judged seeds."""
-    runs = {name: _rows(folder, name, "runs") for name in ("mnist", "fashion")}
+    runs = {name: _rows(folder, name, "runs") for name in ("mnist", "own-starts", "fashion")}
     unknown = {
         "mnist": _rows(folder, "unknown", "unknown"),
         "fashion": _rows(folder, "unknown-fashion", "unknown"),

@@ -56,7 +56,7 @@ def _cell(value: Any) -> str:
 
 class _Rate(ProgressColumn):
     def render(self, task: Task) -> Text:
-        return Text(f"{task.speed:.1f}/s" if task.speed else "-/s", style="progress.data.speed")
+        return Text(f"{task.speed:.2g}/s" if task.speed else "-/s", style="progress.data.speed")
 
 
 @contextmanager

@@ -1,10 +1,11 @@
 """The typer app: commands in, exit codes out."""
 
 import sys
+from typing import NoReturn
 
 import typer
 
-from cli import archive_commands, inference, models, training
+from cli import archive_commands, demo, hopfield, inference, models, network, nns, training
 from cli.console import stderr
 from maskstore import SupsupError
 
@@ -15,9 +16,13 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+demo.register(app)
+network.register(app)
 training.register(app)
 inference.register(app)
 models.register(app)
+hopfield.register(app)
+nns.register(app)
 archive_commands.register(app)
 
 
@@ -26,5 +31,11 @@ def main() -> None:
     try:
         app()
     except SupsupError as error:
-        stderr.print(f"error: {error}", markup=False, soft_wrap=True)
-        sys.exit(1)
+        _fail(str(error))
+    except PermissionError as error:  # of a folder on the way to a file that was named
+        _fail(f"{error.filename}: {error.strerror}")
+
+
+def _fail(message: str) -> NoReturn:
+    stderr.print(f"error: {message}", markup=False, soft_wrap=True)
+    sys.exit(1)

@@ -23,7 +23,7 @@ def plot_bytes(stats: ArchiveStats, path: Path) -> None:
     """
     figure = Figure(figsize=(6.0, 3.2), layout="constrained")
     _draw_bytes(figure.subplots(), stats)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def plot_report(per_task: Sequence[TaskAccuracy], stats: ArchiveStats, path: Path) -> None:
@@ -39,7 +39,7 @@ def plot_report(per_task: Sequence[TaskAccuracy], stats: ArchiveStats, path: Pat
     axes.set_ylabel("test accuracy, %")
     axes.set_title("Accuracy by task", fontsize=10)
     _draw_bytes(right, stats)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def _draw_bytes(axes: Axes, stats: ArchiveStats) -> None:
@@ -65,7 +65,8 @@ def _draw_bytes(axes: Axes, stats: ArchiveStats) -> None:
     axes.set_title(f"Bytes by task, {stats.tasks} tasks", fontsize=10)
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save_figure(figure: Figure, path: Path) -> None:
+    """Draw without a display into a file; raises as :func:`plot_bytes`."""
     FigureCanvasAgg(figure)
     try:
         figure.savefig(path, dpi=150)

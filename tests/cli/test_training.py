@@ -90,28 +90,75 @@ def test_plain_h5py_opens_it(trained):
         (("--dataset", "split-mnist-sample", "--net", "lenet-300-100"), "made for net 'bn-2048'"),
         (("--dataset", "split-mnist-sample", "--seed", "7"), "made for seed 0, asked for 7"),
         (("--dataset", "split-mnist-sample", "--lr", "nan"), "lr: expected a positive number"),
-        (
-            ("--dataset", "split-mnist-sample", "--lr=1e38", "--optimizer", "adam", "--steps=8"),
-            "lower the learning",
-        ),
         (("--dataset", "split-mnist-sample", "--optimizer", "lion"), "optimizer: expected one of"),
         (("--dataset", "split-mnist-sample", "--device", "cuda:99"), "cannot be used here"),
         (("--dataset", "split-fashion-mnist", "--data", "/no/such/folder"), "/no/such/folder"),
     ],
 )
-def test_training_that_cannot_be(trained, run, tmp_path, arguments, message):
+def test_training_that_cannot_be(trained, run, arguments, message):
     before = digest(trained)
-    path = trained
-    if (
-        "--steps=8" in arguments
-    ):  # a new task, or training would stop at the first one that is there
-        path = tmp_path / "a.h5"
-        arguments = (*arguments, "--net", "bn-2048")
-    result = run("train", path, *arguments, "--quiet")
+    result = run("train", trained, *arguments, "--quiet")
     assert (result.code, result.out) == (1, "")
     assert message in result.err
     assert len(result.err.splitlines()) == 1
     assert digest(trained) == before
+
+
+def test_tasks_that_diverge_are_named_and_the_others_kept(run, tmp_path, monkeypatch):
+    from supsup import data
+
+    def make_task(recipe, images):
+        made = data.tasks.make_task(recipe, images)
+        if recipe.index in (0, 2):
+            made.scale.fill_(float("nan"))
+        return made
+
+    monkeypatch.setattr(data, "make_task", make_task)
+    path, log = tmp_path / "a.h5", tmp_path / "log.csv"
+    result = run(
+        *("train", path, *TINY, "--tasks", "4", "--json", "--quiet"),
+        *("--csv", log, "--tensorboard", tmp_path / "events", "--parallel", "3"),
+    )
+    assert result.code == 1
+    assert "2 of 4 tasks have no mask: split-mnist/0, split-mnist/2." in result.err
+    assert "lower the learning rate" in result.err
+    assert len(result.err.splitlines()) == 1
+    report = result.json()
+    assert [task["name"] for task in report["trained"]] == ["split-mnist/1", "split-mnist/3"]
+    assert [task["name"] for task in report["diverged"]] == ["split-mnist/0", "split-mnist/2"]
+    assert all("the loss is nan" in task["error"] for task in report["diverged"])
+    lines = log.read_text().splitlines()
+    assert [line.split(",")[0] for line in lines[1:]] == [f"split-mnist/{at}" for at in range(4)]
+    assert list((tmp_path / "events").iterdir())
+    with MaskArchive.open(path) as archive:
+        assert [task.name for task in archive] == ["split-mnist/1", "split-mnist/3"]
+
+
+def test_transfer_goes_from_task_to_task(run, tmp_path):
+    path = tmp_path / "a.h5"
+    for tasks in ("1", "3"):
+        result = run("train", path, *TINY, "--tasks", tasks, "--transfer", "masks", "--resume")
+        assert result.code == 0
+    with MaskArchive.open(path) as archive:
+        assert [task.metadata["earlier"] for task in archive] == [0, 1, 2]
+    again = run("train", path, *TINY, "--tasks", "4", "--resume")
+    assert "trained with training transfer 'masks', asked for 'none'" in again.err
+
+
+def test_killed_and_resumed_is_uninterrupted(run, tmp_path):
+    """As benchmarks/kill_resume.py does at length."""
+    from benchmarks.kill_resume import digests, train_killing
+
+    command = (
+        *("--dataset", "permuted-mnist-sample", "--tasks", "8", "--steps", "25"),
+        *("--outputs", "10", "--codec", "fast"),
+    )
+    whole, killed = tmp_path / "whole.h5", tmp_path / "killed.h5"
+    assert run("train", whole, *command, "--quiet").code == 0
+    (done,) = train_killing(killed, command, kills=1, seed=1)
+    assert 0 < done < 8
+    assert digests(killed) == digests(whole)
+    assert len(digests(whole)) == 8
 
 
 def test_an_unknown_dataset_makes_no_file(run, tmp_path):
@@ -128,7 +175,7 @@ def test_masks_by_hand_cannot_be_evaluated(run, tmp_path):
     assert run("create", path, "--net", "bn-2048", "--outputs", "2", "--seed", "3").code == 0
     assert "no tasks" in run("eval", path, "--quiet").err
     assert run("show", path, "--json").json()["backbone"]["seed"] == 3
-    assert "expected one of GG" in run("eval", path, "--scenario", "NNs", "--quiet").err
+    assert "expected one of GG" in run("eval", path, "--scenario", "NN", "--quiet").err
 
 
 def test_regenerated_weights_must_have_the_recorded_digest(run, tmp_path):

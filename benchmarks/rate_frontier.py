@@ -1,0 +1,209 @@
+"""Bits a weight against accuracy against finding the task: 20 PermutedMNIST tasks a point.
+
+    SUPSUP_DATA=DIR python -m benchmarks.rate_frontier
+
+Archives are kept under ``.cache/rate_frontier`` and gone on with, so the study can be run in
+pieces.
+"""
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from benchmarks.results import FOLDER, save_results
+from maskstore import MaskArchive
+from maskstore.maintain import compact
+from maskstore.stats import archive_stats
+from supsup import BackboneRecipe, TrainConfig, build
+from supsup.data import load, make_task, task_family
+from supsup.inference import MaskBank, evaluate_gnu
+from supsup.session import (
+    backbone_of,
+    create_archive,
+    evaluate_archive,
+    missing_tasks,
+    tasks_of,
+    train_into,
+)
+
+CACHE = Path(".cache/rate_frontier")
+TASKS = 20
+OUTPUTS = 100
+WAYS = (
+    ("exhaustive", "entropy", "image"),
+    ("exhaustive", "superfluous", "image"),
+    ("one-shot", "entropy", "image"),
+    ("exhaustive", "entropy", "batch"),
+    ("exhaustive", "superfluous", "batch"),
+    ("one-shot", "entropy", "batch"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """One way of training."""
+
+    name: str
+    config: TrainConfig
+    init: str = "signed-constant"
+    fan_density: float = 0.5
+
+
+def _gradual(density: float, steps: int) -> Point:
+    return Point(
+        name=f"gradual, {100 * density:g}%, {steps:,} steps",
+        config=TrainConfig(
+            steps=steps,
+            rule="gradual",
+            density=density,
+            budget="erdos-renyi",
+            optimizer="normed-sgd",
+        ),
+        init="scaled-signed-constant",
+        fan_density=density,
+    )
+
+
+POINTS = (
+    Point(
+        name="threshold, RMSprop 1e-4 (paper)",
+        config=TrainConfig(steps=1000, optimizer="rmsprop", lr=1e-4, schedule="constant"),
+    ),
+    Point(name="threshold, SGD 2.0", config=TrainConfig(steps=1000)),
+    _gradual(0.05, 1000),
+    _gradual(0.02, 1000),
+    _gradual(0.0064, 4000),
+)
+
+
+def main() -> None:
+    """Train what is missing, then measure every point."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--images", type=int, default=512, help="of each test set, for GNu")
+    parser.add_argument("--train", type=int, help="only train this point, 0 to 4")
+    arguments = parser.parse_args()
+    CACHE.mkdir(parents=True, exist_ok=True)
+    dataset = load("mnist")
+    rows = []
+    if arguments.train is not None:
+        train_point(POINTS[arguments.train], dataset)
+        return
+    for point in POINTS:
+        train_point(point, dataset)
+        rows.append(measure(point, arguments.images))
+        print(rows[-1], flush=True)
+    save_results(
+        "rate_frontier",
+        {"tasks": TASKS, "outputs": OUTPUTS, "images_a_task": arguments.images, "points": rows},
+    )
+    draw(rows, FOLDER / "rate_frontier.png")
+
+
+def path_of(point: Point) -> Path:
+    """Where a point's archive is."""
+    plain = "".join(c if c.isalnum() else "-" for c in point.name)
+    return CACHE / f"{plain}.h5"
+
+
+def train_point(point: Point, dataset: Any) -> None:
+    """Train the tasks that the point's archive lacks."""
+    path = path_of(point)
+    if path.exists():
+        archive = MaskArchive.open(path, "a")
+    else:
+        recipe = BackboneRecipe(
+            net="lenet-300-100",
+            outputs=OUTPUTS,
+            init=point.init,
+            fan_density=point.fan_density,
+        )
+        archive = create_archive(path, build(recipe))
+    with archive:
+        recipes = task_family("permuted-mnist", TASKS)
+        missing = missing_tasks(archive, recipes, point.config, resume=True)
+        tasks = [make_task(recipe, dataset) for recipe in missing]
+        for stored in train_into(archive, backbone_of(archive), tasks, point.config):
+            print(f"{point.name}: {stored.name} {stored.metadata['metrics']}", flush=True)
+        if missing:
+            compact(archive)
+
+
+def measure(point: Point, images: int) -> dict[str, Any]:
+    """Bytes, accuracy with the task given, and accuracy and task accuracy by each way."""
+    with MaskArchive.open(path_of(point)) as archive:
+        stats = archive_stats(archive)
+        assert stats.entropy_bytes_per_task is not None
+        backbone = backbone_of(archive)
+        row: dict[str, Any] = {
+            "point": point.name,
+            "bits_per_weight": stats.bits_per_weight,
+            "bytes_per_task": stats.bytes_per_task,
+            "payload_bits_per_weight": 8 * stats.payload_bytes / TASKS / stats.bits_per_mask,
+            "entropy_bits_per_weight": 8 * stats.entropy_bytes_per_task / stats.bits_per_mask,
+            "density": sum(task.ones for task in archive) / TASKS / stats.bits_per_mask,
+            "codecs": sorted(stats.by_codec),
+            "GG": evaluate_archive(archive, backbone).accuracy,
+            "GNu": {},
+        }
+        bank = MaskBank(backbone, archive.packed(), classes=10)
+        for method, objective, mode in WAYS:
+            found = evaluate_gnu(
+                bank,
+                tasks_of(archive),
+                method=method,
+                objective=objective,
+                mode=mode,
+                batch=128,
+                batches=images // 128,
+            )
+            row["GNu"][f"{method}, {objective}, {mode}"] = {
+                "accuracy": found.accuracy,
+                "task_accuracy": found.task_accuracy,
+            }
+        # On the same images as GNu: what remains is the price of not being told the task.
+        row["GG_on_these_images"] = _given(archive, backbone, images)
+    return row
+
+
+def _given(archive: MaskArchive, backbone: Any, images: int) -> float:
+    total = 0.0
+    for task in tasks_of(archive):
+        weights = backbone.masked(backbone.tensors(archive.get(task.name)))
+        x, y = next(iter(task.test_batches(images)))
+        total += float((backbone.run(x, weights)[:, : task.classes].argmax(1) == y).float().mean())
+    return total / TASKS
+
+
+def draw(rows: list[dict[str, Any]], path: Path) -> None:
+    """Accuracy against bits (left), task accuracy against bits (right)."""
+    figure = Figure(figsize=(11.0, 4.2), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    bits = [row["bits_per_weight"] for row in rows]
+    left.plot(bits, [100 * row["GG"] for row in rows], "o", color="#1f6f8b")
+    for row in rows:
+        left.annotate(
+            row["point"],
+            (row["bits_per_weight"], 100 * row["GG"]),
+            fontsize=7,
+            xytext=(4, -9),
+            textcoords="offset points",
+        )
+    left.set_ylabel("accuracy with the task given, %")
+    for way in rows[0]["GNu"]:
+        right.plot(bits, [100 * row["GNu"][way]["task_accuracy"] for row in rows], "o", label=way)
+    right.set_ylabel("task accuracy, %")
+    right.legend(fontsize=7)
+    for axes in (left, right):
+        axes.set_xscale("log")
+        axes.set_xlabel("bits a weight, all of the file (log scale)")
+        axes.grid(alpha=0.3)
+    FigureCanvasAgg(figure)
+    figure.savefig(path, dpi=150)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+"""The progress of a training on stderr. Imports torch: only commands that train import this."""
+
+from collections.abc import Mapping
+
+from cli.console import progress_bar
+from supsup import Progress, TrainingDiverged
+from supsup.logs import TrainingLog
+
+
+class TrainingBar(TrainingLog):
+    """A bar over tasks, which fills with their steps: rate, time left, mean accuracy so far."""
+
+    def __init__(self, tasks: int, *, quiet: bool) -> None:
+        """Show it."""
+        self._bar = progress_bar(quiet=quiet)
+        self._shown = self._bar.add_task("training", total=tasks)
+        self._parts: dict[str, float] = {}
+        self._accuracies: list[float] = []
+        self._bar.start()
+
+    def progress(self, progress: Progress) -> None:
+        self._parts[progress.name] = progress.step / progress.steps
+        self._show(f"{progress.name} loss {progress.loss:.3f}")
+
+    def trained(self, name: str, metrics: Mapping[str, float]) -> None:
+        self._accuracies.append(metrics["accuracy"])
+        self._show(f"{name} trained")
+
+    def diverged(self, failure: TrainingDiverged) -> None:
+        if failure.task is not None:
+            self._parts[failure.task] = 1.0
+        self._show(f"{failure.task} diverged")
+
+    def close(self) -> None:
+        self._bar.stop()
+
+    def _show(self, what: str) -> None:
+        if self._accuracies:
+            what += f", accuracy {sum(self._accuracies) / len(self._accuracies):.4f}"
+        self._bar.update(self._shown, completed=sum(self._parts.values()), description=what)

@@ -1,0 +1,86 @@
+"""train --engine ray on a small cluster here: machines that die, Ctrl-C, errors, and equal bits."""
+
+import json
+import signal
+import subprocess
+
+import pytest
+
+from maskstore import InvalidInput, MaskArchive
+from supsup import BackboneRecipe, TrainConfig, build
+from supsup.cluster import RayCluster
+from supsup.data import TaskRecipe, task_family
+
+pytest.importorskip("ray", reason="Ray is not installed: pip install 'supsup-store[ray]'")
+
+TRAINING = ("--dataset", "permuted-mnist-sample", "--tasks", "10", "--steps", "40")
+NET = ("--outputs", "10", "--codec", "fast")
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    from benchmarks.cluster_kill import small_cluster
+
+    with small_cluster() as made:
+        yield made
+
+
+def contents(path):
+    with MaskArchive.open(path) as archive:
+        return [(task.name, task.sha256, task.metadata) for task in archive]
+
+
+def test_interrupted_and_without_a_machine_it_is_the_archive_of_one_machine(cluster, run, tmp_path):
+    """As benchmarks/cluster_kill.py does at length."""
+    from benchmarks.cluster_kill import start_training, train_losing_a_machine, wait_for
+
+    path, alone = tmp_path / "cluster.h5", tmp_path / "alone.h5"
+    process = start_training(path, TRAINING + NET, cluster, stderr=subprocess.PIPE)
+    wait_for(process, path, 1)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "--resume to go on" in err
+    assert len(err.splitlines()) == 1
+    interrupted = len(contents(path))
+    assert 1 <= interrupted < 8
+
+    done = train_losing_a_machine(path, (*TRAINING, *NET, "--resume"), cluster, interrupted + 1)
+    assert done < 10
+    assert run("train", alone, *TRAINING, *NET, "--quiet").code == 0
+    assert contents(path) == contents(alone)
+    assert len(contents(path)) == 10
+
+
+def test_masks_that_diverge_are_told_and_others_kept(cluster):
+    tasks = task_family("permuted-mnist-sample", 3)
+    backbone = build(BackboneRecipe(net="lenet-300-100", outputs=10))
+    told, reports = [], []
+    with RayCluster(cluster.address) as here:
+        wild = TrainConfig(steps=3, lr=1e38, schedule="constant")
+        assert list(here.train(backbone, tasks, wild, diverged=told.append)) == []
+        assert [failure.task for failure in told] == [task.name for task in tasks]
+        masks = here.train(backbone, tasks, TrainConfig(steps=2), progress=reports.append)
+        assert [mask.name for mask in masks] == [task.name for task in tasks]
+        assert [(each.name, each.step) for each in reports] == [(task.name, 2) for task in tasks]
+
+
+def test_errors_of_a_training_are_not_tried_again_and_read_as_at_home(cluster):
+    backbone = build(BackboneRecipe(net="lenet-300-100", outputs=4))
+    unknown = TaskRecipe(dataset="cats", rule="permuted", index=0)
+    config = TrainConfig(steps=1)
+    with RayCluster(cluster.address) as here:
+        with pytest.raises(InvalidInput, match=r"^task 'permuted-mnist/0' has 10 classes"):
+            list(here.train(backbone, task_family("permuted-mnist-sample", 1), config))
+        with pytest.raises(InvalidInput, match="unknown data set 'cats'"):
+            list(here.train(backbone, [unknown], config))
+
+
+def test_json_is_all_of_stdout_and_there_must_be_a_gpu_for_cuda(cluster, run, tmp_path):
+    on_ray = ("--engine", "ray", "--address", cluster.address)
+    done = run("train", tmp_path / "a.h5", *TRAINING[:3], "1", "--steps", "2", *on_ray, "--json")
+    assert [task["name"] for task in json.loads(done.out)["trained"]] == ["permuted-mnist/0"]
+    refused = run("train", tmp_path / "b.h5", *TRAINING, *on_ray, "--device", "cuda")
+    assert refused.code == 1
+    assert "has no GPU" in refused.err
+    assert not (tmp_path / "b.h5").exists()
