@@ -121,7 +121,7 @@ def train_point(point: Point, dataset: Any) -> None:
             init=point.init,
             fan_density=point.fan_density,
         )
-        archive = create_archive(path, build(recipe))
+        archive = create_archive(path, build(recipe), point.config)
     with archive:
         recipes = task_family("permuted-mnist", TASKS)
         missing = missing_tasks(archive, recipes, point.config, resume=True)

@@ -151,7 +151,8 @@ def train(
             else:
                 loaded = load(recipes[0].dataset, data, quiet=quiet).to(place)
             if opened is None:
-                opened = create_archive(archive, build(recipe, allow_code=recipe.net == net))
+                fresh = build(recipe, allow_code=recipe.net == net)
+                opened = create_archive(archive, fresh, config)
             check_recipe(opened, recipe)
             backbone = backbone_of(opened, device=place, trusted_net=net)
             wanted = missing_tasks(opened, recipes, config, resume=resume)

@@ -28,15 +28,20 @@ IN_MEMORY_BYTES = 1 << 30
 
 _EXAMPLE = {
     "task": TaskRecipe(dataset="mnist", rule="permuted", index=0).to_json(),
-    "training": TrainConfig(steps=1000).to_json(),
     "scores": ScoreStart(seed=0).to_json(),
     "metrics": {"accuracy": 0.95, "loss": 0.15, "density": 0.5, "steps": 1000},
 }
 """What ``train`` keeps with a mask; an archive stores only what differs from it."""
 
 
-def create_archive(path: str | PathLike[str], backbone: Backbone) -> MaskArchive:
+def create_archive(
+    path: str | PathLike[str], backbone: Backbone, config: TrainConfig | None = None
+) -> MaskArchive:
     """An empty archive for masks of ``backbone``, open for writing.
+
+    Args:
+        config: how the tasks will be trained, where that is known: tasks with other settings can be
+            added, too, but each of them keeps the differences.
 
     Raises:
         InvalidInput: the backbone was made from a module and has no recipe.
@@ -53,7 +58,7 @@ def create_archive(path: str | PathLike[str], backbone: Backbone) -> MaskArchive
         backbone=backbone.recipe.to_json(),
         weights_digest=backbone.digest,
         parameters=backbone.parameter_count,
-        metadata_example=_EXAMPLE,
+        metadata_example=_EXAMPLE | {"training": (config or TrainConfig(steps=1000)).to_json()},
     )
 
 
