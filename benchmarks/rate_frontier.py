@@ -196,9 +196,12 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
     for way in rows[0]["GNu"]:
         right.plot(bits, [100 * row["GNu"][way]["task_accuracy"] for row in rows], "o", label=way)
     right.set_ylabel("task accuracy, %")
-    right.legend(fontsize=7)
+    right.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
     for axes in (left, right):
         axes.set_xscale("log")
+        axes.set_xlim(0.05, 1.2)
+        axes.set_xticks([0.06, 0.12, 0.25, 0.5, 1.0], labels=["0.06", "0.12", "0.25", "0.5", "1"])
+        axes.minorticks_off()
         axes.set_xlabel("bits a weight, all of the file (log scale)")
         axes.grid(alpha=0.3)
     FigureCanvasAgg(figure)
