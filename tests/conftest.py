@@ -1,6 +1,7 @@
 """Shared by every test: shape annotations are checked while tests run."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -22,3 +23,11 @@ def mnist_dir() -> Path:
         if list(folder.glob("train-images-idx3-ubyte*")):
             return folder
     pytest.skip(f"SUPSUP_DATA={root} holds no MNIST files")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ctrl_c_reaches_commands():
+    """A shell makes what it runs in the background ignore Ctrl-C, and all that this starts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
