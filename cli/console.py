@@ -64,7 +64,7 @@ def task_progress(what: str, total: int | None, *, quiet: bool) -> Iterator[Call
     """A bar that is advanced by calling what it yields with the name of a task that is done."""
     with progress_bar(quiet=quiet) as bar:
         shown = bar.add_task(what, total=total)
-        yield lambda name: bar.update(shown, advance=1)
+        yield lambda name: bar.update(shown, advance=1, description=f"{what} {name}")
 
 
 def progress_bar(*, quiet: bool) -> Progress:

@@ -7,16 +7,13 @@ import numpy as np
 import typer
 
 from cli import options
-from cli.console import print_json, print_table, progress_bar
+from cli.console import print_json, print_table, progress_bar, task_progress
 from maskstore import InvalidInput, MaskArchive
 from maskstore.interchange import save_masks
 
 Memory = Annotated[Path, typer.Argument(metavar="MEMORY", help="A memory file of `encode`.")]
 Rule = Annotated[
     str, typer.Option(help="Learning rule: projection, storkey, covariance, hebb or modern.")
-]
-Net = Annotated[
-    str | None, typer.Option(help="Name the archive's own module:function to trust its code.")
 ]
 
 
@@ -36,7 +33,7 @@ def encode(
     bits: Annotated[
         int | None, typer.Option(help="Bits of a synapse (1, 2, 4 or 8); float32 without.")
     ] = None,
-    net: Net = None,
+    net: options.TrustedNet = None,
     device: options.Device = "cpu",
     data: options.Data = None,
     as_json: options.Json = False,
@@ -47,8 +44,10 @@ def encode(
     from supsup.session import parse_device
 
     place = parse_device(device)
-    with MaskArchive.open(archive) as opened, progress_bar(quiet=quiet) as bar:
-        shown = bar.add_task("encoding", total=len(opened))
+    with (
+        MaskArchive.open(archive) as opened,
+        task_progress("encoding", len(opened), quiet=quiet) as report,
+    ):
         made = encode_archive(
             opened,
             rule=rule,
@@ -57,7 +56,7 @@ def encode(
             device=place,
             trusted_net=net,
             data_dir=data,
-            on_task=lambda name: bar.update(shown, advance=1, description=name),
+            on_task=report,
         )
         archive_bytes = opened.file_bytes
     size = made.save(out)
@@ -102,7 +101,7 @@ def recover(
     out: Annotated[
         Path | None, typer.Option(help="Write the mask here: .npz or .safetensors.")
     ] = None,
-    net: Net = None,
+    net: options.TrustedNet = None,
     device: options.Device = "cpu",
     plot: options.Plot = None,
     as_json: options.Json = False,

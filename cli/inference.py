@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli import options
-from cli.console import print_json, print_table, progress_bar, stderr
+from cli.console import print_json, print_table, stderr, task_progress
 from maskstore import MaskArchive
 
 # torch takes seconds to import: the functions below import supsup when they run.
@@ -50,9 +50,7 @@ def evaluate(
     objective: Objective = "auto",
     mode: Mode = "image",
     batch: Annotated[int, typer.Option(help="Images a forward pass.")] = 128,
-    net: Annotated[
-        str | None, typer.Option(help="Name the archive's own module:function to trust its code.")
-    ] = None,
+    net: options.TrustedNet = None,
     device: options.Device = "cpu",
     data: options.Data = None,
     as_json: options.Json = False,
@@ -62,13 +60,11 @@ def evaluate(
     from supsup.session import backbone_of, evaluate_archive, parse_device
 
     place = parse_device(device)
-    with MaskArchive.open(archive) as opened, progress_bar(quiet=quiet) as bar:
+    with (
+        MaskArchive.open(archive) as opened,
+        task_progress("evaluating", len(opened), quiet=quiet) as report,
+    ):
         backbone = backbone_of(opened, device=place, trusted_net=net)
-        shown = bar.add_task("evaluating", total=len(opened))
-
-        def on_task(name: str) -> None:
-            bar.update(shown, advance=1, description=name)
-
         found = evaluate_archive(
             opened,
             backbone,
@@ -78,7 +74,7 @@ def evaluate(
             mode=mode,
             batch=batch,
             data_dir=data,
-            on_task=on_task,
+            on_task=report,
         )
     if as_json:
         print_json(found.to_json())
@@ -95,9 +91,7 @@ def infer(
     method: Method = "auto",
     objective: Objective = "auto",
     mode: Mode = "image",
-    net: Annotated[
-        str | None, typer.Option(help="Name the archive's own module:function to trust its code.")
-    ] = None,
+    net: options.TrustedNet = None,
     device: options.Device = "cpu",
     as_json: options.Json = False,
 ) -> None:

@@ -47,9 +47,7 @@ def export(
     archive: options.Archive,
     task: options.TaskName,
     out: Annotated[Path, typer.Option(help="File to write: .safetensors.")],
-    net: Annotated[
-        str | None, typer.Option(help="Name the archive's own module:function to trust its code.")
-    ] = None,
+    net: options.TrustedNet = None,
     as_json: options.Json = False,
 ) -> None:
     """Write a task as a dense model (a state_dict) that needs no mask any more."""

@@ -25,5 +25,9 @@ Data = Annotated[
     Path | None,
     typer.Option("--data", metavar="DIR", help="Folder of the data files (or SUPSUP_DATA)."),
 ]
+TrustedNet = Annotated[
+    str | None,
+    typer.Option("--net", help="Name the archive's own module:function to trust its code."),
+]
 Plot = Annotated[Path | None, typer.Option("--plot", metavar="PATH", help="Save a plot here.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, …")]

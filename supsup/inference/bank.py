@@ -1,5 +1,6 @@
 """MaskBank: a network and its masks, with what inference derives from them once."""
 
+from collections.abc import Mapping
 from functools import cached_property
 
 import numpy as np
@@ -143,16 +144,27 @@ class MaskBank:
         Raises:
             InvalidInput: the network does not take such data.
         """
-        try:
-            return self.backbone.run(x, weights)
-        except InvalidInput:
-            raise
-        except (RuntimeError, ValueError, IndexError) as error:
-            reason = str(error).splitlines()[0]
-            raise InvalidInput(
-                f"data of shape {tuple(x.shape)}: the network does not take it ({reason}); "
-                "check the size of the images"
-            ) from error
+        return run_network(self.backbone, x, weights)
+
+
+def run_network(
+    backbone: Backbone, x: Float[Tensor, "batch ..."], weights: Mapping[str, Tensor]
+) -> Float[Tensor, "batch outputs"]:
+    """:meth:`Backbone.run` on data from outside.
+
+    Raises:
+        InvalidInput: the network does not take such data.
+    """
+    try:
+        return backbone.run(x, weights)
+    except InvalidInput:
+        raise
+    except (RuntimeError, ValueError, IndexError) as error:
+        reason = str(error).splitlines()[0]
+        raise InvalidInput(
+            f"data of shape {tuple(x.shape)}: the network does not take it ({reason}); "
+            "check the size of the images"
+        ) from error
 
 
 def _describe(shapes: dict[str, tuple[int, ...]]) -> str:

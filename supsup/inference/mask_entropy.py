@@ -7,6 +7,7 @@ from torch import Tensor
 
 from maskstore.errors import InvalidInput
 from supsup.backbone import Backbone
+from supsup.inference.bank import run_network
 from supsup.inference.objectives import Objective, parse_objective
 
 BATCH = 64
@@ -63,16 +64,7 @@ class MaskEntropy:
             masks[name] = flat[start : start + bits].view(shape)
             start += bits
         x = self._batches[step % len(self._batches)]
-        try:
-            logits = self.backbone.logits(x, masks)
-        except InvalidInput:
-            raise
-        except (RuntimeError, ValueError, IndexError) as error:
-            reason = str(error).splitlines()[0]
-            raise InvalidInput(
-                f"data of shape {tuple(x.shape)}: the network does not take it ({reason}); "
-                "check the size of the images"
-            ) from error
+        logits = run_network(self.backbone, x, self.backbone.masked(masks))
         value = self.objective(logits, self.classes).mean()
         (slope,) = torch.autograd.grad(value, flat)
         self.calls += 1

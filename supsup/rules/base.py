@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,9 +35,9 @@ class MaskRule(ABC):
         """By what the weights of layer ``name`` are multiplied while training is at this point."""
         return 1.0
 
-    @abstractmethod
     def relax(self, name: str, scores: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-        """The same mask as 0. and 1., with the straight-through gradient to the scores."""
+        """The mask of ``select`` as 0. and 1., its gradient that of ``through``; for autograd."""
+        return _StraightThrough.apply(scores, self, name)
 
     def masks(self, scores: Mapping[str, Tensor]) -> dict[str, Bool[np.ndarray, "..."]]:
         """The masks of all layers, as they are stored.
@@ -56,19 +57,18 @@ class MaskRule(ABC):
         }
 
 
-class StraightThrough(torch.autograd.Function):
-    """Forward the mask, backward as if the mask were the scores (Bengio et al., 2013)."""
+class _StraightThrough(torch.autograd.Function):
+    """Forward the mask, backward as if it were a smooth function (Bengio et al., 2013)."""
 
     @staticmethod
-    def forward(scores: Tensor, mask: Tensor) -> Tensor:
-        """The mask as numbers of the scores' type."""
-        return mask.to(scores.dtype)
+    def forward(ctx: Any, scores: Tensor, rule: MaskRule, name: str) -> Tensor:
+        ctx.save_for_backward(scores)
+        ctx.rule = rule
+        return rule.select(name, scores).to(scores.dtype)
 
     @staticmethod
-    def setup_context(ctx: object, inputs: object, output: object) -> None:
-        """Nothing is kept: the gradient passes unchanged."""
-
-    @staticmethod
-    def backward(ctx: object, *gradients: Tensor) -> tuple[Tensor, None]:
-        """The gradient of the mask is that of the scores."""
-        return gradients[0], None
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        (scores,) = ctx.saved_tensors
+        gradient = gradients[0].clone()
+        ctx.rule.through(scores, gradient)
+        return gradient, None, None

@@ -6,7 +6,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from maskstore.layout import MaskLayout
-from supsup.rules.base import MaskRule, StraightThrough
+from supsup.rules.base import MaskRule
 from supsup.rules.density import budget
 from supsup.rules.topk import largest, largest_each
 
@@ -66,6 +66,3 @@ class Gradual(MaskRule):
 
     def through(self, scores: Float[Tensor, "..."], gradient: Float[Tensor, "..."]) -> None:
         """The two are the same."""
-
-    def relax(self, name: str, scores: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-        return StraightThrough.apply(scores, largest(scores.detach(), self.keep[name]))

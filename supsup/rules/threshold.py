@@ -3,7 +3,7 @@
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from supsup.rules.base import MaskRule, StraightThrough
+from supsup.rules.base import MaskRule
 
 
 class Threshold(MaskRule):
@@ -21,6 +21,3 @@ class Threshold(MaskRule):
 
     def through(self, scores: Float[Tensor, "..."], gradient: Float[Tensor, "..."]) -> None:
         """The two are the same."""
-
-    def relax(self, name: str, scores: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-        return StraightThrough.apply(scores, scores.detach() >= 0)

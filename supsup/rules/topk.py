@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from supsup.rules.base import MaskRule, StraightThrough
+from supsup.rules.base import MaskRule
 
 
 class TopK(MaskRule):
@@ -29,10 +29,6 @@ class TopK(MaskRule):
 
     def through(self, scores: Float[Tensor, "..."], gradient: Float[Tensor, "..."]) -> None:
         gradient.mul_(scores.sign())
-
-    def relax(self, name: str, scores: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-        size = scores.abs()
-        return StraightThrough.apply(size, largest(size.detach(), self.keep[name]))
 
 
 def largest(values: Float[Tensor, "..."], k: int) -> Bool[Tensor, "..."]:

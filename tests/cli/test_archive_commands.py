@@ -245,3 +245,13 @@ def test_json_is_the_only_thing_on_stdout(archive, run, tmp_path):
         result = run(*arguments, "--json")
         assert result.code == 0
         json.loads(result.out)
+
+
+def test_a_folder_that_must_not_be_looked_into_is_one_line(archive, run, monkeypatch):
+    # Root, as whom tests may run, is refused nothing: the system's answer is made here.
+    def refused(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("pathlib.Path.exists", refused)
+    found = run("train", archive, "--dataset", "split-mnist-sample")
+    assert (found.code, found.err) == (1, f"error: {archive}: Permission denied\n")

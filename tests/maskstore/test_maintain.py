@@ -2,6 +2,7 @@ import pytest
 
 import maskstore
 from maskstore import MaskArchive
+from maskstore.codecs.gaps import GapsCodec
 from maskstore.maintain import compact, merge, repair
 from maskstore.verify import verify
 from tests.maskstore.helpers import LAYOUT, equal, random_masks
@@ -54,6 +55,20 @@ def test_compact_with_a_codec_keeps_every_bit(path):
         assert {task.name: task.sha256 for task in archive} == digests
         assert archive.file_bytes < before
         assert all(equal(archive.get(f"t/{s}"), random_masks(s, SPARSE, 0.02)) for s in range(9))
+
+
+def test_compact_keeps_the_old_file_where_a_codec_does_not_give_a_mask_back(path, monkeypatch):
+    fill(path, ["a", "b"], SPARSE, 0.02)
+    before = path.read_bytes()
+    decode = GapsCodec.decode
+    monkeypatch.setattr(GapsCodec, "decode", lambda *arguments: decode(*arguments) ^ 1)
+    with (
+        MaskArchive.open(path, "a") as archive,
+        pytest.raises(maskstore.CorruptArchive, match="'gaps' does not give its mask back"),
+    ):
+        compact(archive, codec="gaps")
+    assert path.read_bytes() == before
+    assert [each.name for each in path.parent.iterdir()] == ["a.h5"]
 
 
 def test_a_writer_that_waited_for_compact_gets_the_new_file(path):

@@ -28,6 +28,8 @@ def test_figures_against_the_file_on_disk(tmp_path):
     assert stats.bitpacked_bytes_per_task == 1250
     assert stats.dense_bytes_per_task == 4 * 12_345
     assert stats.ratio_to_dense == pytest.approx(4 * 12_345 * 20 / size)
+    assert stats.dense_bytes == 20 * 4 * 12_345
+    assert stats.score_checkpoint_bytes == 4 * 12_345 + 20 * 4 * 10_000
     bound = [
         -(k * math.log2(k / 10_000) + (10_000 - k) * math.log2(1 - k / 10_000)) / 8 for k in ones
     ]

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import torch
 
+from maskstore import MaskArchive
 from maskstore.errors import InvalidInput
 from maskstore.layout import sha256_of_bits
 from maskstore.scores import ScoreStart
 from supsup import Backbone, TrainConfig, TrainingDiverged, accuracy, build, train
 from supsup.sampling import batches
+from supsup.session import create_archive, train_into
 from tests.supsup.helpers import Blobs, ConvNet, small_bn, small_lenet
 
 SHORT = TrainConfig(steps=60, optimizer="adam", lr=3e-3)
@@ -174,3 +176,16 @@ def test_scores_that_overflow_in_the_last_step_are_no_mask():
 def test_more_classes_than_outputs_are_refused():
     with pytest.raises(InvalidInput, match="5 classes but the backbone 4 outputs"):
         next(train(build(small_lenet(outputs=4)), [Blobs(classes=5)], SHORT))
+
+
+def test_an_archive_that_knows_the_settings_keeps_them_once(tmp_path):
+    backbone = build(small_lenet())
+    config = TrainConfig(steps=2, rule="gradual", density=0.1, optimizer="normed-sgd", batch=16)
+    kept = {}
+    for name, known in (("told", config), ("not-told", None)):
+        with create_archive(tmp_path / f"{name}.h5", backbone, known) as archive:
+            (stored,) = train_into(archive, backbone, [Blobs()], config)
+            kept[name] = len(archive.entry(stored.name).metadata)
+        with MaskArchive.open(tmp_path / f"{name}.h5") as archive:
+            assert archive.task("blobs/0").metadata["training"] == config.to_json()
+    assert kept["told"] < kept["not-told"] - 20

@@ -96,3 +96,17 @@ def test_the_fused_step_is_that_of_the_optimizer(momentum, decay):
     torch.testing.assert_close(fused.scores, plain.scores)
     assert torch.equal(fused.weights, plain.weights)
     assert 0 < int((fused.weights == 0).sum()) < fused.weights.numel()
+
+
+def test_a_layer_without_a_gradient_stays_where_it_is_under_normed_sgd():
+    config = TrainConfig(steps=1, optimizer="normed-sgd", rule="gradual", density=0.3)
+    buffers = buffers_of(2)
+    before = {name: layer.clone() for name, layer in buffers.layers(buffers.scores).items()}
+    update = OptimizerUpdate(buffers, frozen(), rule_of(config, LAYOUT), config)
+    buffers.gradient.copy_(some_gradients(2, 1)[0])
+    buffers.layers(buffers.gradient)["a"][0] = 0
+    update.step(0.1, 1.0)
+    after = buffers.layers(buffers.scores)
+    assert torch.equal(after["a"][0], before["a"][0])
+    assert not torch.equal(after["a"][1], before["a"][1])
+    assert torch.isfinite(buffers.scores).all()
