@@ -4,8 +4,9 @@ PermutedMNIST, LeNet-300-100 with 100 outputs, batches of 128. Needs the MNIST f
 ``SUPSUP_DATA``. ``--reference DIR`` names a copy of the paper's code (github.com/RAIVNLab/supsup)
 and adds it to the comparison; it needs torchvision, pyyaml, seaborn and tqdm.
 
-Everything runs on one thread and is measured in CPU seconds, which other work on the machine
-disturbs least; wall seconds are kept beside them.
+The comparison runs on one thread and is measured in CPU seconds, which other work on the machine
+disturbs least; wall seconds are kept beside them. Then ours and the plain loop again on every core,
+by the clock, which means something only on a machine that does nothing else.
 """
 
 import argparse
@@ -15,8 +16,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from functools import cache
 from itertools import pairwise
+from multiprocessing import get_context
 from pathlib import Path
 from statistics import fmean
 from tempfile import TemporaryDirectory
@@ -41,9 +45,11 @@ from supsup.rules import Threshold
 from supsup.sampling import batches
 
 STEPS = 1000
+TASKS = 4
 RECIPE = BackboneRecipe(net="lenet-300-100", outputs=100, seed=0)
 
 
+@cache
 def tasks_of(count: int) -> list[Task]:
     """The first tasks of PermutedMNIST."""
     digits = load("mnist", quiet=True)
@@ -91,6 +97,33 @@ def engine(tasks: Sequence[Task], config: TrainConfig, plan: Plan) -> list[float
     """Accuracies of tasks trained by a plan."""
     found = train_groups(build(RECIPE), tasks, config, plan, lambda progress: None)
     return [mask.metrics["accuracy"] for mask in found]  # type: ignore[union-attr]
+
+
+def plain_task(index: int, steps: int) -> float:
+    """The plain loop on one of the first tasks; also run by processes of their own."""
+    return plain_loop(build(RECIPE), tasks_of(TASKS)[index], TrainConfig(steps=steps))
+
+
+def by_the_clock() -> list[dict[str, Any]]:
+    """Some tasks on all cores: ours, the plain loop, and the plain loop as a process a core."""
+    cores = os.cpu_count() or 1
+    tasks, config = tasks_of(TASKS), TrainConfig(steps=STEPS)
+    rows = [measure(lambda: engine(tasks, config, Plan(lanes=cores)), "this package")]
+    torch.set_num_threads(cores)
+    rows.append(
+        measure(lambda: [plain_task(at, STEPS) for at in range(TASKS)], "plain autograd loop")
+    )
+    torch.set_num_threads(1)
+    with ProcessPoolExecutor(cores, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
+        list(pool.map(plain_task, range(TASKS), [2] * TASKS))  # imports, digits
+        rows.append(
+            measure(
+                lambda: list(pool.map(plain_task, range(TASKS), [STEPS] * TASKS)),
+                "plain autograd loop, a process a core",
+            )
+        )
+        del rows[-1]["cpu_seconds_a_task"]  # was spent in the other processes
+    return rows
 
 
 def bare_products(steps: int) -> float:
@@ -237,6 +270,7 @@ def main() -> None:
         measure(lambda: engine([task], config, Plan()), "this package"),
         measure(lambda: [plain_loop(backbone, task, config)], "plain autograd loop"),
     ]
+    clock = by_the_clock()
     bare = bare_products(STEPS)
     # Hardly any test images: the training alone.
     many = [replace(t, test_images=t.test_images[:128], test_y=t.test_y[:128]) for t in tasks_of(8)]
@@ -263,6 +297,7 @@ def main() -> None:
             row["what"]: round(row["cpu_seconds_a_task"] / comparison[0]["cpu_seconds_a_task"], 2)
             for row in comparison[1:]
         },
+        "by_the_clock": clock,
         "load_average": os.getloadavg(),
         "by_t": by_t,
         "milliseconds_a_step": parts,
