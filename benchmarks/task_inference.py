@@ -1,12 +1,21 @@
-"""Task inference on trained PermutedMNIST masks: scenario GNu by number of tasks, GG beside it.
+"""Task inference on trained PermutedMNIST masks: scenario GNu by number of tasks and outputs.
 
-The archives are made before, and in pieces where time is short (``--resume`` goes on):
+The paper's Figures 7 and 12 and, on masks of another optimizer, where One-Shot stops to work. The
+archives are made before, and in pieces where time is short (``--resume`` goes on), for 25, 100, 200
+and 500 outputs as in the paper:
+
+    supsup-store train .cache/inference/rmsprop-100.h5 --dataset permuted-mnist --tasks 250 \
+        --net lenet-300-100 --outputs 100 --optimizer rmsprop --lr 0.0001 --schedule constant \
+        --codec raw --resume
+
+and with ``--optimizer adam --lr 0.003``:
 
     supsup-store train .cache/inference/permuted-100.h5 --dataset permuted-mnist --tasks 250 \
-        --net lenet-300-100 --outputs 100 --optimizer adam --lr 0.003 --resume
+        --net lenet-300-100 --outputs 100 --optimizer adam --lr 0.003 --codec raw --resume
 """
 
 import argparse
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -25,14 +34,14 @@ from supsup.session import backbone_of, tasks_of
 
 COUNTS = (10, 50, 100, 250)
 RUNS = (
-    "auto:auto:image",
     "one-shot:entropy:image",
     "one-shot:superfluous:image",
+    "one-shot:entropy:batch",
+    "one-shot:superfluous:batch",
     "hybrid:auto:image",
     "exhaustive:entropy:image",
     "exhaustive:superfluous:image",
-    "one-shot:entropy:batch",
-    "one-shot:superfluous:batch",
+    "auto:auto:image",
 )
 
 
@@ -50,24 +59,23 @@ class Sampled:
             yield self._task.test_batch(indices)
 
 
-def main() -> None:
-    """For each number of tasks: methods and objectives, ``--images`` test images of each task."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("archive", type=Path)
-    parser.add_argument("--images", type=int, default=16)
-    parser.add_argument("--name", default="task_inference")
-    parser.add_argument("--counts", type=int, nargs="*", default=COUNTS)
-    parser.add_argument("--runs", nargs="*", default=RUNS, help="method:objective:mode")
-    arguments = parser.parse_args()
-    figures: dict[str, Any] = {"images_a_task": arguments.images, "rows": []}
-    with MaskArchive.open(arguments.archive) as archive:
+def measure(path: Path, images: int, runs: list[str]) -> dict[str, Any]:
+    """Every method and objective on the first 10, 50, … tasks of an archive."""
+    with MaskArchive.open(path) as archive:
         backbone = backbone_of(archive)
         everything = archive.packed()
-        tasks = [Sampled(task, arguments.images) for task in tasks_of(archive)]
-    figures["outputs"] = backbone.recipe.outputs if backbone.recipe else None
-    for count in arguments.counts:
-        if count > len(tasks):
-            break
+        training = next(iter(archive)).metadata["training"]
+        whole = float(np.mean([task.metadata["metrics"]["accuracy"] for task in archive]))
+        tasks = [Sampled(task, images) for task in tasks_of(archive)]
+    assert backbone.recipe
+    figures: dict[str, Any] = {
+        "archive": path.stem,
+        "outputs": backbone.recipe.outputs,
+        "training": {key: training[key] for key in ("optimizer", "lr", "schedule", "steps")},
+        "accuracy_on_whole_test_sets": whole,
+        "rows": [],
+    }
+    for count in [count for count in COUNTS if count <= len(tasks)]:
         masks = PackedMasks(
             layout=everything.layout,
             names=everything.names[:count],
@@ -78,7 +86,7 @@ def main() -> None:
         )
         row: dict[str, Any] = {"tasks": count, "GG": given.accuracy}
         bank = MaskBank(backbone, masks, classes=10)
-        for run in arguments.runs:
+        for run in runs:
             method, objective, mode = run.split(":")
             start = time.perf_counter()
             found = evaluate_gnu(bank, tasks[:count], method=method, objective=objective, mode=mode)
@@ -88,24 +96,39 @@ def main() -> None:
                 "seconds": round(time.perf_counter() - start, 1),
             }
         figures["rows"].append(row)
-        print(row, flush=True)
-    save_results(arguments.name, figures)
-    plot(figures["rows"], arguments.name)
+        print(figures["archive"], row, file=sys.stderr, flush=True)
+    return figures
 
 
-def plot(rows: list[dict[str, Any]], name: str) -> None:
-    """Accuracy of single images by number of tasks, that with the task given beside it."""
-    figure = Figure(figsize=(6.4, 4.0), layout="constrained")
-    axes = figure.subplots()
-    counts = [row["tasks"] for row in rows]
-    axes.plot(counts, [row["GG"] for row in rows], "k:", label="task given (GG)")
-    for run in [run for run in rows[0] if run.endswith(":image")]:
-        axes.plot(counts, [row[run]["accuracy"] for row in rows], "o-", label=run[:-6])
-    axes.set(xlabel="tasks", ylabel="accuracy, single images (GNu)")
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
+def plot(archives: list[dict[str, Any]]) -> None:
+    """Accuracy of single images by One-Shot against the number of tasks, a panel an objective."""
+    figure = Figure(figsize=(8.6, 3.8), layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True)
+    for axes, objective, title in zip(panels, ("entropy", "superfluous"), "HG", strict=True):
+        for archive, colour in zip(archives, ("C0", "C1", "C2", "C3", "C4"), strict=False):
+            counts = [row["tasks"] for row in archive["rows"]]
+            label = f"{archive['outputs']} outputs, {archive['training']['optimizer']}"
+            found = [row[f"one-shot:{objective}:image"]["accuracy"] for row in archive["rows"]]
+            axes.plot(counts, found, "o-", color=colour, label=label)
+            axes.plot(counts, [row["GG"] for row in archive["rows"]], ":", color=colour)
+        axes.set(xscale="log", xlabel="tasks", title=f"One-Shot, {title}, single images")
+        axes.grid(alpha=0.3)
+    panels[0].set_ylabel("accuracy (dotted: task given)")
+    panels[0].legend(fontsize=8)
     FigureCanvasAgg(figure)
-    figure.savefig(FOLDER / f"{name}.png", dpi=150)
+    figure.savefig(FOLDER / "task_inference.png", dpi=150)
+
+
+def main() -> None:
+    """Each archive on ``--images`` test images of each task."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("archives", type=Path, nargs="+")
+    parser.add_argument("--images", type=int, default=32)
+    parser.add_argument("--runs", nargs="*", default=RUNS, help="method:objective:mode")
+    arguments = parser.parse_args()
+    archives = [measure(path, arguments.images, arguments.runs) for path in arguments.archives]
+    save_results("task_inference", {"images_a_task": arguments.images, "archives": archives})
+    plot(archives)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,10 @@
-"""SGD under the threshold rule on the CPU: one pass over memory where PyTorch needs six."""
+"""Updates under the threshold rule on the CPU: one pass over memory where PyTorch needs six.
 
+With PyTorch's formulas and its defaults for what :class:`TrainConfig` does not name.
+"""
+
+from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any, no_type_check
 
 import numpy as np
@@ -12,44 +17,98 @@ from supsup.engine.buffers import Buffers
 from supsup.engine.updates import Update, refresh
 from supsup.rules.threshold import Threshold
 
+_ALPHA = np.float32(0.99)
+_BETA1, _BETA2 = np.float32(0.9), np.float32(0.999)
+_EPS = np.float32(1e-8)
 
-class FusedSgd(Update):
-    """What ``OptimizerUpdate`` does for this pair, in 0.5 ms instead of 2 (275,200 scores)."""
+
+class FusedUpdate(Update):
+    """What ``OptimizerUpdate`` does under the threshold rule, for one optimizer."""
 
     def __init__(
         self, buffers: Buffers, frozen: Float32[Tensor, " bits"], config: TrainConfig
     ) -> None:
         """Take the scores as they are, and make ``buffers.weights`` fit them."""
         refresh(buffers, frozen, Threshold())
-        self._scores = buffers.scores.numpy()
-        self._gradient = buffers.gradient.numpy()
-        self._weights = buffers.weights.numpy()
-        self._frozen = frozen.numpy()
-        self._speed = np.zeros_like(self._scores)
-        self._momentum = np.float32(config.momentum)
+        self._arrays = (
+            buffers.scores.numpy(),
+            buffers.gradient.numpy(),
+            buffers.weights.numpy(),
+            frozen.numpy(),
+        )
         self._decay = np.float32(config.weight_decay)
+        self._steps = 0
 
     def step(self, lr: float, done: float) -> None:
-        _step(
-            self._scores,
-            self._speed,
-            self._gradient,
-            self._weights,
-            self._frozen,
-            np.float32(lr),
-            self._momentum,
-            self._decay,
-        )
+        self._steps += 1
+        self._move(lr)
+
+    @abstractmethod
+    def _move(self, lr: float) -> None:
+        """Scores and W ⊙ M after step ``self._steps``, in place."""
+
+    def _zeros(self) -> Float32[np.ndarray, "task bits"]:
+        return np.zeros_like(self._arrays[0])
 
 
-@njit(nogil=True, cache=True)
+class FusedSgd(FusedUpdate):
+    """``torch.optim.SGD`` with momentum."""
+
+    def __init__(
+        self, buffers: Buffers, frozen: Float32[Tensor, " bits"], config: TrainConfig
+    ) -> None:
+        super().__init__(buffers, frozen, config)
+        self._speed, self._momentum = self._zeros(), np.float32(config.momentum)
+
+    def _move(self, lr: float) -> None:
+        _sgd(*self._arrays, self._speed, np.float32(lr), self._momentum, self._decay)
+
+
+class FusedRmsprop(FusedUpdate):
+    """``torch.optim.RMSprop``."""
+
+    def __init__(
+        self, buffers: Buffers, frozen: Float32[Tensor, " bits"], config: TrainConfig
+    ) -> None:
+        super().__init__(buffers, frozen, config)
+        self._squares = self._zeros()
+
+    def _move(self, lr: float) -> None:
+        _rmsprop(*self._arrays, self._squares, np.float32(lr), self._decay)
+
+
+class FusedAdam(FusedUpdate):
+    """``torch.optim.Adam``."""
+
+    def __init__(
+        self, buffers: Buffers, frozen: Float32[Tensor, " bits"], config: TrainConfig
+    ) -> None:
+        super().__init__(buffers, frozen, config)
+        self._means, self._squares = self._zeros(), self._zeros()
+
+    def _move(self, lr: float) -> None:
+        rate = np.float32(lr / (1 - float(_BETA1) ** self._steps))
+        scale = np.float32(1 / np.sqrt(1 - float(_BETA2) ** self._steps))
+        _adam(*self._arrays, self._means, self._squares, rate, scale, self._decay)
+
+
+FUSED: dict[str, Callable[..., FusedUpdate]] = {
+    "adam": FusedAdam,
+    "rmsprop": FusedRmsprop,
+    "sgd": FusedSgd,
+}
+"""By the name of the optimizer."""
+
+
+# error_model="numpy": no branch for a division by zero, so that the loops become vector code.
+@njit(nogil=True, cache=True, error_model="numpy")
 @no_type_check
-def _step(
+def _sgd(
     scores: Any,
-    speed: Any,
     gradient: Any,
     weights: Any,
     frozen: Any,
+    speed: Any,
     lr: Any,
     momentum: Any,
     decay: Any,
@@ -61,5 +120,55 @@ def _step(
             move = momentum * speed[task, i] + (gradient[task, i] * weight + decay * score)
             score -= lr * move
             speed[task, i] = move
+            scores[task, i] = score
+            weights[task, i] = weight if score >= zero else zero
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+@no_type_check
+def _rmsprop(
+    scores: Any,
+    gradient: Any,
+    weights: Any,
+    frozen: Any,
+    squares: Any,
+    lr: Any,
+    decay: Any,
+) -> None:
+    zero, rest = np.float32(0), np.float32(1) - _ALPHA
+    for task in range(scores.shape[0]):
+        for i in range(scores.shape[1]):
+            score, weight = scores[task, i], frozen[i]
+            pull = gradient[task, i] * weight + decay * score
+            square = _ALPHA * squares[task, i] + rest * (pull * pull)
+            score -= lr * pull / (np.sqrt(square) + _EPS)
+            squares[task, i] = square
+            scores[task, i] = score
+            weights[task, i] = weight if score >= zero else zero
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+@no_type_check
+def _adam(
+    scores: Any,
+    gradient: Any,
+    weights: Any,
+    frozen: Any,
+    means: Any,
+    squares: Any,
+    rate: Any,
+    scale: Any,
+    decay: Any,
+) -> None:
+    zero, rest1, rest2 = np.float32(0), np.float32(1) - _BETA1, np.float32(1) - _BETA2
+    for task in range(scores.shape[0]):
+        for i in range(scores.shape[1]):
+            score, weight = scores[task, i], frozen[i]
+            pull = gradient[task, i] * weight + decay * score
+            mean = means[task, i] + rest1 * (pull - means[task, i])
+            square = _BETA2 * squares[task, i] + rest2 * (pull * pull)
+            score -= rate * mean / (np.sqrt(square) * scale + _EPS)
+            means[task, i] = mean
+            squares[task, i] = square
             scores[task, i] = score
             weights[task, i] = weight if score >= zero else zero

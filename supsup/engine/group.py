@@ -15,7 +15,7 @@ from supsup.backbone import Backbone
 from supsup.config import TrainConfig
 from supsup.engine.buffers import Buffers
 from supsup.engine.feed import feed
-from supsup.engine.fused import FusedSgd
+from supsup.engine.fused import FUSED
 from supsup.engine.gradients import Gradients
 from supsup.engine.linear import LinearChain, linear_names
 from supsup.engine.module import AnyModule
@@ -185,8 +185,8 @@ def update_of(buffers: Buffers, backbone: Backbone, rule: MaskRule, config: Trai
         [weight.detach().flatten() for weight in backbone.weights.values()]
     )
     fits = frozen.device.type == "cpu" and buffers.weights.dtype == torch.float32
-    if fits and config.optimizer == "sgd" and type(rule) is Threshold:
-        return FusedSgd(buffers, frozen, config)
+    if fits and config.optimizer in FUSED and type(rule) is Threshold:
+        return FUSED[config.optimizer](buffers, frozen, config)
     return OptimizerUpdate(buffers, frozen, rule, config)
 
 

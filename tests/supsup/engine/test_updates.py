@@ -7,7 +7,7 @@ from maskstore.layout import MaskLayout
 from maskstore.scores import ScoreStart
 from supsup import TrainConfig
 from supsup.engine.buffers import Buffers
-from supsup.engine.fused import FusedSgd
+from supsup.engine.fused import FUSED
 from supsup.engine.updates import OptimizerUpdate
 from supsup.rules.choose import rule_of
 
@@ -80,13 +80,24 @@ def test_steps_are_those_of_the_optimizer_on_masks_by_autograd(optimizer, rule, 
             assert torch.equal(buffers.layers(buffers.weights)[name][task], expected)
 
 
-@pytest.mark.parametrize(("momentum", "decay"), [(0.9, 0.0), (0.0, 0.1), (0.5, 0.01)])
-def test_the_fused_step_is_that_of_the_optimizer(momentum, decay):
-    config = TrainConfig(steps=1, momentum=momentum, weight_decay=decay)
+@pytest.mark.parametrize(
+    ("optimizer", "momentum", "decay"),
+    [
+        ("sgd", 0.9, 0.0),
+        ("sgd", 0.0, 0.1),
+        ("sgd", 0.5, 0.01),
+        ("adam", 0.9, 0.0),
+        ("adam", 0.9, 0.1),
+        ("rmsprop", 0.9, 0.0),
+        ("rmsprop", 0.9, 0.1),
+    ],
+)
+def test_the_fused_step_is_that_of_the_optimizer(optimizer, momentum, decay):
+    config = TrainConfig(steps=1, optimizer=optimizer, momentum=momentum, weight_decay=decay)
     plain, fused, weights = buffers_of(2), buffers_of(2), frozen()
     updates = (
         OptimizerUpdate(plain, weights, rule_of(config, LAYOUT), config),
-        FusedSgd(fused, weights, config),
+        FUSED[optimizer](fused, weights, config),
     )
     assert torch.equal(plain.weights, fused.weights)
     for at, gradient in enumerate(some_gradients(2, 10)):
