@@ -13,6 +13,7 @@ from benchmarks.mask_coding import FAMILIES, trained_archive
 from benchmarks.results import FOLDER, save_results
 from maskstore import MaskArchive
 from maskstore.codecs import fit
+from maskstore.codecs.search import Task
 from maskstore.codecs.seeded import _layers
 from maskstore.scores import ScoreStart
 
@@ -66,14 +67,14 @@ def ideal_bits(
             size = 2 * size + masks.start.toward[where]
         if history is not None:
             size = size * histories + history[where]
-        task = fit.Task(
+        task = Task(
             flips=flips[where].reshape(shape),
             size=size.astype(np.uint8).reshape(shape),
             toward=masks.start.toward[where].reshape(shape),
             sizes=(1 << size_bits) * (2 if oriented else 1) * histories,
         )
         pull = fit.fit_pull(task, max_rank) if max_rank else None
-        bits = task.code_bits(pull)
+        bits = fit.code_bits(task, pull)
         if pull is not None and not widths:
             bits += replace(pull, width=0).code_bits() - pull.code_bits()
         total += bits

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from maskstore import codecs
+from maskstore.ahead import map_ahead
 from maskstore.device import FileDevice, sync_folder
 from maskstore.errors import ArchiveClosed, CorruptArchive, InvalidInput, TaskExists
 from maskstore.files import create_file, open_file, replace_file
@@ -24,6 +25,8 @@ from maskstore.store import Store
 from maskstore.task import StoredTask
 
 _BATCH_BYTES = 1 << 25
+_WORTH_A_THREAD = 1 << 15
+"""Bits of a mask from which its coding is shared among the cores."""
 
 MaskItem = tuple[str, Mapping[str, np.ndarray], Mapping[str, Any]]
 """What ``add_many`` takes for one task: name, masks, metadata."""
@@ -183,24 +186,14 @@ class MaskArchive(ArchiveReader):
             batch: list[tuple[str, Record]] = []
             seen: set[str] = set()
             size = 0
-            for name, masks, metadata in items:
-                encoded_name = parse_name(name)
+            # Small masks are coded in less time than a thread takes to begin.
+            on_cores = map_ahead if self.layout.bits >= _WORTH_A_THREAD else map
+            for name, record in on_cores(lambda item: self._record(item, chosen), items):
                 if name in self._index.entries or name in seen:
                     raise self._taken(name)
-                packed = self.layout.pack(masks)
-                used, payload = codecs.encode(packed, self.prior.of_task(metadata), chosen)
-                record = Record(
-                    kind=KIND_MASK,
-                    name=encoded_name,
-                    metadata=encode_metadata(name, metadata, self.metadata_example),
-                    payload=payload,
-                    codec=used.id,
-                    ones=count_ones(packed),
-                    sha256=sha256_of_bits(packed),
-                )
                 batch.append((name, record))
                 seen.add(name)
-                size += len(payload) + len(record.metadata)
+                size += len(record.payload) + len(record.metadata)
                 added += 1
                 if size > _BATCH_BYTES:
                     self._append(batch)
@@ -274,6 +267,21 @@ class MaskArchive(ArchiveReader):
             self._reload()
             old.close()
             sync_folder(old.path.parent)
+
+    def _record(self, item: MaskItem, chosen: tuple[codecs.Codec, ...]) -> tuple[str, Record]:
+        name, masks, metadata = item
+        encoded_name = parse_name(name)
+        packed = self.layout.pack(masks)
+        used, payload = codecs.encode(packed, self.prior.of_task(metadata), chosen)
+        return name, Record(
+            kind=KIND_MASK,
+            name=encoded_name,
+            metadata=encode_metadata(name, metadata, self.metadata_example),
+            payload=payload,
+            codec=used.id,
+            ones=count_ones(packed),
+            sha256=sha256_of_bits(packed),
+        )
 
     def _append(self, batch: list[tuple[str, Record]]) -> None:
         for name, record in batch:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from maskstore import codecs
+from maskstore.ahead import map_ahead
 from maskstore.archive import MaskArchive
 from maskstore.errors import (
     ArchiveError,
@@ -15,7 +16,7 @@ from maskstore.errors import (
 )
 from maskstore.files import create_file
 from maskstore.format import KIND_MASK
-from maskstore.index import Damage, Entry, payload_of
+from maskstore.index import Damage, Entry
 from maskstore.layout import sha256_of_bits
 from maskstore.metadata import encode_json, encode_metadata
 from maskstore.records import Record
@@ -133,12 +134,15 @@ def _copy(
     same_example = source.store.header.get("metadata_example") == target.header.get(
         "metadata_example"
     )
-    for name in names:
-        entry = source.entry(name)
+
+    def stored(name: str) -> tuple[int, bytes]:
         if reencode is not None:
-            used, payload = _reencode(source, name, entry, reencode)
-        else:
-            used, payload = entry.codec, payload_of(source.store, name, entry)
+            return _reencode(source, name, source.entry(name), reencode)
+        return source.entry(name).codec, source.stored_bytes(name)
+
+    on_cores = map if reencode is None else map_ahead
+    for name, (used, payload) in zip(names, on_cores(stored, names), strict=True):
+        entry = source.entry(name)
         batch.append(
             Record(
                 kind=KIND_MASK,

@@ -1,7 +1,6 @@
 """ArchiveReader: the tasks of an archive file and their masks, read and checked."""
 
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 
 from maskstore import codecs
+from maskstore.ahead import THREADS, map_ahead
 from maskstore.errors import ArchiveClosed, CorruptArchive, InvalidInput, TaskNotFound
 from maskstore.index import Damage, Entry, Index, payload_of
 from maskstore.layout import MaskLayout, count_ones, sha256_of_bits
@@ -110,10 +110,11 @@ class ArchiveReader:
             for at in block:
                 bits[at] = self._decode(chosen[at], entries[at])
 
-        # Blocks, as one mask is too little work for a thread's turn.
-        blocks = [range(len(chosen))[at : at + _BLOCK] for at in range(0, len(chosen), _BLOCK)]
-        with ThreadPoolExecutor() as pool:
-            list(pool.map(decode, blocks))
+        # Blocks, as one mask can be too little work for a thread's turn; yet some for every core.
+        size = max(1, min(_BLOCK, len(chosen) // (4 * THREADS)))
+        blocks = (range(len(chosen))[at : at + size] for at in range(0, len(chosen), size))
+        for _ in map_ahead(decode, blocks):
+            pass
         return PackedMasks(layout=self.layout, names=chosen, bits=bits)
 
     @property

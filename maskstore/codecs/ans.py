@@ -24,7 +24,7 @@ class AnsCodec(Codec):
         levels = [level_of(count_ones(layer), bits) for layer, bits in layers]
         encoder.put(uniform(LEVELS), [level - 1 for level in levels])
         for level, (layer, bits) in zip(levels, layers, strict=True):
-            put_bits(encoder, level, np.unpackbits(layer, count=bits, bitorder="little"))
+            put_bits(encoder, [(level, bits)], np.unpackbits(layer, count=bits, bitorder="little"))
         stored = encoder.finish()
         return None if expands_too_far(packed.size, len(stored)) else stored
 
@@ -45,7 +45,8 @@ class AnsCodec(Codec):
         packed = np.empty(layout.packed_bytes, np.uint8)
         left = [decoder.bits_left]
         for level, (_, _, where, bits) in zip(levels.tolist(), layout.layers(), strict=True):
-            packed[where] = np.packbits(take_bits(decoder, level + 1, bits), bitorder="little")
+            layer = take_bits(decoder, [(level + 1, bits)])
+            packed[where] = np.packbits(layer, bitorder="little")
             left.append(decoder.bits_left)
         decoder.finish()
         return packed, [float(before - after) for before, after in pairwise(left)]

@@ -7,11 +7,11 @@ are whole numbers made by exact integer arithmetic, so a mask decodes on every m
 
 from collections.abc import Sequence
 from functools import cache
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import constriction
 import numpy as np
-from jaxtyping import Int32, Integer
+from jaxtyping import Int32, Integer, UInt8, UInt32
 
 from maskstore.errors import CorruptArchive
 
@@ -20,19 +20,38 @@ Model: TypeAlias = constriction.stream.model.Categorical
 
 _TOTAL = 1 << 24
 
+Bits: TypeAlias = UInt8[np.ndarray, " n"]
 
-def model_of(weights: Sequence[int]) -> Model:
-    """The model whose probabilities are as ``weights``, in units of 2**-24, each at least one.
+
+class Intervals(NamedTuple):
+    """Where the intervals of symbols end, in units of 2**-24, by probability level from level 1.
+
+    Attributes:
+        octet: of each of the 256 symbols that stand for eight bits.
+        clear: of a clear bit alone.
+    """
+
+    octet: UInt32[np.ndarray, "levels 256"]
+    clear: UInt32[np.ndarray, " levels"]
+
+
+def probabilities_of(weights: Sequence[int]) -> list[int]:
+    """Probabilities as ``weights``, in units of 2**-24, each at least one.
 
     Symbol j gets ``1 + (2**24 - n) * weights[j] // sum(weights)``; what the divisions leave over
     goes to the first of the largest.
     """
     total, n = sum(weights), len(weights)
-    shares = [(_TOTAL - n) * weight // total for weight in weights]
-    shares[shares.index(max(shares))] += _TOTAL - n - sum(shares)
+    shares = [1 + (_TOTAL - n) * weight // total for weight in weights]
+    shares[shares.index(max(shares))] += _TOTAL - sum(shares)
+    return shares
+
+
+def model_of(weights: Sequence[int]) -> Model:
+    """The model with :func:`probabilities_of` the weights."""
     # The library gives symbol j the probability floor(share * scale) + 1; with shares that add up
     # to 2**24 - n its scale is exactly 1.0, and the probabilities are those wanted.
-    return Model(np.array(shares, np.float64), perfect=False)
+    return Model(np.array(probabilities_of(weights), np.float64) - 1.0, perfect=False)
 
 
 @cache
@@ -80,6 +99,7 @@ class Decoder:
         if code.endswith(b"\0"):
             raise CorruptArchive("entropy code: ends in a zero byte")
         words = np.frombuffer(code + bytes(-len(code) % 4), "<u4").astype(np.uint32)
+        self._words: UInt32[np.ndarray, " words"] = words
         self._coder = constriction.stream.stack.AnsCoder(words)
 
     def take(self, model: Model, n: int) -> Int32[np.ndarray, " n"]:
@@ -90,6 +110,21 @@ class Decoder:
     def take_one(self, model: Model) -> int:
         """The next symbol."""
         return int(self._coder.decode(model))
+
+    def take_runs(self, runs: Sequence[tuple[int, int]], intervals: Intervals) -> Bits:
+        """The next bits: for every (level, number of bits), eight as one symbol, the rest singly.
+
+        Most of a mask. The library would take two calls a run, and hold Python's lock in them.
+        """
+        from maskstore.codecs import kernels
+
+        levels, counts = np.array(runs, np.int64).reshape(-1, 2).T
+        left, state = self._coder.pos()
+        bits, left, state = kernels.take_runs(
+            self._words, left, np.uint64(state), levels, counts, *intervals
+        )
+        self._coder.seek(left, int(state))
+        return bits
 
     @property
     def bits_left(self) -> int:

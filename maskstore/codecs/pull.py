@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int8, Int16, UInt8
+from jaxtyping import Int16, UInt8
 
 from maskstore.codecs.coder import Decoder, Encoder, uniform
 from maskstore.codecs.vectors import MAX_WIDTH, ideal_bits, put_vectors, take_vectors
@@ -39,21 +39,21 @@ class Pull:
     cuts: tuple[int, ...]
     width: int = 0
 
-    def matrix(self) -> Int8[np.ndarray, "m n"]:
-        """Its entries, the largest cut down to -128 … 127.
+    def rows_of_table(self, toward: UInt8[np.ndarray, " n"]) -> UInt8[np.ndarray, " n"]:
+        """Each entry as 0 … PULLS - 1, counted along a flip: the row of the table of levels.
 
-        They are whole numbers so small that float32 gives them exactly, in any order of summing.
+        Args:
+            toward: 1 where a weight's score grows with the pull, layer's weights row after row.
         """
-        product = self.rows.astype(np.float32) @ self.columns.astype(np.float32)
-        return np.clip(product, -128, 127, out=product).astype(np.int8)
+        from maskstore.codecs import kernels
 
-    def quantised(self) -> UInt8[np.ndarray, "m n"]:
-        """Each entry as 0 … PULLS - 1, for a weight whose score grows with the pull."""
-        # The byte of an entry is its own index: 0 … 127, then -128 … -1.
-        sizes = np.abs(np.concatenate([np.arange(128), np.arange(-128, 0)]))
-        steps = np.searchsorted(np.array(self.cuts), sizes, side="right").astype(np.uint8)
-        lookup = np.where(np.arange(256) < 128, STEPS + steps, STEPS - 1 - steps)
-        return translate(lookup.astype(np.uint8), self.matrix().view(np.uint8))
+        entries = np.arange(-128, 128)
+        steps = np.searchsorted(np.array(self.cuts), np.abs(entries), side="right")
+        lookup = np.where(entries >= 0, STEPS + steps, STEPS - 1 - steps).astype(np.uint8)
+        found: UInt8[np.ndarray, " n"] = kernels.pull_rows(
+            np.ascontiguousarray(self.rows), self.columns, lookup, np.uint8(PULLS - 1), toward
+        )
+        return found
 
     def code_bits(self) -> float:
         """Ideal length of :meth:`put`, in bits."""
@@ -75,11 +75,3 @@ class Pull:
         rows = take_vectors(decoder, rank, shape[0], 0).T
         columns = take_vectors(decoder, rank, shape[1], width)
         return cls(rows=rows, columns=columns, cuts=cuts, width=width)
-
-
-def translate(
-    lookup: UInt8[np.ndarray, "256"], indices: UInt8[np.ndarray, "..."]
-) -> UInt8[np.ndarray, "..."]:
-    """``lookup[indices]``, four times as fast."""
-    octets = indices.tobytes().translate(lookup.tobytes())
-    return np.frombuffer(octets, np.uint8).reshape(indices.shape)

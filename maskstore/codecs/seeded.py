@@ -11,14 +11,15 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Int64, UInt8, UInt16
+from jaxtyping import UInt8
 
 from maskstore.codecs.base import Codec, expands_too_far, require_sane_size
 from maskstore.codecs.coder import Decoder, Encoder, uniform
-from maskstore.codecs.fit import Task, fit_pull
-from maskstore.codecs.levels import BITS_OF_ONE, BITS_OF_ZERO, LEVELS, put_bits, take_bits
+from maskstore.codecs.fit import fit_pull
+from maskstore.codecs.levels import BITS_OF_ONE, BITS_OF_ZERO, put_bits, take_bits
 from maskstore.codecs.prior import Prior, Start
-from maskstore.codecs.pull import MAX_RANK, PULLS, Pull, translate
+from maskstore.codecs.pull import MAX_RANK, PULLS, Pull
+from maskstore.codecs.search import Task
 from maskstore.codecs.startcode import put_start, take_start
 from maskstore.codecs.table import choose_table, put_table, take_table
 from maskstore.errors import CorruptArchive
@@ -60,6 +61,8 @@ class SeededCodec(Codec):
     id = 4
 
     def encode(self, packed: UInt8[np.ndarray, " bytes"], prior: Prior) -> bytes | None:
+        from maskstore.codecs import kernels
+
         layout = prior.layout
         if (
             prior.start is None
@@ -87,12 +90,9 @@ class SeededCodec(Codec):
             _put_model(encoder, model)
             levels[where] = _levels(model, start, where, shape)
         for segment in _segments(layout.bits):
-            order, counts = _sorted_by_level(levels[segment])
-            sorted_flips = flips[segment][order]
-            at = 0
-            for level, count in counts:
-                put_bits(encoder, level, sorted_flips[at : at + count])
-                at += count
+            put_bits(
+                encoder, _runs(levels[segment]), kernels.sort_bits(levels[segment], flips[segment])
+            )
         stored = header + encoder.finish()
         return None if expands_too_far(packed.size, len(stored)) else stored
 
@@ -116,6 +116,8 @@ class SeededCodec(Codec):
         ]
 
     def _read(self, stored: bytes, prior: Prior) -> "_Read":
+        from maskstore.codecs import kernels
+
         layout = prior.layout
         require_sane_size(self.name, layout.packed_bytes, len(stored))
         if len(layout.shapes) > _MAX_LAYERS:
@@ -131,9 +133,8 @@ class SeededCodec(Codec):
             left.append(decoder.bits_left)
         coded = np.empty(layout.bits, np.uint8)
         for segment in _segments(layout.bits):
-            order, counts = _sorted_by_level(levels[segment])
-            pieces = [take_bits(decoder, level, count) for level, count in counts]
-            coded[segment][order] = np.concatenate(pieces)
+            in_order = take_bits(decoder, _runs(levels[segment]))
+            coded[segment] = kernels.unsort_bits(levels[segment], in_order)
         decoder.finish()
         return _Read(
             coded=coded,
@@ -174,13 +175,12 @@ def _segments(bits: int) -> list[slice]:
     return [slice(at, min(at + _SEGMENT, bits)) for at in range(0, bits, _SEGMENT)]
 
 
-def _sorted_by_level(
-    levels: UInt8[np.ndarray, " n"],
-) -> tuple[Int64[np.ndarray, " n"], list[tuple[int, int]]]:
-    """The stable order by level, and how many weights each level has that has any."""
-    order = np.argsort(levels, kind="stable")
-    ends = np.searchsorted(levels[order], np.arange(LEVELS + 2)).tolist()
-    return order, [(level, end - at) for level, (at, end) in enumerate(pairwise(ends)) if end > at]
+def _runs(levels: UInt8[np.ndarray, " n"]) -> list[tuple[int, int]]:
+    """Each level that there is, from the lowest, and how many weights have it."""
+    from maskstore.codecs import kernels
+
+    counts = kernels.count_levels(levels).tolist()
+    return [(level, count) for level, count in enumerate(counts) if count]
 
 
 def _max_rank(shape: tuple[int, int]) -> int:
@@ -217,72 +217,60 @@ def _levels(
     model: LayerModel, start: Start, where: slice, shape: tuple[int, int]
 ) -> UInt8[np.ndarray, " n"]:
     """The probability level of every weight of a layer."""
-    contexts = _contexts(model, start, where, shape)
-    table = model.table.reshape(-1)
-    if table.size > 256:
-        return table[contexts]
-    lookup = np.zeros(256, np.uint8)
-    lookup[: table.size] = table
-    return translate(lookup, contexts)
+    from maskstore.codecs import kernels
+
+    rows = _rows_of_table(model.oriented, model.pull, start.toward[where])
+    shift = np.uint8(7 - model.size_bits)
+    levels: UInt8[np.ndarray, " n"]
+    levels = kernels.look_up_levels(rows, start.size[where], shift, model.table)
+    return levels
 
 
-def _contexts(
-    model: LayerModel, start: Start, where: slice, shape: tuple[int, int]
-) -> UInt8[np.ndarray, " n"] | UInt16[np.ndarray, " n"]:
-    """The place of every weight's context in the flattened table."""
-    size = start.size[where] >> np.uint8(7 - model.size_bits)
-    if not model.oriented:
-        return size
-    if model.pull is None:
-        row = start.toward[where]
-    else:
-        # 15 - pull where the pull works against a flip; unsigned arithmetic makes 0 - 1 all ones.
-        against = (start.toward[where] - np.uint8(1)) & np.uint8(PULLS - 1)
-        row = model.pull.quantised().reshape(-1) ^ against
-    if model.table.size > 256:
-        row = row.astype(np.uint16)
-    return (row << model.size_bits) | size
+def _rows_of_table(
+    oriented: bool, pull: Pull | None, toward: UInt8[np.ndarray, " n"]
+) -> UInt8[np.ndarray, " n"]:
+    """The row of every weight's context."""
+    if pull is not None:
+        return pull.rows_of_table(toward)
+    return toward if oriented else np.zeros_like(toward)
 
 
 def _choose_model(
     flips: UInt8[np.ndarray, " n"], start: Start, where: slice, shape: tuple[int, int]
 ) -> LayerModel:
     """The cheapest of a few models of a layer: contexts off, then on one after another."""
-    options: list[tuple[int, bool, Pull | None]] = [(0, False, None)]
+    from maskstore.codecs import kernels
+
+    size, toward = start.size[where], start.toward[where]
+    options: list[tuple[bool, Pull | None, tuple[int, ...]]] = [(False, None, (0,))]
     if flips.size >= _FEW_WEIGHTS and flips.any():
-        options += [(_FIT_SIZE_BITS, False, None), (_FIT_SIZE_BITS, True, None), (7, False, None)]
+        options = [(False, None, (0, _FIT_SIZE_BITS, 7)), (True, None, (_FIT_SIZE_BITS,))]
         if _max_rank(shape):
             task = Task(
                 flips=flips.reshape(shape),
-                size=(start.size[where] >> (7 - _FIT_SIZE_BITS)).reshape(shape),
-                toward=start.toward[where].reshape(shape),
+                size=(size >> (7 - _FIT_SIZE_BITS)).reshape(shape),
+                toward=toward.reshape(shape),
                 sizes=1 << _FIT_SIZE_BITS,
             )
             pull = fit_pull(task, _max_rank(shape))
             if pull is not None:
-                options += [(bits, True, pull) for bits in (2, 3, 4, 5)]
+                options.append((True, pull, (2, 3, 4, 5)))
     best, best_bits = None, np.inf
-    for size_bits, oriented, pull in options:
-        rows = PULLS if pull is not None else 1 + oriented
-        blank = LayerModel(
-            size_bits=size_bits,
-            oriented=oriented,
-            pull=pull,
-            table=np.zeros((rows, 1 << size_bits), np.uint8),
-            spread=1,
-        )
-        context = _contexts(blank, start, where, shape)
-        counts = np.bincount(context, minlength=blank.table.size)
-        ones = np.bincount(context[flips.view(np.bool_)], minlength=blank.table.size)
-        table, spread, bits = choose_table(
-            ones.reshape(blank.table.shape), counts.reshape(blank.table.shape)
-        )
-        bits += 0.0 if pull is None else pull.code_bits()
-        if bits < best_bits:
-            best_bits = bits
-            best = LayerModel(
-                size_bits=size_bits, oriented=oriented, pull=pull, table=table, spread=spread
+    for oriented, pull, tried in options:
+        number = PULLS if pull is not None else 1 + oriented
+        rows = _rows_of_table(oriented, pull, toward)
+        clear, ones = kernels.count_contexts(rows, size, flips, number)
+        for size_bits in tried:
+            coarse = (number, 1 << size_bits, -1)
+            table, spread, bits = choose_table(
+                ones.reshape(coarse).sum(axis=2), clear.reshape(coarse).sum(axis=2)
             )
+            bits += 0.0 if pull is None else pull.code_bits()
+            if bits < best_bits:
+                best_bits = bits
+                best = LayerModel(
+                    size_bits=size_bits, oriented=oriented, pull=pull, table=table, spread=spread
+                )
     assert best is not None
     return best
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from functools import cache, lru_cache
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int16, Int64
+from jaxtyping import Bool, Float64, Int16, Int64, Integer
 
 from maskstore.codecs.coder import Decoder, Encoder, Model, model_of, uniform
 
@@ -21,6 +21,7 @@ MAX_WIDTH = 255
 _NUMBERS = np.arange(-MAX_NUMBER, MAX_NUMBER + 1)
 _SCALES = 16
 _SPREADS = 32
+_NEVER = 2.0**20
 _DIAGONAL = ((0, 0), (0, 2), (2, 0), (2, 2))
 _BESIDE = ((0, 1), (1, 0), (1, 2), (2, 1))
 
@@ -71,30 +72,43 @@ def take_vectors(decoder: Decoder, rank: int, length: int, width: int) -> Vector
 
 def ideal_bits(vectors: Vectors, width: int) -> float:
     """Code length of vectors."""
-    if not width:
-        return sum(_plain_bits(vector, _limit(vector)) for vector in vectors)
-    limit = _limit(vectors)
     first, *_ = _passes(vectors.shape[1], width)
-    bits = _plain_bits(vectors[:, first].reshape(-1), limit)
+    counts = _counts(vectors[:, first])
+    if not width:
+        return _plain_bits(counts, np.maximum(np.abs(vectors).max(axis=1), 1).astype(np.int64))
+    limit = _limit(vectors)
+    bits = _plain_bits(counts.sum(axis=0, keepdims=True), np.array([limit]))
     for where, sums in _later_passes(vectors, width):
         bits += _cheapest_spread(vectors[:, where].reshape(-1), sums, limit)[1]
         bits += math.log2(_SPREADS)
     return bits
 
 
-def costs_of_numbers(vector: Int16[np.ndarray, " n"], width: int) -> Float64[np.ndarray, "n 15"]:
-    """Bits that each number there is would take at each place, all others staying as they are."""
-    limit = _limit(vector)
-    costs = np.empty((len(vector), len(_NUMBERS)))
-    first, *_ = _passes(len(vector), width)
-    counts = np.bincount(vector[first].astype(np.int64) + MAX_NUMBER, minlength=len(_NUMBERS))
-    costs[first] = -np.log2((counts + 0.3) / (counts + 0.3).sum())
-    for where, sums in _later_passes(vector[None, :], width):
-        spread, _ = _cheapest_spread(vector[where], sums, limit)
-        unit, at_zero = _near_bits(MAX_NUMBER)
-        distances = np.abs(4 * _NUMBERS - sums[:, None])
-        costs[where] = unit[spread] * distances + at_zero[spread][sums + 4 * MAX_NUMBER][:, None]
-    return costs
+def costs_of_moves(
+    vectors: Vectors, width: int
+) -> tuple[Float64[np.ndarray, "rank n"], Float64[np.ndarray, "rank n"]]:
+    """By how many bits the code grows if a number goes up by one, and if it goes down by one.
+
+    All others stay as they are, and so do the models. 2**20 bits for numbers that there are not.
+    """
+    first, *_ = _passes(vectors.shape[1], width)
+    counts = _counts(vectors[:, first])
+    if width:
+        counts = counts.sum(axis=0, keepdims=True)
+    shares = (counts + 0.3) / (counts + 0.3).sum(axis=1, keepdims=True)
+    own = np.pad(-np.log2(shares), ((0, 0), (1, 1)), constant_values=_NEVER)
+    line = np.zeros((len(vectors), 1), np.int64) if width else np.arange(len(vectors))[:, None]
+    at = vectors.astype(np.int64) + (MAX_NUMBER + 1)
+    up, down = own[line, at + 1] - own[line, at], own[line, at - 1] - own[line, at]
+    for where, sums in _later_passes(vectors, width):
+        numbers = vectors[:, where].astype(np.int64)
+        spread, _ = _cheapest_spread(numbers.reshape(-1), sums, _limit(vectors))
+        unit = _near_bits(MAX_NUMBER)[0][spread]
+        away = 4 * numbers - sums.reshape(numbers.shape)
+        up[:, where] = unit * (np.abs(away + 4) - np.abs(away))
+        down[:, where] = unit * (np.abs(away - 4) - np.abs(away))
+    up[vectors == MAX_NUMBER] = down[vectors == -MAX_NUMBER] = _NEVER
+    return up, down
 
 
 def widths_of(length: int) -> list[int]:
@@ -115,7 +129,8 @@ def _limit(numbers: Int16[np.ndarray, "..."]) -> int:
 
 
 def _put_plain(encoder: Encoder, numbers: Int16[np.ndarray, " n"], limit: int) -> None:
-    scale = _scale(numbers, limit)
+    counts = np.bincount(numbers.astype(np.int64) + limit, minlength=2 * limit + 1)
+    scale = _scale(counts).tolist()
     encoder.put(uniform(MAX_NUMBER), [limit - 1])
     encoder.put(uniform(_SCALES), scale)
     encoder.put(_by_scale(tuple(scale)), numbers.astype(np.int32) + limit)
@@ -128,19 +143,26 @@ def _take_plain(decoder: Decoder, length: int) -> tuple[Int16[np.ndarray, " n"],
     return numbers.astype(np.int16), limit
 
 
-def _plain_bits(numbers: Int16[np.ndarray, " n"], limit: int) -> float:
-    logs = np.array(_scale(numbers, limit), np.float64)
-    own = np.log2(np.exp2(logs).sum()) - logs
-    bits = float(own[numbers.astype(np.int64) + limit].sum())
-    return bits + math.log2(MAX_NUMBER) + math.log2(_SCALES) * len(logs)
+def _counts(vectors: Vectors) -> Int64[np.ndarray, "rank 15"]:
+    """How often each number occurs in each vector."""
+    kinds = vectors + (MAX_NUMBER + np.arange(len(vectors)) * len(_NUMBERS))[:, None]
+    counts = np.bincount(kinds.reshape(-1), minlength=len(vectors) * len(_NUMBERS))
+    return counts.reshape(len(vectors), -1)
 
 
-def _scale(numbers: Int16[np.ndarray, " n"], limit: int) -> list[int]:
-    """Frequencies of -limit … limit as powers of two, the most frequent as 2**15."""
-    counts = np.bincount(numbers.astype(np.int64) + limit, minlength=2 * limit + 1)
-    relative = np.log2(np.maximum(counts, 1e-9) / max(counts.max(), 1))
-    scale: list[int] = np.clip(np.rint(relative) + _SCALES - 1, 0, _SCALES - 1).astype(int).tolist()
-    return scale
+def _plain_bits(counts: Int64[np.ndarray, "rank 15"], limits: Int64[np.ndarray, " rank"]) -> float:
+    """Code length of plain vectors with those counts of numbers."""
+    scale = _scale(counts)
+    inside = np.abs(_NUMBERS) <= limits[:, None]
+    own = np.log2((np.exp2(scale) * inside).sum(axis=1, keepdims=True)) - scale
+    parameters = len(counts) * math.log2(MAX_NUMBER) + math.log2(_SCALES) * inside.sum()
+    return float((counts * own).sum() + parameters)
+
+
+def _scale(counts: Int64[np.ndarray, "..."]) -> Int64[np.ndarray, "..."]:
+    """Frequencies (last axis) as powers of two, the most frequent as 2**15."""
+    relative = np.log2(np.maximum(counts, 1e-9) / np.maximum(counts.max(axis=-1, keepdims=True), 1))
+    return np.clip(np.rint(relative) + _SCALES - 1, 0, _SCALES - 1).astype(np.int64)
 
 
 def _by_scale(scale: tuple[int, ...]) -> Model:
@@ -206,7 +228,7 @@ def _near_bits(
 
 
 def _cheapest_spread(
-    numbers: Int16[np.ndarray, " n"], sums: Int64[np.ndarray, " n"], limit: int
+    numbers: Integer[np.ndarray, " n"], sums: Int64[np.ndarray, " n"], limit: int
 ) -> tuple[int, float]:
     """The spread, and the code length of the numbers under it."""
     unit, at_zero = _near_bits(limit)

@@ -1,0 +1,170 @@
+"""Compiled loops against plain numpy, and what they must not do to an import."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from maskstore.codecs import kernels
+from maskstore.codecs.coder import Decoder, Encoder
+from maskstore.codecs.fit import code_bits, fit_pull
+from maskstore.codecs.kernels.search import MIDDLE
+from maskstore.codecs.levels import put_bits, take_bits
+from maskstore.codecs.search import Task
+
+SEEDS = st.integers(0, 2**32)
+SHIFT = 3
+
+
+@given(levels=st.lists(st.integers(0, 127), max_size=300), seed=SEEDS)
+@settings(max_examples=50, deadline=None)
+def test_bits_are_sorted_by_level(levels, seed):
+    levels = np.array(levels, np.uint8)
+    bits = np.random.default_rng(seed).integers(0, 2, len(levels)).astype(np.uint8)
+    in_order = kernels.sort_bits(levels, bits)
+    assert np.array_equal(in_order, bits[np.argsort(levels, kind="stable")])
+    assert np.array_equal(kernels.unsort_bits(levels, in_order), bits)
+    assert np.array_equal(kernels.count_levels(levels), np.bincount(levels, minlength=128))
+
+
+@given(
+    runs=st.lists(st.tuples(st.integers(1, 127), st.integers(0, 60)), max_size=12),
+    density=st.floats(0, 1),
+    seed=SEEDS,
+)
+@settings(max_examples=50, deadline=None)
+def test_the_library_codes_what_the_kernel_decodes(runs, density, seed):
+    rng = np.random.default_rng(seed)
+    bits = (rng.random(sum(count for _, count in runs)) < density).astype(np.uint8)
+    encoder = Encoder()
+    put_bits(encoder, runs, bits)
+    decoder = Decoder(encoder.finish())
+    # In two calls: the state must go back and forth between the kernel and the library.
+    half = len(runs) // 2
+    found = [take_bits(decoder, runs[:half]), take_bits(decoder, runs[half:])]
+    decoder.finish()
+    assert np.array_equal(np.concatenate(found), bits)
+
+
+@given(rows=st.integers(1, 5), columns=st.integers(1, 9), seed=SEEDS)
+@settings(max_examples=30, deadline=None)
+def test_a_table_comes_back_from_its_distances(rows, columns, seed):
+    table = np.random.default_rng(seed).integers(1, 128, (rows, columns)).astype(np.uint8)
+    away = kernels.distances(table, 64).reshape(rows, columns)
+    assert away[0, 0] == int(table[0, 0]) - 64
+    assert np.array_equal(kernels.undo_distances(away, 64, 127), table)
+    beyond = kernels.undo_distances(np.full((rows, columns), 99, np.int32), 64, 127)
+    assert beyond.max() == 127
+
+
+@pytest.mark.parametrize("rank", [1, 3, 31])
+def test_rows_and_levels_of_contexts(rank):
+    rng = np.random.default_rng(rank)
+    rows, columns = (rng.integers(-7, 8, s).astype(np.int16) for s in ((20, rank), (rank, 30)))
+    steps = rng.integers(0, 16, 256).astype(np.uint8)
+    toward, flips = rng.integers(0, 2, (2, 600)).astype(np.uint8)
+    sizes = rng.integers(0, 128, 600).astype(np.uint8)
+    pull = np.clip(rows.astype(int) @ columns, -128, 127).reshape(-1)
+    expected = np.where(toward, steps[pull + 128], 15 - steps[pull + 128])
+    found = kernels.pull_rows(rows, columns, steps, np.uint8(15), toward)
+    assert np.array_equal(found, expected)
+    table = rng.integers(1, 128, (16, 8)).astype(np.uint8)
+    levels = kernels.look_up_levels(found, sizes, np.uint8(4), table)
+    assert np.array_equal(levels, table[expected, sizes >> 4])
+    counts = kernels.count_contexts(found, sizes, flips, 16)
+    assert counts.sum() == 600
+    row, size = int(expected[7]), int(sizes[7])
+    here = (expected == row) & (sizes == size)
+    assert counts[1, row, size] == flips[here].sum()
+    assert counts[0, row, size] == (1 - flips[here]).sum()
+
+
+def search_case(seed: int, m: int = 9, n: int = 14, rank: int = 3):
+    rng = np.random.default_rng(seed)
+    numbers, others = (rng.integers(-3, 4, s).astype(np.int16) for s in ((rank, m), (rank, n)))
+    kinds = rng.integers(0, 1 << SHIFT, (m, n)).astype(np.int32)
+    places = np.full((m, n), MIDDLE << SHIFT, np.int32) + kinds
+    for left, right in zip(numbers, others, strict=True):
+        kernels.add_product(places, left, right, SHIFT)
+    cost = rng.integers(0, 5000, (21, 1 << SHIFT)).astype(np.int32)
+    own = rng.integers(-3000, 3000, (2, rank, m))
+    return numbers, others, kinds, places, cost, own
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_sweep_moves_what_shortens_the_code(seed):
+    numbers, others, kinds, places, cost, (up, down) = search_case(seed)
+    expected = numbers.copy()
+
+    def code(row: int) -> int:
+        entries = np.clip(expected[:, row].astype(int) @ others, -10, 10) + 10
+        return int(cost[entries, kinds[row]].sum())
+
+    for row in range(numbers.shape[1]):
+        for k in range(len(numbers)):
+            before = code(row)
+            growth = {}
+            for step, its_own in ((1, up), (-1, down)):
+                expected[k, row] += step
+                growth[step] = code(row) - before + its_own[k, row]
+                expected[k, row] -= step
+            step = 1 if growth[1] <= growth[-1] else -1
+            if growth[step] < 0:
+                expected[k, row] += step
+    assert not np.array_equal(expected, numbers)
+    steps = kernels.cost_of_steps(cost, SHIFT, 60, 3)
+    margins = np.zeros(numbers.shape, np.int64)
+    margins[0, 0] = 10  # hopeless: it stays where it is
+    kept = numbers[0, 0]
+    kernels.sweep_rows(places, numbers, others, up, down, margins, SHIFT, steps, 9)
+    assert numbers[0, 0] == kept
+    assert margins[0, 0] == 5
+    assert np.array_equal(numbers[:, 1:], expected[:, 1:])
+    entries = numbers.T.astype(int) @ others
+    assert np.array_equal(places, ((entries + MIDDLE) << SHIFT) + kinds)
+
+
+def test_places_are_counted_and_looked_up():
+    numbers, others, kinds, places, _, _ = search_case(0)
+    counts = np.zeros((5, 1 << SHIFT), np.int64)
+    kernels.count_places(places, counts, SHIFT)
+    entries = np.clip(numbers.T.astype(int) @ others, -2, 2) + 2
+    expected = np.zeros_like(counts)
+    np.add.at(expected, (entries, kinds), 1)
+    assert np.array_equal(counts, expected)
+    values = np.random.default_rng(1).random(kernels.SPAN << SHIFT).astype(np.float32)
+    found = np.empty(places.shape, np.float32)
+    kernels.look_up(places, values, found)
+    assert np.array_equal(found, values[places])
+
+
+def test_the_search_finds_the_same_each_time_and_counts_as_the_decoder_does():
+    rng = np.random.default_rng(0)
+    m, n = 60, 80
+    pull = rng.standard_normal((m, 2)) @ rng.standard_normal((2, n))
+    toward, size = rng.integers(0, 2, (m, n)), rng.integers(0, 4, (m, n))
+    flips = rng.random((m, n)) < 1 / (1 + np.exp(2 + 0.3 * size - 3 * pull * (2 * toward - 1)))
+    arrays = (each.astype(np.uint8) for each in (flips, size, toward))
+    task = Task(**dict(zip(("flips", "size", "toward"), arrays, strict=True)), sizes=4)
+    found = fit_pull(task, 8)
+    again = fit_pull(task, 8)
+    assert found is not None
+    assert np.array_equal(found.rows, again.rows)
+    assert np.array_equal(found.columns, again.columns)
+    contexts = found.rows_of_table(task.toward.reshape(-1)) * 4 + task.size.reshape(-1)
+    bits = np.bincount(contexts, minlength=64)
+    p = np.bincount(contexts, weights=task.flips.reshape(-1), minlength=64) / np.maximum(bits, 1)
+    p, bits = p[(p > 0) & (p < 1)], bits[(p > 0) & (p < 1)]
+    ideal = -(bits * (p * np.log2(p) + (1 - p) * np.log2(1 - p))).sum()
+    tables = code_bits(task, found) - found.code_bits() - ideal
+    assert 0 <= tables <= 3.0 * 64 + 1
+    assert code_bits(task, found) < 0.9 * code_bits(task, None)
+
+
+def test_importing_maskstore_does_not_load_the_compiler():
+    script = "import sys, maskstore.verify, maskstore.maintain; print('numba' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "False"
