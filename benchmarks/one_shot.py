@@ -3,6 +3,10 @@
 Times are the best of several: the machine's other work only ever adds. Each K runs in a process of
 its own, so that its peak of resident memory is that of this K. Bits are random: neither way's time
 depends on them.
+
+With ``--device cuda`` masks and network are on the GPU. Memory is then that of the card, the read
+of the bits is a sum over them there, and the card's copy bandwidth is measured beside. The figures
+are printed and not saved: the page is of one machine.
 """
 
 import argparse
@@ -23,7 +27,6 @@ from benchmarks.results import FOLDER, save_results
 from maskstore.packed import PackedMasks
 from supsup import Backbone, BackboneRecipe, build
 from supsup.inference import Entropy, MaskBank, infer_in
-from supsup.inference.kernels import multiply
 from supsup.inference.superposition import gradients
 
 OUTPUTS, BATCH = 500, 128
@@ -33,19 +36,31 @@ STACKED = (250, 1_000, 2_500)
 
 def best_of(work: Callable[[], object], seconds: float = 4.0, least: int = 3) -> float:
     """Least seconds of the calls that fit into ``seconds``, after one to warm up."""
+    done = torch.cuda.synchronize if torch.cuda.is_initialized() else lambda: None
     work()
     times: list[float] = []
     begin = time.perf_counter()
     while len(times) < least or time.perf_counter() - begin < seconds:
+        done()
         start = time.perf_counter()
         work()
+        done()
         times.append(time.perf_counter() - start)
     return min(times)
 
 
 def peak_bytes() -> int:
-    """Most resident memory of this process so far."""
+    """Most memory of this process so far: resident, or allocated on the GPU."""
+    if torch.cuda.is_initialized():
+        return torch.cuda.max_memory_allocated()
     return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def copy_bandwidth(device: str) -> float:
+    """Bytes a second that a copy within the device's memory reads and writes."""
+    source = torch.zeros(2**28, dtype=torch.uint8, device=device)
+    target = torch.empty_like(source)
+    return 2 * source.nbytes / best_of(lambda: target.copy_(source))
 
 
 def random_masks(backbone: Backbone, count: int) -> PackedMasks:
@@ -61,8 +76,11 @@ def random_masks(backbone: Backbone, count: int) -> PackedMasks:
     return PackedMasks(layout=layout, names=tuple(map(str, range(count))), bits=bits)
 
 
-def read_seconds(bits: np.ndarray) -> float:
+def read_seconds(bits: torch.Tensor) -> float:
     """One read of the bits on all threads: a sum of 64-bit words, which only waits for memory."""
+    if bits.device.type != "cpu":
+        numbers = bits.flatten()[: bits.numel() // 8 * 8].view(torch.int64)
+        return best_of(lambda: numbers.sum())
     from numba import njit
 
     from supsup.inference.kernels.threads import split
@@ -74,22 +92,23 @@ def read_seconds(bits: np.ndarray) -> float:
             found += words[at]
         return found
 
-    words = bits.reshape(-1)[: bits.size // 8 * 8].view(np.uint64)
+    words = bits.numpy().reshape(-1)[: bits.numel() // 8 * 8].view(np.uint64)
     return best_of(lambda: split(lambda a, b: total(words, a, b), len(words)))
 
 
-def packed(count: int) -> dict[str, Any]:
+def packed(count: int, device: str) -> dict[str, Any]:
     """One-Shot on bits: whole call, gradient product alone, one read of the bits."""
-    backbone = build(BackboneRecipe(net="lenet-300-100", outputs=OUTPUTS))
+    backbone = build(BackboneRecipe(net="lenet-300-100", outputs=OUTPUTS)).to(device)
     base = peak_bytes()
     masks = random_masks(backbone, count)
-    x = torch.randn(BATCH, 784)
+    x = torch.randn(BATCH, 784).to(device)
     bank = MaskBank(backbone, masks)
+    bits = bank.source.read(slice(0, count))
     counting = best_of(lambda: bank.count(None))
     step = best_of(lambda: gradients(bank, x, Entropy(), per_image=False))
     call = best_of(lambda: infer_in(bank, x, method="one-shot", mode="batch"))
-    frame = np.random.default_rng(0).standard_normal((1, 8 * masks.bits.shape[1]))
-    product = best_of(lambda f=frame.astype(np.float32): multiply(masks.bits, f))
+    frame = torch.randn(1, 8 * bits.shape[1]).to(device)
+    product = best_of(lambda: bank.kernels.multiply(bits, frame))
     memory = peak_bytes()
     figures = {
         "masks": count,
@@ -98,7 +117,7 @@ def packed(count: int) -> dict[str, Any]:
         "call_seconds": call,
         "counts_once_seconds": counting,
         "product_seconds": product,
-        "one_read_seconds": read_seconds(masks.bits),
+        "one_read_seconds": read_seconds(bits),
         "peak_bytes": memory,
         "peak_bytes_without_masks": base,
     }
@@ -110,19 +129,20 @@ def packed(count: int) -> dict[str, Any]:
     return figures
 
 
-def stacked(count: int) -> dict[str, Any]:
+def stacked(count: int, device: str) -> dict[str, Any]:
     """The paper's code's way: float masks stacked, autograd through Σ α_i M^i and the network."""
-    backbone = build(BackboneRecipe(net="lenet-300-100", outputs=OUTPUTS))
+    backbone = build(BackboneRecipe(net="lenet-300-100", outputs=OUTPUTS)).to(device)
     masks = random_masks(backbone, count)
-    layers = {name: torch.empty(count, *shape) for name, shape in backbone.layout.shapes.items()}
+    shapes = backbone.layout.shapes
+    layers = {name: torch.empty(count, *shape, device=device) for name, shape in shapes.items()}
     for at in range(count):
         for name, mask in masks.unpack(at).items():
             layers[name][at] = torch.from_numpy(mask)
-    x = torch.randn(BATCH, 784)
+    x = torch.randn(BATCH, 784).to(device)
     found: list[torch.Tensor] = []
 
     def step(choose: bool) -> None:
-        alpha = torch.full((count, 1, 1), 1 / count, requires_grad=True)
+        alpha = torch.full((count, 1, 1), 1 / count, device=device, requires_grad=True)
         h = x
         for name, weight in backbone.weights.items():
             if choose:  # the paper's code: the masks whose coefficient is not 0, copied
@@ -139,7 +159,7 @@ def stacked(count: int) -> dict[str, Any]:
     lean_peak = peak_bytes()
     seconds = best_of(lambda: step(True), seconds=1.0, least=2)
     ours = gradients(MaskBank(backbone, masks), x, Entropy(), per_image=False)[0]
-    theirs = found[0].numpy()
+    theirs = found[0].cpu().numpy()
     error = float(np.abs(ours - theirs).max() / np.abs(theirs).max())
     return {
         "masks": count,
@@ -187,12 +207,14 @@ def main() -> None:
     """Every size in a process of its own; ``--only packed:2500`` is such a process."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--only")
+    parser.add_argument("--device", default="cpu", help="cpu, or cuda: printed and not saved")
     parser.add_argument("--most", type=int, default=100_000, help="most masks, 39.4 KB each")
     arguments = parser.parse_args()
     torch.manual_seed(0)
     if arguments.only:
         kind, count = arguments.only.split(":")
-        print(json.dumps({"packed": packed, "stacked": stacked}[kind](int(count))))
+        way = {"packed": packed, "stacked": stacked}[kind]
+        print(json.dumps(way(int(count), arguments.device)))
         return
     figures: dict[str, Any] = {"threads": torch.get_num_threads(), "batch": BATCH}
     for kind, counts in (("packed", PACKED), ("stacked", STACKED)):
@@ -201,6 +223,7 @@ def main() -> None:
             if count > arguments.most:
                 continue
             run = [sys.executable, "-m", "benchmarks.one_shot", "--only", f"{kind}:{count}"]
+            run += ["--device", arguments.device]
             done = subprocess.run(run, check=True, capture_output=True, text=True)
             figures[kind].append(json.loads(done.stdout.splitlines()[-1]))
             print(figures[kind][-1], flush=True)
@@ -210,6 +233,11 @@ def main() -> None:
         for row in figures["stacked"]
     }
     figures["load_average_at_the_end"] = os.getloadavg()
+    if arguments.device != "cpu":
+        figures["device"] = torch.cuda.get_device_name(arguments.device)
+        figures["copy_bytes_per_second"] = copy_bandwidth(arguments.device)
+        print(json.dumps(figures, indent=2))
+        return
     save_results("one_shot", figures)
     plot(figures)
 

@@ -53,15 +53,16 @@ class Point:
     fan_density: float = 0.5
 
 
-def _gradual(density: float, steps: int) -> Point:
+def _gradual(density: float, steps: int, outliers: float = 0.0) -> Point:
     return Point(
-        name=f"gradual, {100 * density:g}%, {steps:,} steps",
+        name=f"gradual, {100 * density:g}%, {steps:,} steps" + ", outliers" * bool(outliers),
         config=TrainConfig(
             steps=steps,
             rule="gradual",
             density=density,
             budget="erdos-renyi",
             optimizer="normed-sgd",
+            outliers=outliers,
         ),
         init="scaled-signed-constant",
         fan_density=density,
@@ -77,6 +78,10 @@ POINTS = (
     _gradual(0.05, 1000),
     _gradual(0.02, 1000),
     _gradual(0.0064, 4000),
+    _gradual(0.05, 1000, outliers=0.03),
+    _gradual(0.02, 1000, outliers=0.03),
+    _gradual(0.0064, 4000, outliers=0.03),
+    Point(name="threshold, SGD 2.0, outliers", config=TrainConfig(steps=1000, outliers=0.03)),
 )
 
 
@@ -84,7 +89,7 @@ def main() -> None:
     """Train what is missing, then measure every point."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--images", type=int, default=512, help="of each test set, for GNu")
-    parser.add_argument("--train", type=int, help="only train this point, 0 to 4")
+    parser.add_argument("--train", type=int, help="only train this point, 0 to 8")
     arguments = parser.parse_args()
     CACHE.mkdir(parents=True, exist_ok=True)
     dataset = load("mnist")

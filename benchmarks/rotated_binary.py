@@ -31,7 +31,6 @@ RUNS = (
     ("one-shot", "entropy", "batch"),
     ("one-shot", "superfluous", "batch"),
     ("exhaustive", "entropy", "batch"),
-    ("binary", "superfluous", "image"),
     ("exhaustive", "superfluous", "image"),
 )
 

@@ -31,7 +31,6 @@ from supsup.inference import (
     OneShot,
     Superfluous,
 )
-from supsup.inference.kernels import multiply
 from supsup.inference.superposition import _slopes, superposed
 from supsup.session import backbone_of, create_archive, train_into
 
@@ -124,7 +123,7 @@ def slopes_by_layer(
     bits, found = bank.source.read(slice(0, len(bank))), {}
     for name, _, where, _ in backbone.layout.layers():
         numbers = slice(8 * where.start, 8 * where.stop)
-        slopes = multiply(bits[:, where], frames[:, numbers])
+        slopes = bank.kernels.multiply(bits[:, where], frames[:, numbers]).numpy()
         own = slopes[np.arange(len(truth)), truth]
         apart = (own - slopes.mean(1)) / slopes.std(1)
         rank = (slopes < own[:, None]).sum(1)

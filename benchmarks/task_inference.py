@@ -15,6 +15,7 @@ and with ``--optimizer adam --lr 0.003``:
 """
 
 import argparse
+import json
 import sys
 import time
 from pathlib import Path
@@ -59,7 +60,16 @@ class Sampled:
             yield self._task.test_batch(indices)
 
 
-def measure(path: Path, images: int, runs: list[str]) -> dict[str, Any]:
+def measured(path: Path, images: int) -> dict[str, Any]:
+    """:func:`measure`, or what it found before: the study may be run in pieces."""
+    kept = path.with_name(f"{path.stem}-{images}.json")
+    if not kept.exists():
+        kept.write_text(json.dumps(measure(path, images)))
+    found: dict[str, Any] = json.loads(kept.read_text())
+    return found
+
+
+def measure(path: Path, images: int) -> dict[str, Any]:
     """Every method and objective on the first 10, 50, … tasks of an archive."""
     with MaskArchive.open(path) as archive:
         backbone = backbone_of(archive)
@@ -86,7 +96,7 @@ def measure(path: Path, images: int, runs: list[str]) -> dict[str, Any]:
         )
         row: dict[str, Any] = {"tasks": count, "GG": given.accuracy}
         bank = MaskBank(backbone, masks, classes=10)
-        for run in runs:
+        for run in RUNS:
             method, objective, mode = run.split(":")
             start = time.perf_counter()
             found = evaluate_gnu(bank, tasks[:count], method=method, objective=objective, mode=mode)
@@ -123,10 +133,9 @@ def main() -> None:
     """Each archive on ``--images`` test images of each task."""
     parser = argparse.ArgumentParser()
     parser.add_argument("archives", type=Path, nargs="+")
-    parser.add_argument("--images", type=int, default=32)
-    parser.add_argument("--runs", nargs="*", default=RUNS, help="method:objective:mode")
+    parser.add_argument("--images", type=int, default=16)
     arguments = parser.parse_args()
-    archives = [measure(path, arguments.images, arguments.runs) for path in arguments.archives]
+    archives = [measured(path, arguments.images) for path in arguments.archives]
     save_results("task_inference", {"images_a_task": arguments.images, "archives": archives})
     plot(archives)
 

@@ -1,97 +1,221 @@
-"""Accuracy against training steps with transfer and without, on RotatedMNIST; and bytes a mask.
+"""Accuracy against training steps with transfer and without, and bytes a mask; three seeds.
 
-Needs the MNIST files in ``SUPSUP_DATA``.
+    SUPSUP_DATA=DIR OMP_NUM_THREADS=1 python -m benchmarks.transfer
+
+RotatedMNIST through LeNet-300-100, and textures of CIFAR-100's shape through a narrow ResNet-18.
+Every training is kept under ``.cache/transfer``, so the study can be run in pieces; ``--report``
+gives the figures of the seeds that all of a case's trainings have, and trains nothing.
 """
 
+import json
 import sys
-from dataclasses import replace
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, stdev
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from benchmarks import conv_tasks
 from benchmarks.results import FOLDER, save_results
+from benchmarks.textures import PER_CLASS, WAYS, texture_tasks
 from supsup import BackboneRecipe, TrainConfig, build
 from supsup.config import TRANSFERS
 from supsup.data import Task, load, make_task, task_family
 from supsup.session import create_archive, train_into
 
+CACHE = Path(".cache/transfer")
 TASKS = 5
-STEPS = (20, 50, 100, 200)
-RULES = ("threshold", "topk")
+SEEDS = (0, 1, 2)
+"""Of weights, initial scores and the order of images; the tasks are the same."""
+
+LABELS = {"none": "seeded scores", "masks": "mean of masks", "scores": "mean of scores"}
+COLOURS = {"none": "#7b858c", "masks": "#1f6f8b", "scores": "#c8553d"}
 
 
-def run(tasks: list[Task], rule: str, transfer: str, steps: int) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """Tasks and a network that learns them one after another."""
+
+    name: str
+    recipe: BackboneRecipe
+    config: TrainConfig
+    tasks: Callable[[], list[Task]]
+    steps: Sequence[int]
+    epoch: float
+    """Steps in one."""
+
+
+def rotated() -> list[Task]:
+    """RotatedMNIST with a fifth of its test images: evaluating would take longer than training."""
+    digits = load("mnist", quiet=True)
+    made = [make_task(recipe, digits) for recipe in task_family("rotated-mnist", TASKS)]
+    return [replace(t, test_images=t.test_images[::5], test_y=t.test_y[::5]) for t in made]
+
+
+def _rotated(rule: str) -> Case:
+    return Case(
+        name=f"RotatedMNIST, {rule}",
+        recipe=BackboneRecipe(net="lenet-300-100", outputs=10),
+        config=TrainConfig(steps=1, rule=rule),
+        tasks=rotated,
+        steps=(20, 50, 100, 200),
+        epoch=60_000 / 128,
+    )
+
+
+CASES = (
+    _rotated("threshold"),
+    _rotated("topk"),
+    Case(
+        name="textures, ResNet-18, topk",
+        recipe=BackboneRecipe(net="resnet18", outputs=WAYS, options={"width": conv_tasks.WIDTH}),
+        config=conv_tasks.CONFIG,
+        tasks=lambda: list(texture_tasks()),
+        steps=(5, 10, 19, 38),
+        epoch=WAYS * PER_CLASS[0] / conv_tasks.CONFIG.batch,
+    ),
+)
+
+
+def run(case: Case, tasks: list[Task], transfer: str, steps: int, seed: int) -> dict[str, Any]:
     """Tasks learned one after another, each of that many steps."""
-    backbone = build(BackboneRecipe(net="lenet-300-100", outputs=10, seed=0))
-    config = TrainConfig(steps=steps, rule=rule, transfer=transfer)
-    # Finding the smallest code takes a second a mask.
-    codec = "auto" if steps == STEPS[-1] else "raw"
+    start = time.process_time()
+    backbone = build(replace(case.recipe, seed=seed))
+    config = replace(case.config, steps=steps, transfer=transfer, seed=seed)
+    # Finding the smallest code takes seconds a mask.
+    codec = "auto" if (steps, seed) == (case.steps[-1], SEEDS[0]) else "raw"
     with (
         TemporaryDirectory() as folder,
         create_archive(Path(folder) / "a.h5", backbone) as archive,
     ):
-        stored = list(train_into(archive, backbone, tasks, config, codec=codec))
-    accuracies = [task.metadata["metrics"]["accuracy"] for task in stored]
+        stored = list(train_into(archive, backbone, tasks, config, codec=codec, parallel=1))
     row = {
-        "rule": rule,
+        "case": case.name,
         "transfer": transfer,
         "steps": steps,
-        "first_task": accuracies[0],
-        "later_tasks": round(fmean(accuracies[1:]), 4),
-        "accuracies": accuracies,
+        "seed": seed,
+        "accuracies": [task.metadata["metrics"]["accuracy"] for task in stored],
     }
     if codec == "auto":
         row["codecs"] = [task.codec for task in stored]
         row["later_bytes"] = round(fmean(task.bytes for task in stored[1:]))
-    print(row, file=sys.stderr, flush=True)
-    return row
+    return row | {"cpu_seconds": round(time.process_time() - start, 1)}
 
 
-def draw(rows: list[dict[str, Any]], path: Path) -> None:
-    """One panel a rule."""
-    figure = Figure(figsize=(8.4, 3.6), layout="constrained")
-    labels = {"none": "seeded scores", "masks": "mean of masks", "scores": "mean of scores"}
-    colours = {"none": "#7b858c", "masks": "#1f6f8b", "scores": "#c8553d"}
-    for axes, rule in zip(figure.subplots(1, len(RULES), sharey=True), RULES, strict=True):
-        for transfer in TRANSFERS:
-            curve = [row for row in rows if (row["rule"], row["transfer"]) == (rule, transfer)]
-            axes.plot(
-                [row["steps"] for row in curve],
-                [100 * row["later_tasks"] for row in curve],
-                marker="o",
-                color=colours[transfer],
-                label=labels[transfer],
+def _kept(case: Case, transfer: str, steps: int, seed: int) -> Path:
+    return CACHE / f"{case.name}, {transfer}, {steps}, {seed}.json"
+
+
+def train_missing() -> None:
+    """Every training that is not kept yet."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    for seed, case in product(SEEDS, CASES):
+        points = list(product(TRANSFERS, case.steps))
+        missing = [point for point in points if not _kept(case, *point, seed).exists()]
+        tasks = case.tasks() if missing else []
+        for transfer, steps in missing:
+            row = run(case, tasks, transfer, steps, seed)
+            _kept(case, transfer, steps, seed).write_text(json.dumps(row))
+            print(row, file=sys.stderr, flush=True)
+
+
+def kept_runs() -> list[dict[str, Any]]:
+    """All trainings of each case and seed that has all of them."""
+    rows = []
+    for seed, case in product(SEEDS, CASES):
+        files = [_kept(case, *point, seed) for point in product(TRANSFERS, case.steps)]
+        if all(file.exists() for file in files):
+            rows += [json.loads(file.read_text()) for file in files]
+    return rows
+
+
+def summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Mean accuracy of the later tasks, and its spread over the seeds, of every curve's points."""
+    found = []
+    for case in CASES:
+        for steps, transfer in product(case.steps, TRANSFERS):
+            later, without = (
+                [
+                    fmean(row["accuracies"][1:])
+                    for row in rows
+                    if (row["case"], row["steps"], row["transfer"]) == (case.name, steps, which)
+                ]
+                for which in (transfer, "none")
             )
-        axes.set_xscale("log")
-        axes.set_xticks(STEPS, [str(steps) for steps in STEPS])
-        axes.minorticks_off()
-        axes.set_title(rule)
-        axes.set_xlabel("steps a task (469 are an epoch)")
-        axes.set_ylabel(f"accuracy of tasks 2 to {TASKS}, %")
-        axes.legend(fontsize=8)
+            gains = [a - b for a, b in zip(later, without, strict=True)]
+            found.append(
+                {
+                    "case": case.name,
+                    "steps": steps,
+                    "epochs": round(steps / case.epoch, 2),
+                    "transfer": transfer,
+                    "seeds": len(later),
+                    "later_tasks": round(fmean(later), 4),
+                    "spread": round(stdev(later), 4) if len(later) > 1 else 0.0,
+                    "gain": round(fmean(gains), 4),
+                    "gain_by_seed": [round(gain, 4) for gain in gains],
+                }
+            )
+    return found
+
+
+def draw(points: list[dict[str, Any]], path: Path) -> None:
+    """One panel a case."""
+    figure = Figure(figsize=(11, 3.6), layout="constrained")
+    for axes, case in zip(figure.subplots(1, len(CASES)), CASES, strict=True):
+        _panel(axes, case, [point for point in points if point["case"] == case.name])
     FigureCanvasAgg(figure)
     figure.savefig(path, dpi=150)
 
 
+def _panel(axes: Axes, case: Case, points: list[dict[str, Any]]) -> None:
+    for transfer in TRANSFERS:
+        curve = [point for point in points if point["transfer"] == transfer]
+        axes.errorbar(
+            [point["epochs"] for point in curve],
+            [100 * point["later_tasks"] for point in curve],
+            yerr=[100 * point["spread"] for point in curve],
+            marker="o",
+            capsize=3,
+            color=COLOURS[transfer],
+            label=LABELS[transfer],
+        )
+    axes.set_xscale("log")
+    epochs = [point["epochs"] for point in points if point["transfer"] == "none"]
+    axes.set_xticks(epochs, [f"{each:.2g}" for each in epochs])
+    axes.minorticks_off()
+    axes.set_title(case.name, fontsize=10)
+    axes.set_xlabel("epochs a task")
+    axes.set_ylabel(f"accuracy of tasks 2 to {TASKS}, %")
+    axes.legend(fontsize=8, loc="lower right")
+
+
 def main() -> None:
-    """Train everything; some minutes."""
-    digits = load("mnist", quiet=True)
-    made = [make_task(recipe, digits) for recipe in task_family("rotated-mnist", TASKS)]
-    # A fifth of the test images: the evaluation would take longer than the training.
-    tasks = [replace(t, test_images=t.test_images[::5], test_y=t.test_y[::5]) for t in made]
-    rows = [
-        run(tasks, rule, transfer, steps)
-        for rule in RULES
-        for transfer in TRANSFERS
-        for steps in STEPS
-    ]
-    save_results("transfer", {"torch": torch.__version__, "tasks": TASKS, "runs": rows})
-    draw(rows, FOLDER / "transfer.png")
+    """Train what is missing, some 12 minutes in all; then the figures of all of it."""
+    torch.set_num_threads(1)
+    if sys.argv[1:] != ["--report"]:
+        train_missing()
+    rows = kept_runs()
+    points = summary(rows)
+    save_results(
+        "transfer",
+        {
+            "torch": torch.__version__,
+            "tasks": TASKS,
+            "cpu_minutes": round(sum(row["cpu_seconds"] for row in rows) / 60, 1),
+            "points": points,
+            "runs": rows,
+        },
+    )
+    draw(points, FOLDER / "transfer.png")
 
 
 if __name__ == "__main__":

@@ -67,6 +67,23 @@ def task_progress(what: str, total: int | None, *, quiet: bool) -> Iterator[Call
         yield lambda name: bar.update(shown, advance=1, description=f"{what} {name}")
 
 
+@contextmanager
+def stage_progress(*, quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
+    """A bar that begins again with each stage: called with its name, what is done of it, and all
+    there is of it."""
+    with progress_bar(quiet=quiet) as bar:
+        shown = bar.add_task("", total=None, visible=False)
+        stages: list[str] = []
+
+        def report(what: str, done: int, total: int) -> None:
+            if stages[-1:] != [what]:
+                stages.append(what)
+                bar.reset(shown, description=what, total=total, visible=True)
+            bar.update(shown, completed=done, total=total)
+
+        yield report
+
+
 def progress_bar(*, quiet: bool) -> Progress:
     """A progress bar on stderr with count, rate and time left; it vanishes when done."""
     return Progress(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli import options
-from cli.console import print_json, print_table, stderr, task_progress
+from cli.console import print_json, print_table, stage_progress, stderr, task_progress
 from maskstore import MaskArchive
 
 # torch takes seconds to import: the functions below import supsup when they run.
@@ -94,13 +94,22 @@ def infer(
     net: options.TrustedNet = None,
     device: options.Device = "cpu",
     as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Find the task of unlabelled images, and predict their classes."""
     from supsup.session import backbone_of, infer_file, parse_device
 
-    with MaskArchive.open(archive) as opened:
+    with MaskArchive.open(archive) as opened, stage_progress(quiet=quiet) as report:
         backbone = backbone_of(opened, device=parse_device(device), trusted_net=net)
-        found = infer_file(opened, backbone, inputs, method=method, objective=objective, mode=mode)
+        found = infer_file(
+            opened,
+            backbone,
+            inputs,
+            method=method,
+            objective=objective,
+            mode=mode,
+            progress=report,
+        )
     rows = [
         {
             "task": name,
@@ -128,7 +137,7 @@ def infer(
             }
         )
         return
-    if found.reason:
+    if found.reason and not quiet:
         stderr.print(f"method {found.method}: {found.reason}", markup=False, soft_wrap=True)
     print_table(
         ("image", "task", "prediction", "confidence", "margin"),

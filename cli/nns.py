@@ -1,11 +1,13 @@
 """Command that trains without task identities (scenario NNs): learn."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cli import options
 from cli.console import print_json, print_table, progress_bar
+from maskstore import MaskArchive
 
 # torch takes seconds to import: the function below imports supsup when it runs.
 
@@ -42,14 +44,20 @@ def learn(
     device: options.Device = "cpu",
     data: options.Data = None,
     codec: options.Codec = "auto",
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where a killed run with these options was.")
+    ] = False,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Learn from a stream whose tasks nobody names (scenario NNs), into a new archive."""
+    """Learn from a stream whose tasks nobody names (scenario NNs), into a new archive.
+
+    What it knows beside the masks is in ARCHIVE.learning, until the stream ends.
+    """
     from supsup import BackboneRecipe, TrainConfig, build
     from supsup.data import load, make_task, task_family
-    from supsup.nns import Learner, learn_into, parse_allocation, task_stream
-    from supsup.session import check_classes, create_archive, parse_device
+    from supsup.nns import KeptLearner, Learner, learn_into, parse_allocation, task_stream
+    from supsup.session import check_classes, check_recipe, create_archive, parse_device
 
     place = parse_device(device)
     rule = parse_allocation(allocation)
@@ -58,7 +66,8 @@ def learn(
     check_classes(recipes, outputs)
     images = load(recipes[0].dataset, data, quiet=quiet).to(place)
     made = [make_task(recipe, images) for recipe in recipes]
-    backbone = build(BackboneRecipe(net=net, outputs=outputs, seed=seed))
+    recipe = BackboneRecipe(net=net, outputs=outputs, seed=seed)
+    backbone = build(recipe)
     learner = Learner(
         backbone.to(place),
         config,
@@ -69,9 +78,27 @@ def learn(
         budget=budget,
     )
     stream = task_stream(made, visits=visits, least=least, most=most, batch=batch, seed=seed)
-    with create_archive(archive, backbone) as opened, progress_bar(quiet=quiet) as bar:
+    kept = KeptLearner(
+        archive,
+        {
+            "tasks": [each.to_json() for each in recipes],
+            "stream": {"visits": visits, "least": least, "most": most, "seed": seed},
+            "allocation": {"rule": allocation, "every": every, "confirm": confirm},
+            "budget": budget,
+            "training": config.to_json(),
+        },
+    )
+    going_on = resume and Path(archive).exists()
+    with (
+        MaskArchive.open(archive, "a") if going_on else create_archive(archive, backbone) as opened,
+        progress_bar(quiet=quiet) as bar,
+    ):
+        if going_on:
+            check_recipe(opened, recipe)
+        else:
+            kept.remove()  # that of an archive which is no more
         shown = bar.add_task("learning", total=None)
-        for stored in learn_into(opened, learner, stream, codec=codec):
+        for stored in learn_into(opened, learner, stream, codec=codec, kept=kept):
             report = learner.report
             bar.update(shown, completed=report.batches, description=f"{stored.name} kept")
         rows = [

@@ -17,7 +17,6 @@ from maskstore.codecs import parse_codec
 # functions below import supsup when they run.
 if TYPE_CHECKING:
     from supsup.data import TaskRecipe
-    from supsup.logs import TrainingLog
 
 
 def register(app: typer.Typer) -> None:
@@ -41,9 +40,23 @@ def train(
     ] = "threshold",
     density: Annotated[float, typer.Option(help="topk, gradual: share of weights kept.")] = 0.5,
     budget: Annotated[str, typer.Option(help="topk, gradual: uniform or erdos-renyi.")] = "uniform",
+    multiplier: Annotated[
+        float | None,
+        typer.Option(
+            help="topk, erdos-renyi: s of the paper's SplitImageNet, instead of --density: each "
+            "layer keeps min(0.5, s (in + out) / n) of its n weights."
+        ),
+    ] = None,
     steps: Annotated[int | None, typer.Option(help="Steps a task (default 1000).")] = None,
     epochs: Annotated[int | None, typer.Option(help="Or passes over the training set.")] = None,
     batch: Annotated[int, typer.Option(help="Images a step.")] = 128,
+    outliers: Annotated[
+        float,
+        typer.Option(
+            help="Add shuffled images to each batch, as a share of it (0.03), labelled with "
+            "superfluous outputs: single images then tell their task on sparse masks, too."
+        ),
+    ] = 0.0,
     optimizer: Annotated[
         str, typer.Option(help="sgd, adam, rmsprop or, for gradual, normed-sgd.")
     ] = "sgd",
@@ -100,6 +113,7 @@ def train(
 
     A task whose loss is not finite any more is left out and named at the end; the others go on.
     """
+    from cli.training_bar import followed
     from supsup import TrainConfig, TrainingDiverged, build
     from supsup.cluster import RayCluster
     from supsup.data import load, make_task, task_family
@@ -133,7 +147,9 @@ def train(
             rule=mask,
             density=density,
             budget=budget,
+            multiplier=multiplier,
             batch=batch,
+            outliers=outliers,
             optimizer=optimizer,
             schedule=schedule,
             seed=recipe.seed,
@@ -142,7 +158,7 @@ def train(
             precision=precision,
         )
         recipes = task_family(dataset, tasks, seed=recipe.seed)
-        check_classes(recipes, recipe.outputs)
+        check_classes(recipes, recipe.outputs, outliers=config.outliers > 0)
         with ExitStack() as stack:
             if engine == "ray":
                 cluster = stack.enter_context(
@@ -164,7 +180,7 @@ def train(
                 failures.append(failure)
                 log.diverged(failure)
 
-            log = _logs(stack, len(wanted), csv, tensorboard, quiet=quiet)
+            log = followed(stack, len(wanted), csv, tensorboard, quiet=quiet)
             how: dict[str, Any] = {
                 "codec": codec,
                 "parallel": parallel,
@@ -211,22 +227,6 @@ def train(
         raise TrainingDiverged(
             f"{len(failures)} of {len(wanted)} tasks have no mask: {names}. First, {failures[0]}"
         )
-
-
-def _logs(
-    stack: ExitStack, tasks: int, csv: Path | None, tensorboard: Path | None, *, quiet: bool
-) -> "TrainingLog":
-    """Whatever follows a training; closed with the stack."""
-    from cli.training_bar import TrainingBar
-    from supsup.logs import CsvLog, Logs, TensorBoardLog
-
-    logs: list[TrainingLog] = []
-    if csv is not None:
-        logs.append(stack.enter_context(CsvLog(csv)))
-    if tensorboard is not None:
-        logs.append(stack.enter_context(TensorBoardLog(tensorboard)))
-    logs.append(stack.enter_context(TrainingBar(tasks, quiet=quiet)))
-    return Logs(logs)
 
 
 def _stopped(archive: MaskArchive, recipes: "list[TaskRecipe]") -> NoReturn:

@@ -1,10 +1,28 @@
-"""The progress of a training on stderr. Imports torch: only commands that train import this."""
+"""What follows a training: a bar on stderr, and the logs that were asked for.
+
+Imports torch: only commands that train import this.
+"""
 
 from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
 
 from cli.console import progress_bar
 from supsup import Progress, TrainingDiverged
-from supsup.logs import TrainingLog
+from supsup.logs import CsvLog, Logs, TensorBoardLog, TrainingLog
+
+
+def followed(
+    stack: ExitStack, tasks: int, csv: Path | None, tensorboard: Path | None, *, quiet: bool
+) -> TrainingLog:
+    """All that follows a training of so many tasks; closed with the stack."""
+    logs: list[TrainingLog] = []
+    if csv is not None:
+        logs.append(stack.enter_context(CsvLog(csv)))
+    if tensorboard is not None:
+        logs.append(stack.enter_context(TensorBoardLog(tensorboard)))
+    logs.append(stack.enter_context(TrainingBar(tasks, quiet=quiet)))
+    return Logs(logs)
 
 
 class TrainingBar(TrainingLog):

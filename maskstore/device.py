@@ -163,6 +163,14 @@ class FileDevice(Device):
         self.close()
 
 
+def write_durably(path: Path, content: bytes) -> None:
+    """Write a file that is on the disk when this returns; its name is after :func:`sync_folder`."""
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
 def sync_folder(folder: Path) -> None:
     """Make a rename or a new name in ``folder`` survive power loss."""
     fd = os.open(folder, os.O_RDONLY)

@@ -30,8 +30,13 @@ class TrainConfig:
             scores, ever fewer), see :mod:`supsup.rules`.
         density: share of weights that ``topk`` and ``gradual`` keep.
         budget: ``uniform`` or ``erdos-renyi``, how they spread it over the layers.
+        multiplier: s of the paper's Erdős–Rényi budget, instead of ``density``: under ``topk`` each
+            layer keeps min(0.5, s (in + out) / n) of its n weights.
         start_density: share that ``gradual`` keeps at first.
         batch: images a step.
+        outliers: how many shuffled images join each batch, as a share of it, labelled with
+            superfluous outputs (:mod:`supsup.engine.outliers`). They make single images of very
+            sparse masks tell their task; 0.03 is enough on PermutedMNIST.
         optimizer: ``adam``, ``rmsprop`` or ``sgd``, with PyTorch's other defaults; ``normed-sgd``:
             ``sgd`` on each layer's gradient scaled to root mean square 1, for ``gradual``, whose
             first gradients are far larger than the later ones.
@@ -56,8 +61,10 @@ class TrainConfig:
     rule: str = "threshold"
     density: float = 0.5
     budget: str = "uniform"
+    multiplier: float | None = None
     start_density: float = 0.2
     batch: int = 128
+    outliers: float = 0.0
     optimizer: str = "sgd"
     lr: float | None = None
     schedule: str = "cosine"
@@ -85,15 +92,37 @@ class TrainConfig:
         _check_one_of("precision", self.precision, PRECISIONS)
         check_budget(self.density, self.budget)
         check_budget(self.start_density, self.budget)
+        if self.multiplier is not None:
+            self._check_multiplier()
         if self.lr is None:
             object.__setattr__(self, "lr", DEFAULT_LR[self.optimizer])
         if type(self.lr) is not float or not 0.0 < self.lr < math.inf:
             raise InvalidInput(f"lr: expected a positive number, got {self.lr!r}")
+        if type(self.outliers) is not float or not 0.0 <= self.outliers <= 1.0:
+            raise InvalidInput(f"outliers: expected a share from 0 to 1, got {self.outliers!r}")
+        if self.outliers and not self.outliers_a_batch:
+            raise InvalidInput(
+                f"outliers: {self.outliers:g} of a batch of {self.batch} is less than one image"
+            )
         if type(self.momentum) is not float or not 0.0 <= self.momentum < 1.0:
             raise InvalidInput(f"momentum: expected a number in [0, 1), got {self.momentum!r}")
         if type(self.weight_decay) is not float or not 0.0 <= self.weight_decay < math.inf:
             raise InvalidInput(f"weight_decay: expected a number from 0, got {self.weight_decay!r}")
         object.__setattr__(self, "seed", parse_seed(self.seed))
+
+    def _check_multiplier(self) -> None:
+        if type(self.multiplier) is not float or not 0.0 < self.multiplier < math.inf:
+            raise InvalidInput(f"multiplier: expected a positive number, got {self.multiplier!r}")
+        if self.rule != "topk" or self.budget != "erdos-renyi":
+            raise InvalidInput(
+                "multiplier: goes with rule topk and budget erdos-renyi, "
+                f"got {self.rule} and {self.budget}"
+            )
+        if self.density != 0.5:
+            raise InvalidInput(
+                f"density and multiplier: expected one of them, got {self.density:g} "
+                f"and {self.multiplier:g}"
+            )
 
     def steps_for(self, train_size: int) -> int:
         """Optimisation steps for a task of that many training images."""
@@ -101,6 +130,11 @@ class TrainConfig:
             return self.steps
         assert self.epochs is not None
         return -(-self.epochs * train_size // self.batch)
+
+    @property
+    def outliers_a_batch(self) -> int:
+        """Shuffled images that join each batch."""
+        return round(self.outliers * self.batch)
 
     @property
     def peak_lr(self) -> float:

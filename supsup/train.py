@@ -1,6 +1,7 @@
 """Training one mask per task over one frozen backbone."""
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 
 from maskstore.errors import InvalidInput
 from supsup.backbone import Backbone
@@ -11,7 +12,7 @@ from supsup.engine.plan import plan_for
 from supsup.engine.precision import precision_on
 from supsup.errors import TrainingDiverged
 from supsup.protocols import TaskData
-from supsup.transfer import Masks, transfer_of
+from supsup.transfer import EarlierScores, Masks, transfer_of
 
 __all__ = ["Progress", "TrainedMask", "train"]
 
@@ -22,7 +23,7 @@ def train(
     config: TrainConfig,
     *,
     parallel: int | None = None,
-    earlier: Iterable[Masks] = (),
+    earlier: Iterable[Masks] | EarlierScores = (),
     progress: Callable[[Progress], None] | None = None,
     diverged: Callable[[TrainingDiverged], None] | None = None,
 ) -> Iterator[TrainedMask]:
@@ -37,9 +38,10 @@ def train(
         tasks: taken one by one, a few ahead of what is given. Their data is asked for in other
             threads; each task from one thread only.
         parallel: tasks at a time. None: on the CPU one a core, each core with a task of its own; on
-            a GPU as many as half of its free memory holds. What turns out not to fit is halved.
-        earlier: masks of the tasks before, where ``config`` transfers from them. Tasks are then
-            trained one after another.
+            a GPU as many as half of its free memory holds, by what the first task's activations
+            and scores take. What turns out not to fit is halved.
+        earlier: of the tasks before, where ``config`` transfers from them: their masks, or their
+            scores (:class:`TrainedMask` has them). Tasks are then trained one after another.
         progress: called every few steps and at each task's end, in the caller's thread.
         diverged: told of each task that has no mask because its loss or scores are not finite; the
             others go on.
@@ -55,9 +57,13 @@ def train(
             f"parallel: with transfer each task waits for those before it, got {parallel}; "
             "leave it out"
         )
-    plan = plan_for(backbone, parallel if transfer is None else 1)
+    left = iter(tasks)
+    if (first := next(left, None)) is None:
+        return
+    plan = plan_for(backbone, config, first, parallel if transfer is None else 1)
+    todo = chain([first], left)
     with precision_on(backbone.device, config.precision):
-        for outcome in train_groups(backbone, tasks, config, plan, progress or _ignore, transfer):
+        for outcome in train_groups(backbone, todo, config, plan, progress or _ignore, transfer):
             if isinstance(outcome, TrainedMask):
                 yield outcome
             elif diverged is None:

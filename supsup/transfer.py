@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -13,6 +14,21 @@ from maskstore.layout import MaskLayout
 from supsup.config import TrainConfig
 
 Masks = Mapping[str, Bool[np.ndarray, "..."]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class EarlierScores:
+    """The scores that ``count`` earlier tasks ended with, added up in their order.
+
+    In ``total`` the layers lie one after another, in layout order.
+    """
+
+    total: Float32[np.ndarray, " bits"]
+    count: int
+
+    def and_those(self, scores: Float32[np.ndarray, " bits"]) -> "EarlierScores":
+        """With the scores of one more task."""
+        return EarlierScores(total=self.total + scores, count=self.count + 1)
 
 
 class Transfer(ABC):
@@ -80,37 +96,46 @@ class MeanOfMasks(Transfer):
 class MeanOfScores(Transfer):
     """The paper's code: the mean of the scores that earlier tasks ended with."""
 
-    def __init__(self, layout: MaskLayout) -> None:
-        """Begin with none."""
-        self._sum, self.count = torch.zeros(layout.bits), 0
+    def __init__(self, earlier: EarlierScores) -> None:
+        """Begin with those of earlier tasks."""
+        self._earlier = earlier
+        self.count = earlier.count
 
     def begin(self, scores: Float32[Tensor, " bits"]) -> None:
-        scores += self._sum.to(scores.device)
+        scores += torch.from_numpy(self._earlier.total).to(scores.device)
         scores /= self.count + 1
 
     def end(self, scores: Float32[Tensor, " bits"], masks: Masks) -> None:
-        self._sum += scores.cpu()
+        self._earlier = self._earlier.and_those(scores.cpu().numpy())
         self.count += 1
 
 
 def transfer_of(
-    config: TrainConfig, layout: MaskLayout, earlier: Iterable[Masks]
+    config: TrainConfig, layout: MaskLayout, earlier: Iterable[Masks] | EarlierScores
 ) -> Transfer | None:
     """The transfer that a configuration names; None where every task starts from the seed.
 
     Args:
-        earlier: masks of the tasks before, in their order.
+        earlier: of the tasks before, in their order: masks, or for a transfer of scores those.
 
     Raises:
-        InvalidInput: there are earlier tasks, but of scores, which nobody keeps.
+        InvalidInput: it is the other of the two, or scores of another layout.
     """
+    if config.transfer == "none":
+        return None
     if config.transfer == "masks":
+        if isinstance(earlier, EarlierScores):
+            raise InvalidInput("transfer of masks: expected those of earlier tasks, got scores")
         return MeanOfMasks(layout, by_size=config.rule == "topk", earlier=earlier)
-    if config.transfer == "scores":
+    if not isinstance(earlier, EarlierScores):
         if any(True for _ in earlier):
             raise InvalidInput(
-                "transfer of scores goes on with no earlier tasks: an archive keeps their masks, "
-                "not their scores; take --transfer masks, or train all tasks in one run"
+                "transfer of scores: expected the EarlierScores of earlier tasks, got their masks, "
+                "which do not tell them"
             )
-        return MeanOfScores(layout)
-    return None
+        earlier = EarlierScores(total=np.zeros(layout.bits, np.float32), count=0)
+    if earlier.total.shape != (layout.bits,):
+        raise InvalidInput(
+            f"transfer of scores: expected {layout.bits} of them, got {earlier.total.size}"
+        )
+    return MeanOfScores(earlier)

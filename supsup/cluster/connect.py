@@ -40,14 +40,24 @@ def connected(address: str) -> Iterator[ModuleType]:
         address = os.environ.get("RAY_ADDRESS") or address
     if address not in ("auto", "local"):
         _check_answers(address, ray.util.get_node_ip_address())
+    local = address == "local"
     try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        ray.init(
+            address=address,
+            include_dashboard=False if local else None,  # nobody looks at it; seconds of CPU
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
     except Exception as error:  # Ray has no class for these; a slow start is a plain Exception
+        ray.shutdown()  # what did start of one
         reason = str(error).strip().splitlines()[0]
-        raise InvalidInput(
-            f"Ray cluster {address!r}: cannot be joined ({reason}); start it with "
-            "`ray start --head`, and run this on one of its machines"
-        ) from error
+        hint = (
+            "cannot be started ({reason}); try again when the machine is less busy"
+            if local
+            else "cannot be joined ({reason}); start it with `ray start --head`, and run this on "
+            "one of its machines"
+        )
+        raise InvalidInput(f"Ray cluster {address!r}: {hint.format(reason=reason)}") from error
     try:
         yield ray
     finally:

@@ -17,7 +17,7 @@ from supsup.config import TrainConfig
 from supsup.data import TaskRecipe
 from supsup.engine.group import Outcome
 from supsup.errors import ClusterFailed, TrainingDiverged
-from supsup.session import append, together_in
+from supsup.session.training import append, together_in
 from supsup.train import Progress, TrainedMask
 
 DEVICES = ("cpu", "cuda")
@@ -186,7 +186,8 @@ class RayCluster:
     ) -> Iterator[Outcome]:
         """The outcomes in order, a bounded number of groups under way."""
         if rows is None and self._device != "cpu" and recipes:
-            room = self._result(self._remote(rows_that_fit).remote(work), recipes[:1])
+            measured = self._remote(rows_that_fit).remote(work, recipes[0])
+            room = self._result(measured, recipes[:1])
             rows = min(room, -(-len(recipes) // max(1, self._places())))
         size = rows or 1
         groups = iter([recipes[at : at + size] for at in range(0, len(recipes), size)])

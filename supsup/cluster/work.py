@@ -9,7 +9,7 @@ import torch
 
 from supsup.backbone import Backbone, build
 from supsup.config import TrainConfig
-from supsup.data import ImageSet, TaskRecipe, load, make_task
+from supsup.data import ImageSet, Task, TaskRecipe, load, make_task
 from supsup.engine.group import Outcome
 from supsup.engine.plan import plan_for
 from supsup.recipe import BackboneRecipe
@@ -50,18 +50,19 @@ def train_recipes(
     if work.device == "cpu":
         torch.set_num_threads(1)
     backbone = _backbone(work)
-    tasks = (
-        make_task(recipe, _dataset(recipe.dataset, work.data_dir, work.device))
-        for recipe in recipes
-    )
+    tasks = (_task(work, recipe) for recipe in recipes)
     outcomes: list[Outcome] = []
     outcomes.extend(train(backbone, tasks, work.config, parallel=rows, diverged=outcomes.append))
     return outcomes
 
 
-def rows_that_fit(work: Work) -> int:
-    """How many tasks the device of this worker has room for at a time."""
-    return plan_for(_backbone(work)).rows
+def rows_that_fit(work: Work, recipe: TaskRecipe) -> int:
+    """How many tasks like that one the device of this worker has room for at a time."""
+    return plan_for(_backbone(work), work.config, _task(work, recipe)).rows
+
+
+def _task(work: Work, recipe: TaskRecipe) -> Task:
+    return make_task(recipe, _dataset(recipe.dataset, work.data_dir, work.device))
 
 
 # Workers live on from group to group, with what they made for the first.

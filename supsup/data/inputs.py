@@ -16,6 +16,9 @@ from supsup.data.idx import read_idx
 from supsup.data.imageset import scale_and_shift
 from supsup.data.pictures import PICTURES, decode
 
+_FAR = 10
+"""Times the brightest normalised pixel that a float may be: bytes saved as floats are beyond it."""
+
 
 def load_inputs(path: Path, dataset: str) -> Float32[Tensor, "image *shape"]:
     """Images as the networks of a data set take them, normalised.
@@ -30,7 +33,8 @@ def load_inputs(path: Path, dataset: str) -> Float32[Tensor, "image *shape"]:
         dataset: the data set that the masks were trained on.
 
     Raises:
-        InvalidInput: no such file, not images, an empty file, or images of other sizes.
+        InvalidInput: no such file, not images, an empty file, images of other sizes, or floats that
+            are no normalised images.
     """
     source = find_source(dataset)
     in_colour = isinstance(source.mean, tuple)
@@ -45,11 +49,21 @@ def load_inputs(path: Path, dataset: str) -> Float32[Tensor, "image *shape"]:
             f"{path}: expected pixels as uint8 (0 to 255) or float (normalised), got {images.dtype}"
         )
     images = _in_colour(images, path) if in_colour else images.reshape(len(images), -1)
+    scale, shift = scale_and_shift(source.mean, source.std, torch.device("cpu"))
     if images.dtype != np.uint8:
+        _check_range(images, float(shift.min()), float((255 * scale + shift).max()), path)
         return torch.from_numpy(images.astype(np.float32))
     values = _viewed(images, path, source) if in_colour else torch.from_numpy(images).float()
-    scale, shift = scale_and_shift(source.mean, source.std, values.device)
     return values.mul_(scale).add_(shift)
+
+
+def _check_range(images: np.ndarray, black: float, white: float, path: Path) -> None:
+    low, high = float(images.min()), float(images.max())
+    if max(-low, high) > _FAR * max(-black, white):
+        raise InvalidInput(
+            f"{path}: numbers from {low:g} to {high:g}, where normalised images go from "
+            f"{black:.2f} to {white:.2f}; save bytes (uint8, 0 to 255), or normalise as in training"
+        )
 
 
 def _in_colour(images: np.ndarray, path: Path) -> np.ndarray:

@@ -11,9 +11,6 @@ from torch import Tensor
 from maskstore.layout import MaskLayout
 from maskstore.scores import ScoreStart
 
-BYTES_A_WEIGHT = 16
-"""Scores, effective weights, gradient and one moment, float32. Adam keeps 4 more."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Buffers:

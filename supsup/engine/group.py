@@ -19,6 +19,7 @@ from supsup.engine.fused import FUSED
 from supsup.engine.gradients import Gradients
 from supsup.engine.linear import LinearChain, linear_names
 from supsup.engine.module import AnyModule
+from supsup.engine.outliers import Outliers
 from supsup.engine.updates import OptimizerUpdate, Update
 from supsup.errors import TrainingDiverged
 from supsup.evaluate import accuracy, check_outputs
@@ -57,12 +58,14 @@ class TrainedMask:
         metadata: JSON: the task's recipe, the configuration, and where the scores started; where
             several tasks shared a step, ``together``: how many; with transfer, ``earlier``: how
             many tasks the mean is of.
+        scores: with transfer of scores, those that it ended with, layer after layer.
     """
 
     name: str
     masks: dict[str, Bool[np.ndarray, "..."]]
     metrics: dict[str, float]
     metadata: dict[str, Any]
+    scores: Float32[np.ndarray, " bits"] | None = None
 
 
 Outcome = TrainedMask | TrainingDiverged
@@ -106,7 +109,9 @@ def train_group(
     losses = torch.zeros(len(tasks), device=backbone.device)
     means, since = [math.nan] * len(tasks), 0
     failures: dict[int, str] = {}
-    source = feed([*tasks, *list(tasks[-1:]) * padding], config, backbone.device)
+    padded = [*tasks, *list(tasks[-1:]) * padding]
+    source = feed(padded, config, backbone.device)
+    outliers: Outliers | None = None
     for step in range(steps):
         if stopped():
             raise Stopped
@@ -115,6 +120,10 @@ def train_group(
             outputs = _outputs(backbone, x[0])
             for task in tasks:
                 check_outputs(outputs, task)
+            if config.outliers:
+                outliers = Outliers(padded, config, outputs)
+        if outliers is not None:
+            x, y = outliers.join(step, x, y)
         losses += gradients.losses(x, y)[: len(tasks)]
         update.step(config.lr_at(step, steps), (step + 1) / steps)
         since += 1
@@ -156,8 +165,11 @@ def train_group(
             metadata["earlier"] = earlier
         if rows > 1:
             metadata["together"] = rows
+        left = buffers.scores[at].cpu().numpy() if config.transfer == "scores" else None
         outcomes.append(
-            TrainedMask(name=task.name, masks=masks, metrics=metrics, metadata=metadata)
+            TrainedMask(
+                name=task.name, masks=masks, metrics=metrics, metadata=metadata, scores=left
+            )
         )
     return outcomes
 

@@ -2,15 +2,18 @@
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
 from maskstore.errors import InvalidInput
 from supsup.backbone import Backbone
-from supsup.engine.buffers import BYTES_A_WEIGHT
+from supsup.config import TrainConfig
+from supsup.engine.footprint import bytes_of
+from supsup.protocols import TaskData
 
 _SHARE_OF_MEMORY = 0.5
-"""Of what is free; the rest is left to images, activations, and others."""
+"""Of what is free; the rest is left to images, to what kernels work in, and to others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,12 +35,15 @@ class Plan:
     threads: int = 1
 
 
-def plan_for(backbone: Backbone, parallel: int | None = None) -> Plan:
+def plan_for(
+    backbone: Backbone, config: TrainConfig, task: TaskData, parallel: int | None = None
+) -> Plan:
     """The plan for a backbone where it is.
 
     Args:
-        parallel: tasks at a time; None for one a core on the CPU, elsewhere for as many as fit
-            into half of the free memory. One task alone gets all cores.
+        task: one of those that will be trained, to measure what it takes.
+        parallel: tasks at a time; None for as many as fit into half of the free memory, on the CPU
+            at most one a core. One task alone gets all cores.
 
     Raises:
         InvalidInput: ``parallel`` is no whole number from 1.
@@ -48,19 +54,22 @@ def plan_for(backbone: Backbone, parallel: int | None = None) -> Plan:
     if backbone.device.type == "cpu":
         if parallel == 1:
             return Plan(threads=cores)
-        return Plan(lanes=parallel or min(cores, _fitting(backbone)))
-    rows = parallel or _fitting(backbone)
+        return Plan(lanes=parallel or min(cores, _fitting(backbone, config, task)))
+    rows = parallel or _fitting(backbone, config, task)
     return Plan(rows=rows, fixed=parallel is not None, threads=cores)
 
 
-def _fitting(backbone: Backbone) -> int:
+def _fitting(backbone: Backbone, config: TrainConfig, task: TaskData) -> int:
     room = _SHARE_OF_MEMORY * _free_bytes(backbone.device)
-    return max(1, int(room // (BYTES_A_WEIGHT * backbone.layout.bits)))
+    return max(1, int(room // bytes_of(task, backbone, config)))
 
 
 def _free_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    # Some systems do not say what is free.
-    pages = "SC_AVPHYS_PAGES" if "SC_AVPHYS_PAGES" in os.sysconf_names else "SC_PHYS_PAGES"
-    return os.sysconf(pages) * os.sysconf("SC_PAGE_SIZE")
+    try:
+        # Linux counts what it keeps of files as free here, as it gives that up when asked.
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return next(int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable"))
+    except OSError:  # elsewhere nothing says what is free
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

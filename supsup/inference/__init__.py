@@ -21,7 +21,7 @@ from supsup.inference.objectives import (
     Objective,
     Superfluous,
 )
-from supsup.inference.source import MaskSource, Resident, Streamed
+from supsup.inference.source import MaskSource, Progress, Resident, Streamed, load_masks
 
 __all__ = [
     "AUTO_OBJECTIVE",
@@ -41,6 +41,7 @@ __all__ = [
     "Method",
     "Objective",
     "OneShot",
+    "Progress",
     "Resident",
     "Streamed",
     "Superfluous",
@@ -50,4 +51,5 @@ __all__ = [
     "evaluate_nns",
     "infer",
     "infer_in",
+    "load_masks",
 ]

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from functools import cached_property
 
 import numpy as np
+import torch
 from jaxtyping import Float, Float32, Int32, Int64, UInt8
 from torch import Tensor
 
@@ -12,9 +13,15 @@ from maskstore.errors import InvalidInput, LayoutMismatch
 from maskstore.packed import PackedMasks
 from supsup.backbone import Backbone
 from supsup.inference.frame import from_frames, to_frames
-from supsup.inference.kernels import SparseMasks, apply_masks, count_bits, sparsify
+from supsup.inference.kernels import Kernels, Processor, SparseMasks, kernels_of, sparsify
 from supsup.inference.plain import is_plain
-from supsup.inference.source import MaskSource, Resident, parse_source
+from supsup.inference.source import (
+    MaskSource,
+    Progress,
+    Resident,
+    nobody_looks,
+    parse_source,
+)
 
 SPARSE_DENSITY = 0.1
 """Below this density a gathered weight is cheaper than the unpacking of all."""
@@ -29,7 +36,9 @@ class MaskBank:
     Attributes:
         backbone: the network.
         source: the masks.
+        kernels: what works on the packed bits.
         classes: outputs that stand for a class; those behind are superfluous.
+        progress: called while an inference runs.
     """
 
     def __init__(
@@ -38,20 +47,26 @@ class MaskBank:
         masks: PackedMasks | MaskArchive | MaskSource,
         *,
         classes: int | None = None,
+        kernels: Kernels | None = None,
+        progress: Progress = nobody_looks,
     ) -> None:
         """Put masks and network together.
 
         Args:
-            masks: in memory; or an archive, which is then streamed at every call.
+            masks: in memory, which they share with the network: on a GPU they are copied there,
+                packed; or an archive, which is then streamed at every call, block by block.
             classes: None where every output is a class.
+            kernels: None for those of the network's device (:func:`kernels_of`).
 
         Raises:
             InvalidInput: there is no mask.
             LayoutMismatch: the masks are not of this network.
         """
         self.backbone = backbone
-        self.source = parse_source(masks)
+        self.kernels = kernels_of(backbone.device) if kernels is None else kernels
+        self.source = parse_source(masks).to(backbone.device)
         self.classes = classes
+        self.progress = progress
         if self.source.layout != backbone.layout:
             raise LayoutMismatch(
                 f"masks cover {_describe(self.source.layout.shapes)}, "
@@ -68,63 +83,73 @@ class MaskBank:
         return list(self.source.names)
 
     @cached_property
-    def weights(self) -> Float32[np.ndarray, " numbers"]:
+    def weights(self) -> Float32[Tensor, " numbers"]:
         """The frame of W."""
         return to_frames(self.backbone.layout, self.backbone.weights)
 
     @cached_property
-    def counts(self) -> Int32[np.ndarray, " numbers"]:
+    def counts(self) -> Int32[Tensor, " numbers"]:
         """How many masks have each bit set."""
         return self.count(None)
 
     @property
     def density(self) -> float:
         """Share of ones in all masks."""
-        return int(self.counts.sum(dtype=np.int64)) / (self.source.layout.bits * len(self))
+        return int(self.counts.sum()) / (self.source.layout.bits * len(self))
 
     @cached_property
     def sparse(self) -> SparseMasks | None:
         """The masks' non-zeros, where evaluating them is cheaper and they fit; else None."""
-        ones = int(self.counts.sum(dtype=np.int64))
+        ones = int(self.counts.sum())
         if (
             not is_plain(self.backbone)
-            or self.backbone.device.type != "cpu"
+            or not isinstance(self.kernels, Processor)
             or not self.source.in_memory
             or self.density >= SPARSE_DENSITY
             or 8 * ones > SPARSE_BYTES
         ):
             return None
         bits = self.source.read(slice(0, len(self)))
-        return sparsify(bits, self.weights, self.source.layout)
+        return sparsify(bits.numpy(), self.weights.numpy(), self.source.layout)
 
-    def count(self, rows: Int64[np.ndarray, " n"] | None) -> Int32[np.ndarray, " numbers"]:
+    def count(self, rows: Int64[np.ndarray, " n"] | None) -> Int32[Tensor, " numbers"]:
         """How many of the masks of ``rows`` (None: all) have each bit set."""
-        counts = np.zeros(8 * self.source.layout.packed_bytes, np.int32)
-        for _, bits in self.source.blocks(rows):
-            count_bits(bits, counts)
+        size = 8 * self.source.layout.packed_bytes
+        counts = torch.zeros(size, dtype=torch.int32, device=self.backbone.device)
+        total = len(self) if rows is None else len(rows)
+        for where, bits in self.source.blocks(rows):
+            self.kernels.count_bits(bits, counts)
+            self.progress("superposing", where.stop, total)
         return counts
 
     def masked(self, rows: slice | Int64[np.ndarray, " n"]) -> dict[str, Tensor]:
         """W ⊙ M of some masks, with an axis for them in front of each layer's."""
-        frames = apply_masks(self.source.read(rows), self.weights)
-        return from_frames(self.source.layout, frames, self.backbone.device)
+        frames = self.kernels.apply_masks(self.source.read(rows), self.weights)
+        return from_frames(self.source.layout, frames)
 
     def append(self, name: str, bits: UInt8[np.ndarray, " bytes"]) -> None:
         """One more mask; the totals follow. Only for masks in memory."""
         assert isinstance(self.source, Resident)
         counts = self.counts
         self.source.append(name, bits)
-        count_bits(bits[None], counts)
+        self.kernels.count_bits(self.source.read(slice(len(self) - 1, len(self))), counts)
         self.__dict__.pop("sparse", None)
 
     def replace(self, index: int, bits: UInt8[np.ndarray, " bytes"]) -> None:
         """Another mask in the place of one; the totals follow. Only for masks in memory."""
         assert isinstance(self.source, Resident)
         counts = self.counts
-        count_bits(self.source.read(slice(index, index + 1)), counts, -1)
+        where = slice(index, index + 1)
+        self.kernels.count_bits(self.source.read(where), counts, -1)
         self.source.replace(index, bits)
-        count_bits(bits[None], counts)
+        self.kernels.count_bits(self.source.read(where), counts)
         self.__dict__.pop("sparse", None)
+
+    @property
+    def spare_outputs(self) -> int:
+        """Outputs that stand for no class; 0 where that is not known before the network runs."""
+        recipe = self.backbone.recipe
+        return 0 if recipe is None else recipe.outputs - self.class_count(recipe.outputs)
 
     def class_count(self, outputs: int) -> int:
         """Outputs that stand for a class; raises InvalidInput where there are fewer outputs."""

@@ -2,7 +2,7 @@
 
 from supsup.inference.bank import SPARSE_DENSITY, MaskBank
 from supsup.inference.methods import Exhaustive, Hybrid, Method
-from supsup.inference.objectives import Entropy
+from supsup.inference.objectives import Entropy, Superfluous
 
 AUTO_OBJECTIVE = Entropy(temperature=1.5)
 """Softened entropy: masks of other tasks that are nearly certain of an image no longer tie with the
@@ -26,6 +26,8 @@ def choose(bank: MaskBank, *, images: int, mode: str) -> tuple[Method, str]:
 
     Every mask is tried where that is affordable: how One-Shot does depends on how the masks were
     trained, down to never (docs/results/sparse_inference.md), and that does not show in the masks.
+    Where One-Shot makes a shortlist, G makes it where outputs are spare: its gradient finds the
+    right mask more often than that of any H (docs/results/task_inference.md).
     """
     count = len(bank)
     if count <= FEW or 4 * bank.source.layout.bits * count <= EXHAUSTIVE_BYTES:
@@ -40,8 +42,10 @@ def choose(bank: MaskBank, *, images: int, mode: str) -> tuple[Method, str]:
             f"{images} images, each on its own: their gradients would cost as much as trying "
             f"all {count} masks, which errs less"
         )
-    method = Hybrid()
+    spare = bank.spare_outputs
+    method = Hybrid(lists_by=Superfluous() if spare else AUTO_OBJECTIVE)
+    by = f"G of {spare} superfluous outputs" if spare else f"H at {AUTO_OBJECTIVE.temperature:g}"
     return method, (
-        f"{count} masks of density {bank.density:.1%}: One-Shot names {method.shortlist}, "
-        "and each of them is tried"
+        f"{count} masks of density {bank.density:.1%}: One-Shot with {by} names "
+        f"{method.shortlist}, and each of them is tried"
     )

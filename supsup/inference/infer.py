@@ -15,6 +15,7 @@ from supsup.inference.bank import MaskBank
 from supsup.inference.choose import AUTO_OBJECTIVE, choose
 from supsup.inference.methods import Method, parse_method
 from supsup.inference.objectives import Objective, parse_objective
+from supsup.inference.plain import is_plain
 from supsup.inference.source import MaskSource
 
 MODES = ("image", "batch", "first")
@@ -148,17 +149,21 @@ def predict(
     bank: MaskBank, x: Float[Tensor, "batch ..."], tasks: Int64[np.ndarray, " batch"]
 ) -> Int64[np.ndarray, " batch"]:
     """Each image's class under the mask of its task. All images run together under each mask, so
-    that nets with batch statistics see the whole batch."""
+    that nets with batch statistics see the whole batch; of plain nets only those of the task."""
     predictions = np.empty(len(x), np.int64)
     wanted = np.unique(tasks)
+    alone = is_plain(bank.backbone)
     for start in range(0, len(wanted), _MASKS_AT_ONCE):
         chosen = wanted[start : start + _MASKS_AT_ONCE]
         weights = bank.masked(chosen)
         for at, task in enumerate(chosen):
+            of_task = np.flatnonzero(tasks == task)
             with torch.no_grad():
-                logits = bank.run(x, {name: w[at] for name, w in weights.items()})
+                images = x[of_task] if alone else x
+                logits = bank.run(images, {name: w[at] for name, w in weights.items()})
             answers = logits[:, : bank.class_count(logits.shape[1])].argmax(1).cpu().numpy()
-            predictions[tasks == task] = answers[tasks == task]
+            predictions[of_task] = answers if alone else answers[of_task]
+        bank.progress("predicting", start + len(chosen), len(wanted))
     return predictions
 
 

@@ -7,7 +7,6 @@ into its frame.
 
 from collections.abc import Mapping
 
-import numpy as np
 import torch
 from jaxtyping import Float, Float32
 from torch import Tensor
@@ -46,7 +45,7 @@ def image_slopes(
     weights: Mapping[str, Float[Tensor, "unit input"]],
     objective: Objective,
     classes: int,
-) -> Float32[np.ndarray, "batch numbers"]:
+) -> Float32[Tensor, "batch numbers"]:
     """∂H/∂U of every image, as frames."""
     layout = backbone.layout
     inputs = [x.flatten(1)]
@@ -56,9 +55,9 @@ def image_slopes(
             inputs.append(torch.relu(sums[-1]))
         sums.append((inputs[-1] @ weight.T).requires_grad_())
     slopes = torch.autograd.grad(objective(sums[-1], classes).sum(), sums)
-    frames = np.zeros((len(x), 8 * layout.packed_bytes), np.float32)
+    frames = torch.zeros((len(x), 8 * layout.packed_bytes), device=x.device)
     for (_, shape, where, bits), slope, before in zip(layout.layers(), slopes, inputs, strict=True):
         start = 8 * where.start
-        layer = torch.from_numpy(frames[:, start : start + bits]).view(len(x), *shape)
-        torch.mul(slope.cpu()[:, :, None], before.detach().cpu()[:, None], out=layer)
+        layer = frames[:, start : start + bits].view(len(x), *shape)
+        torch.mul(slope[:, :, None], before.detach()[:, None], out=layer)
     return frames

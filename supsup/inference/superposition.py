@@ -16,7 +16,6 @@ from torch import Tensor
 from maskstore.errors import InvalidInput
 from supsup.inference.bank import MaskBank
 from supsup.inference.frame import from_frames, to_frames
-from supsup.inference.kernels import multiply
 from supsup.inference.objectives import Objective
 from supsup.inference.plain import image_slopes, is_plain
 
@@ -27,10 +26,10 @@ _FRAMES_BYTES = 2**26
 def superposed(bank: MaskBank, rows: Int64[np.ndarray, " n"] | None = None) -> dict[str, Tensor]:
     """U = W ⊙ mean of the masks of ``rows`` (None: all): the network at uniform α."""
     counts = bank.counts if rows is None else bank.count(rows)
-    mean = counts.astype(np.float32)
+    mean = counts.float()
     mean /= len(bank) if rows is None else len(rows)
     mean *= bank.weights
-    layers = from_frames(bank.source.layout, mean, bank.backbone.device)
+    layers = from_frames(bank.source.layout, mean)
     return {name: layer.requires_grad_() for name, layer in layers.items()}
 
 
@@ -52,13 +51,18 @@ def gradients(
     """
     weights = superposed(bank, rows)
     at_once = max(1, _FRAMES_BYTES // bank.weights.nbytes) if bank.source.in_memory else len(x)
-    parts = []
+    count = len(bank) if rows is None else len(rows)
+    parts, done, groups = [], 0, len(x)
     for images in x.split(at_once) if per_image else [x]:
         frames = _slopes(bank, images, objective, weights, per_image)
         frames *= bank.weights
-        products = [multiply(bits, frames) for _, bits in bank.source.blocks(rows)]
-        parts.append(np.concatenate(products, axis=1))
-    return np.concatenate(parts)
+        products = []
+        for where, bits in bank.source.blocks(rows):
+            products.append(bank.kernels.multiply(bits, frames).cpu().double())
+            bank.progress("weighing", done * count + len(images) * where.stop, groups * count)
+        parts.append(torch.cat(products, dim=1))
+        done += len(images)
+    return torch.cat(parts).numpy()
 
 
 def _slopes(
@@ -67,7 +71,7 @@ def _slopes(
     objective: Objective,
     weights: dict[str, Tensor],
     per_image: bool,
-) -> Float32[np.ndarray, "group numbers"]:
+) -> Float32[Tensor, "group numbers"]:
     """∂H/∂U as frames."""
     layout = bank.source.layout
     if not per_image:

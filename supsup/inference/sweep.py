@@ -43,6 +43,7 @@ def sweep(
             where = slice(start, min(start + size, count))
             logits = run(x, bank.masked(where if rows is None else rows[where]))
             values[where] = reduce(logits).cpu().numpy()
+            bank.progress("trying", where.stop, count)
     return values
 
 
@@ -59,4 +60,5 @@ def _sweep_sparse(
             stop = min(start + size, len(bank))
             logits = torch.from_numpy(run_sparse(masks, images, start, stop))
             values[start:stop] = reduce(logits.transpose(1, 2)).numpy()
+            bank.progress("trying", stop, len(bank))
     return values

@@ -1,10 +1,12 @@
 """Learner: from a stream of batches to masks, one for every task that it finds in it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from itertools import islice
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Float32, Int64
 from torch import Tensor
 
 from maskstore.errors import InvalidInput
@@ -89,6 +91,8 @@ class Learner:
                 raise InvalidInput(f"{name}: expected a whole number from 1, got {value!r}")
         if config.steps is None:
             raise InvalidInput("a stream has no epochs: give the steps of a mask")
+        if config.outliers:
+            raise InvalidInput("outliers: a stream is learnt without them")
         self.report = Report()
         self._backbone, self._config, self._classes = backbone, config, classes
         self._rule = rule_of(config, backbone.layout)
@@ -105,14 +109,24 @@ class Learner:
         )
         self._held: list[StreamBatch] = []
         self._wanted = 0  # where all held batches should go; the number of masks for a new one
+        self._before = 0  # batches of the stream that a restored learner has seen
+        self._to_hold = 0  # and how many of them, the last, it held
+        self._moment: dict[str, Any] | None = self._now()  # see state()
 
     def learn(self, stream: Iterable[StreamBatch]) -> Iterator[LearnedMask]:
         """Learn from batches; gives each mask when the stream leaves it or it has had its steps.
 
+        A learner that was restored takes the stream from its beginning and goes to its place.
+
         Raises:
             TrainingDiverged: a loss is not finite.
         """
-        for batch in stream:
+        rest = iter(stream)
+        for _ in islice(rest, self._before - self._to_hold):
+            pass
+        self._held = list(islice(rest, self._to_hold))
+        for batch in rest:
+            self._moment = self._now()
             self.report.batches += 1
             self._since += 1
             loss = self._loss(batch) if self._trainees else None
@@ -124,9 +138,59 @@ class Learner:
                     continue
                 self._since = 0
             self._skip()
+            self._moment = self._now()
             yield from self._teach(batch, loss)
         self._skip()
         yield from self._give()
+
+    def state(self) -> dict[str, Any] | None:
+        """All that decides what it does next, as JSON, at the beginning or when it has just given a
+        mask.
+
+        That is the state before the batch that led away from the mask, or after the one that was
+        its last step: at either the mask in training needs no more than its scores. None where
+        batches that it held are being taught.
+        """
+        if self._moment is None:
+            return None
+        return self._moment | {
+            "current": self._current,
+            "masks": [trainee.state() for trainee in self._trainees],
+        }
+
+    def scores(self) -> list[Float32[np.ndarray, " bits"] | None]:
+        """The scores of every mask that :meth:`state` lists; None for finished ones."""
+        return [trainee.scores for trainee in self._trainees]
+
+    def restore(
+        self,
+        state: Mapping[str, Any],
+        scores: Mapping[str, Float32[np.ndarray, " bits"]],
+        masks: Mapping[str, dict[str, Bool[np.ndarray, "..."]]],
+    ) -> None:
+        """Make a new learner what another was.
+
+        Args:
+            scores: by name, of masks that can still learn.
+            masks: by name, of finished ones.
+        """
+        for each in state["masks"]:
+            made = Trainee(self._backbone, self._config, self._rule, name=each["name"])
+            made.restore(each, scores.get(made.name), masks.get(made.name))
+            self._add(made)
+        self.report = Report(**state["report"])
+        self._current, self._wanted = state["current"], state["wanted"]
+        self._since, self._tolerant = state["since"], state["tolerant"]
+        self._before, self._to_hold = self.report.batches, state["held"]
+
+    def _now(self) -> dict[str, Any]:
+        return {
+            "report": self.report.to_json(),
+            "since": self._since,
+            "tolerant": self._tolerant,
+            "held": len(self._held),
+            "wanted": self._wanted,
+        }
 
     def _due(self, loss: float) -> bool:
         if self._since >= self._every:
@@ -170,6 +234,7 @@ class Learner:
             yield from self._give()
             self.report.switches += 1
             self._trainees[self._current].rest()
+        self._moment = None  # until all held batches are taught
         if wanted == len(self._trainees):
             self._allocate()
         self._current, self._since = wanted, 0
@@ -183,15 +248,19 @@ class Learner:
 
     def _allocate(self) -> None:
         name = f"nns/{len(self._trainees)}"
-        made = Trainee(self._backbone, self._config, self._rule, name=name)
+        self._add(Trainee(self._backbone, self._config, self._rule, name=name))
+        self.report.allocated += 1
+
+    def _add(self, made: Trainee) -> None:
         bits = self._backbone.layout.pack(made.masks)
         if self._bank is None:
-            first = PackedMasks(layout=self._backbone.layout, names=(name,), bits=bits[None].copy())
+            first = PackedMasks(
+                layout=self._backbone.layout, names=(made.name,), bits=bits[None].copy()
+            )
             self._bank = MaskBank(self._backbone, first, classes=self._classes)
         else:
-            self._bank.append(name, bits)
+            self._bank.append(made.name, bits)
         self._trainees.append(made)
-        self.report.allocated += 1
 
     def _loss(self, batch: StreamBatch) -> float:
         return self._trainees[self._current].loss(*self._data(batch))

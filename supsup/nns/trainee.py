@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float, Float32, Int64
 from torch import Tensor
 
+from maskstore.layout import sha256_of_bits
 from maskstore.scores import ScoreStart
 from supsup.backbone import Backbone
 from supsup.config import TrainConfig
@@ -37,11 +38,13 @@ class LearnedMask:
         metadata: JSON: configuration, where the scores started, level and steps; ``sources``, how
             many batches it was given of which task, most first, where the stream says so; ``task``,
             the first of them.
+        changed: whether a bit differs from when it was given last.
     """
 
     name: str
     masks: dict[str, Bool[np.ndarray, "..."]]
     metadata: dict[str, Any]
+    changed: bool
 
 
 class Trainee:
@@ -53,6 +56,7 @@ class Trainee:
         steps: batches it has learnt from.
         level: running mean of the loss on them, before each step; NaN before the first.
         sources: how many batches it was given from where. Only for those who evaluate.
+        given: sha256 (hex) of the bits that were given last; empty before.
     """
 
     def __init__(
@@ -65,6 +69,7 @@ class Trainee:
         self.steps = 0
         self.level = math.nan
         self.sources: Counter[str] = Counter()
+        self.given = ""
         self._recipes: dict[str, Any] = {}
         self._backbone, self._config, self._rule = backbone, config, rule
         self._low = torch.bfloat16 if config.precision == "bfloat16" else torch.float32
@@ -141,6 +146,8 @@ class Trainee:
 
     def learned(self) -> LearnedMask:
         """The mask as it is now."""
+        bits = sha256_of_bits(self._backbone.layout.pack(self.masks)).hex()
+        changed, self.given = bits != self.given, bits
         sources = [
             {"name": name, "task": self._recipes[name], "batches": batches}
             for name, batches in self.sources.most_common()
@@ -155,4 +162,42 @@ class Trainee:
                 "metrics": {"level": self.level, "steps": self.steps},
                 "sources": sources,
             },
+            changed=changed,
         )
+
+    @property
+    def scores(self) -> Float32[np.ndarray, " bits"] | None:
+        """What it goes on from after a rest; None once finished."""
+        return None if self._scores is None else self._scores[0].cpu().numpy()
+
+    def state(self) -> dict[str, Any]:
+        """All else, as JSON."""
+        return {
+            "name": self.name,
+            "steps": self.steps,
+            "level": self.level,
+            "sources": dict(self.sources),
+            "recipes": self._recipes,
+            "given": self.given,
+        }
+
+    def restore(
+        self,
+        state: dict[str, Any],
+        scores: Float32[np.ndarray, " bits"] | None,
+        masks: dict[str, Bool[np.ndarray, "..."]] | None,
+    ) -> None:
+        """Be what another was that rested.
+
+        Args:
+            scores: None for a finished one.
+            masks: of a finished one.
+        """
+        self.steps, self.level, self.given = state["steps"], state["level"], state["given"]
+        self.sources, self._recipes = Counter(state["sources"]), state["recipes"]
+        if masks is not None:
+            self._masks, self._scores = masks, None
+        else:
+            assert scores is not None
+            assert self._scores is not None
+            self._scores.copy_(torch.from_numpy(scores))

@@ -3,7 +3,7 @@
 from maskstore.layout import MaskLayout
 from supsup.config import TrainConfig
 from supsup.rules.base import MaskRule
-from supsup.rules.density import budget
+from supsup.rules.density import budget, paper_budget
 from supsup.rules.gradual import Gradual
 from supsup.rules.threshold import Threshold
 from supsup.rules.topk import TopK
@@ -15,4 +15,6 @@ def rule_of(config: TrainConfig, layout: MaskLayout) -> MaskRule:
         return Threshold()
     if config.rule == "gradual":
         return Gradual(layout, config.density, config.budget, start_density=config.start_density)
+    if config.multiplier is not None:
+        return TopK(paper_budget(layout, config.multiplier))
     return TopK(budget(layout, config.density, config.budget))

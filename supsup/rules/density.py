@@ -30,6 +30,23 @@ def budget(layout: MaskLayout, density: float, kind: str = "uniform") -> dict[st
     return _apportion(_erdos_renyi(layout, sizes, density), sizes, total)
 
 
+def paper_budget(layout: MaskLayout, multiplier: float) -> dict[str, int]:
+    """Weights to keep, by layer, as in the paper's SplitImageNet (Wortsman et al., 2020, table 1).
+
+    A layer keeps min(0.5, s (in + out) / n) of its n weights, where in and out are the first two
+    axes, whatever the kernel; rounded half up, at least 1. No layer makes up for another.
+
+    Args:
+        multiplier: s, above 0; the paper's are 4, 8 and 16.
+    """
+    keep = {}
+    for name, shape in layout.shapes.items():
+        n = math.prod(shape)
+        share = min(0.5, multiplier * sum((*shape, 1)[:2]) / n)
+        keep[name] = max(1, _round_half_up(share * n))
+    return keep
+
+
 def check_budget(density: float, kind: str) -> None:
     """Raise InvalidInput unless the pair names a budget."""
     if type(density) is not float or not 0.0 < density <= 1.0:

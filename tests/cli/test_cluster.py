@@ -3,6 +3,7 @@
 import json
 import signal
 import subprocess
+import sys
 
 import pytest
 
@@ -10,6 +11,7 @@ from maskstore import InvalidInput, MaskArchive
 from supsup import BackboneRecipe, TrainConfig, build
 from supsup.cluster import RayCluster
 from supsup.data import TaskRecipe, task_family
+from tests.cli.processes import Mark
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'supsup-store[ray]'")
 
@@ -74,6 +76,23 @@ def test_errors_of_a_training_are_not_tried_again_and_read_as_at_home(cluster):
             list(here.train(backbone, task_family("permuted-mnist-sample", 1), config))
         with pytest.raises(InvalidInput, match="unknown data set 'cats'"):
             list(here.train(backbone, [unknown], config))
+
+
+def test_a_cluster_of_this_machine_alone_ends_with_the_training(run, tmp_path):
+    path, alone, mark = tmp_path / "local.h5", tmp_path / "alone.h5", Mark()
+    command = (*TRAINING[:3], "2", "--steps", "20", *NET)
+    on_ray = ("--engine", "ray", "--address", "local", "--json")
+    done = subprocess.run(
+        [sys.executable, "-m", "cli", "train", path, *command, *on_ray],
+        capture_output=True,
+        text=True,
+        env=mark.environment,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(json.loads(done.stdout)["trained"]) == 2
+    assert mark.alive() == []
+    assert run("train", alone, *command, "--quiet").code == 0
+    assert contents(path) == contents(alone)
 
 
 def test_json_is_all_of_stdout_and_there_must_be_a_gpu_for_cuda(cluster, run, tmp_path):

@@ -1,8 +1,12 @@
 """infer and eval without the task, on two tasks that a short training tells apart."""
 
+import io
+
 import numpy as np
 import pytest
+from rich.console import Console
 
+from cli.console import stage_progress
 from supsup.data import load, make_task, task_family
 
 
@@ -59,15 +63,34 @@ def test_eval_without_the_task(rotated, run, scenario):
     assert found["accuracy"] > given["accuracy"] - 0.1
 
 
+def test_a_bar_for_each_stage(rotated, run, monkeypatch):
+    path, data, _ = rotated
+    shown = io.StringIO()
+    console = Console(file=shown, force_terminal=True, width=200)
+    monkeypatch.setattr("cli.console.stderr", console)
+    for quiet, expected in (((), True), (("--quiet",), False)):
+        shown.truncate(0)
+        assert run("infer", path, "--data", data, "--json", *quiet).code == 0
+        assert ("predicting" in shown.getvalue()) is expected
+    with stage_progress(quiet=False) as report:
+        report("reading", 2, 5)
+        report("reading", 5, 5)
+        report("trying", 1, 7)
+    for stage in ("reading", "trying", "1/7"):
+        assert stage in shown.getvalue()
+
+
 def test_bad_input(rotated, run, tmp_path):
     path, data, _ = rotated
     np.save(tmp_path / "wrong.npy", np.zeros((2, 5), np.float32))
     np.save(tmp_path / "nan.npy", np.full((2, 784), np.nan, np.float32))
+    np.save(tmp_path / "bytes.npy", np.full((2, 784), 255, np.float32))
     empty = tmp_path / "empty.h5"
     run("create", empty, "--net", "bn-2048", "--outputs", "2")
     for arguments in [
         ("infer", path, "--data", tmp_path / "wrong.npy"),
         ("infer", path, "--data", tmp_path / "nan.npy"),
+        ("infer", path, "--data", tmp_path / "bytes.npy"),
         ("infer", path, "--data", tmp_path / "none.npy"),
         ("infer", path, "--data", data, "--method", "magic"),
         ("infer", path, "--data", data, "--objective", "magic"),

@@ -37,8 +37,8 @@ def test_a_worker_whose_weights_differ_refuses():
     with pytest.raises(DigestMismatch, match="0" * 64):
         train_recipes(work("0" * 64), TASKS)
     with pytest.raises(DigestMismatch):
-        rows_that_fit(work("0" * 64))
-    assert rows_that_fit(work()) >= 1
+        rows_that_fit(work("0" * 64), TASKS[0])
+    assert rows_that_fit(work(), TASKS[0]) >= 1
 
 
 def test_without_ray_the_extra_is_named(monkeypatch):

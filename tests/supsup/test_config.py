@@ -21,6 +21,8 @@ def test_json_round_trip():
         ({"steps": 0}, "steps: expected a whole number from 1"),
         ({"steps": 1.5}, "steps: expected a whole number from 1"),
         ({"batch": 0}, "batch: expected"),
+        ({"outliers": 1.5}, "outliers: expected a share from 0 to 1"),
+        ({"outliers": 0.001}, "outliers: 0.001 of a batch of 128 is less than one image"),
         ({"rule": "magnitude"}, "rule: expected one of threshold, topk"),
         ({"density": 1.5}, r"density: expected a number in \(0, 1\]"),
         ({"budget": "even"}, "budget: expected one of uniform, erdos-renyi"),

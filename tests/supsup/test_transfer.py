@@ -8,12 +8,13 @@ from maskstore.errors import InvalidInput
 from maskstore.layout import MaskLayout
 from maskstore.scores import ScoreStart
 from supsup import TrainConfig, build, train
-from supsup.session import create_archive, missing_tasks, train_into
-from supsup.transfer import MeanOfMasks, MeanOfScores
+from supsup.transfer import EarlierScores, MeanOfMasks, MeanOfScores
 from tests.supsup.helpers import Blobs, small_lenet
 
 LAYOUT = MaskLayout({"a": (2, 3), "b": (4,)})
 START = torch.tensor([0.5, -0.5, 0.25, -0.25, 0.1, -0.1, 1.0, -1.0, 0.5, -0.5])
+
+NOTHING = EarlierScores(total=np.zeros(10, np.float32), count=0)
 
 
 def masks_of(bits: str) -> dict[str, np.ndarray]:
@@ -22,7 +23,7 @@ def masks_of(bits: str) -> dict[str, np.ndarray]:
 
 
 def test_the_first_task_starts_from_the_seed():
-    for transfer in (MeanOfMasks(LAYOUT, by_size=False), MeanOfScores(LAYOUT)):
+    for transfer in (MeanOfMasks(LAYOUT, by_size=False), MeanOfScores(NOTHING)):
         scores = START.clone()
         transfer.begin(scores)
         assert torch.equal(scores, START)
@@ -53,7 +54,7 @@ def test_mean_of_masks_by_size_keeps_the_signs():
 
 
 def test_mean_of_scores():
-    transfer = MeanOfScores(LAYOUT)
+    transfer = MeanOfScores(NOTHING)
     for number in (3.0, 6.0):
         transfer.end(torch.full((10,), number), masks_of("0" * 10))
     scores = START.clone()
@@ -86,19 +87,6 @@ def test_the_first_task_is_trained_as_without():
         np.testing.assert_array_equal(layer, moved.masks[name])
 
 
-def test_an_archive_goes_on_as_if_never_stopped(tmp_path):
-    backbone = build(small_lenet())
-    tasks = [Blobs(name=f"blobs/{at}") for at in range(4)]
-    config = TrainConfig(steps=20, transfer="masks", shared_scores=False)
-    with create_archive(tmp_path / "a.h5", backbone) as archive:
-        whole = [task.sha256 for task in train_into(archive, backbone, tasks, config)]
-    with create_archive(tmp_path / "b.h5", backbone) as archive:
-        for part in (tasks[:1], tasks[1:3], tasks[3:]):
-            list(train_into(archive, backbone, part, config))
-        assert [task.sha256 for task in archive] == whole
-        assert missing_tasks(archive, [], config, resume=True) == []
-
-
 def test_a_diverged_task_leaves_nothing_behind():
     bad = Blobs(name="bad")
     bad.x[:] = math.nan
@@ -115,8 +103,14 @@ def test_a_diverged_task_leaves_nothing_behind():
 def test_what_cannot_be():
     backbone, masks = build(small_lenet()), [ScoreStart(seed=0).draw(build(small_lenet()).layout)]
     earlier = [{name: layer > 0 for name, layer in masks[0].items()}]
-    with pytest.raises(InvalidInput, match="an archive keeps their masks, not their scores"):
+    with pytest.raises(
+        InvalidInput, match="expected the EarlierScores of earlier tasks, got their"
+    ):
         next(train(backbone, [Blobs()], TrainConfig(steps=1, transfer="scores"), earlier=earlier))
+    with pytest.raises(InvalidInput, match="expected those of earlier tasks, got scores"):
+        next(train(backbone, [Blobs()], TrainConfig(steps=1, transfer="masks"), earlier=NOTHING))
+    with pytest.raises(InvalidInput, match="transfer of scores: expected 940 of them, got 10"):
+        next(train(backbone, [Blobs()], TrainConfig(steps=1, transfer="scores"), earlier=NOTHING))
     with pytest.raises(InvalidInput, match="each task waits for those before it, got 2"):
         next(train(backbone, [Blobs()], TrainConfig(steps=1, transfer="masks"), parallel=2))
     with pytest.raises(InvalidInput, match="transfer: expected one of none, masks, scores"):

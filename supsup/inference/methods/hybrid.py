@@ -33,6 +33,7 @@ class Hybrid(Method):
 
     Attributes:
         shortlist: masks tried by themselves, at least 1.
+        lists_by: objective of the gradients; None for the one that ranks.
 
     Raises:
         InvalidInput: the shortlist is below 1.
@@ -40,6 +41,7 @@ class Hybrid(Method):
 
     name: ClassVar[str] = "hybrid"
     shortlist: int = 32
+    lists_by: Objective | None = None
 
     def __post_init__(self) -> None:
         if type(self.shortlist) is not int or self.shortlist < 1:
@@ -53,15 +55,27 @@ class Hybrid(Method):
         *,
         per_image: bool,
     ) -> Float64[np.ndarray, "group task"]:
-        slopes = gradients(bank, x, objective, per_image=per_image)
-        listed = np.sort(both_ends(slopes, min(self.shortlist, len(bank))), axis=1)
-        scores = np.full(slopes.shape, -np.inf)
+        listed = self.listed(bank, x, objective, per_image=per_image)
+        scores = np.full((len(listed), len(bank)), -np.inf)
         if per_image:
             _rank_images(bank, x, objective, listed, scores)
         else:
             values = sweep(bank, x, reducer(bank, objective), rows=listed[0])
             scores[0, listed[0]] = -values.mean(1)
         return scores
+
+    def listed(
+        self,
+        bank: MaskBank,
+        x: Float[Tensor, "batch ..."],
+        objective: Objective,
+        *,
+        per_image: bool,
+    ) -> Int64[np.ndarray, "group shortlist"]:
+        """The shortlist of each group, in ascending order; all masks where there are few."""
+        by = objective if self.lists_by is None else self.lists_by
+        slopes = gradients(bank, x, by, per_image=per_image)
+        return np.sort(both_ends(slopes, min(self.shortlist, len(bank))), axis=1)
 
 
 def both_ends(
@@ -91,3 +105,4 @@ def _rank_images(
             with torch.no_grad():
                 logits = bank.run(x[images], {name: w[at] for name, w in weights.items()})
                 scores[images, mask] = -reduce(logits[None])[0].cpu().numpy()
+        bank.progress("trying", start + len(chosen), len(masks))

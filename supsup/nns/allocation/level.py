@@ -10,8 +10,6 @@ from torch import Tensor
 
 from maskstore.errors import InvalidInput
 from supsup.inference import AUTO_OBJECTIVE, Hybrid, MaskBank, choose
-from supsup.inference.methods.hybrid import both_ends
-from supsup.inference.superposition import gradients
 from supsup.inference.sweep import sweep
 from supsup.nns.allocation.base import Allocation, Verdict
 
@@ -59,8 +57,7 @@ class Level(Allocation):
         listed = np.arange(len(bank))
         method, _ = choose(bank, images=len(x), mode="batch")
         if isinstance(method, Hybrid):
-            slopes = gradients(bank, x, AUTO_OBJECTIVE, per_image=False)
-            listed = both_ends(slopes, method.shortlist)[0]
+            listed = method.listed(bank, x, AUTO_OBJECTIVE, per_image=False)[0]
 
         def reduce(logits: Tensor) -> Tensor:
             right = y.expand(len(logits), -1).unsqueeze(-1)

@@ -111,3 +111,17 @@ def test_bad_input(tmp_path):
     ]:
         with pytest.raises(InvalidInput, match=message):
             load_inputs(tmp_path / name, "mnist")
+
+
+def test_floats_that_are_no_normalised_images(tmp_path):
+    pixels = np.array([[0.0, 255.0], [12.0, 3.0]])
+    for array, message in [
+        (pixels, r"from 0 to 255, where normalised images go from -0\.42 to 2\.82; save bytes"),
+        (-pixels, "from -255 to"),
+        (np.full((2, 3), np.inf), "from inf to inf"),
+    ]:
+        np.save(tmp_path / "x.npy", array)
+        with pytest.raises(InvalidInput, match=message):
+            load_inputs(tmp_path / "x.npy", "mnist")
+    np.save(tmp_path / "x.npy", pixels / 255)
+    assert load_inputs(tmp_path / "x.npy", "mnist").max() == 1

@@ -8,19 +8,24 @@ import torch
 from maskstore import MaskArchive
 from maskstore.errors import InvalidInput, LayoutMismatch
 from maskstore.packed import PackedMasks
-from supsup import build
+from supsup import Backbone, build
 from supsup.inference import (
+    AUTO_OBJECTIVE,
     METHODS,
     OBJECTIVES,
+    Hybrid,
     MaskBank,
     Resident,
     Streamed,
+    Superfluous,
     choose,
     infer,
     infer_in,
+    load_masks,
 )
 from supsup.inference import __all__ as exported
 from supsup.inference.infer import confidence_of, margin_of
+from supsup.inference.kernels import Eager
 from tests.supsup.helpers import as_users_run_it, small_bn
 from tests.supsup.inference.helpers import brute_logits, images, odd_net, random_masks
 
@@ -94,6 +99,71 @@ def test_a_streamed_archive_gives_the_same(tmp_path, monkeypatch):
         assert set(found.names) <= {"task/7", "task/3"}
 
 
+def test_a_streamed_archive_on_the_kernels_of_a_device(tmp_path, monkeypatch):
+    backbone = odd_net()
+    masks, x = random_masks(backbone, 40), images(6)
+    monkeypatch.setattr("supsup.inference.source.BLOCK_BYTES", 3 * masks.bits.shape[1])
+    with MaskArchive.create(tmp_path / "a.h5", backbone.layout) as archive:
+        items = [(name, masks.unpack(at), {}) for at, name in enumerate(masks.names)]
+        archive.add_many(items, codec="raw")
+        streamed = MaskBank(backbone, archive, kernels=Eager())
+        resident = MaskBank(backbone, masks)
+        for method in METHODS:
+            one, two = (infer_in(bank, x, method=method) for bank in (streamed, resident))
+            np.testing.assert_allclose(one.evidence, two.evidence, rtol=1e-4, atol=1e-6)
+            assert np.array_equal(one.predictions, two.predictions)
+
+
+def test_progress_counts_up_to_all(tmp_path):
+    backbone = odd_net()
+    masks, seen = random_masks(backbone, 40), []
+    with MaskArchive.create(tmp_path / "a.h5", backbone.layout) as archive:
+        items = [(name, masks.unpack(at), {}) for at, name in enumerate(masks.names)]
+        archive.add_many(items, codec="raw")
+
+        def note(what, done, total):
+            seen.append((what, done, total))
+
+        loaded = load_masks(archive, note)
+        assert np.array_equal(loaded.read(slice(None)), masks.bits)
+        assert seen == [("reading", 40, 40)]
+        for source in (archive, loaded):
+            for method, stages in (
+                ("one-shot", {"superposing", "weighing", "predicting"}),
+                ("exhaustive", {"trying", "predicting"}),
+                ("hybrid", {"superposing", "weighing", "trying", "predicting"}),
+            ):
+                for mode in ("image", "batch"):
+                    seen.clear()
+                    bank = MaskBank(backbone, source, progress=note)
+                    infer_in(bank, images(3), method=method, mode=mode)
+                    assert {what for what, _, _ in seen} - {"superposing"} == stages - {
+                        "superposing"
+                    }
+                    for stage in stages:
+                        counts = [done for what, done, _ in seen if what == stage]
+                        totals = {total for what, _, total in seen if what == stage}
+                        assert counts == sorted(counts)
+                        assert totals == {counts[-1]}
+
+
+def test_masks_in_a_read_only_file(tmp_path):
+    backbone = odd_net()
+    masks = random_masks(backbone, 5)
+    np.save(tmp_path / "bits.npy", masks.bits)
+    mapped = PackedMasks(
+        layout=masks.layout,
+        names=masks.names,
+        bits=np.load(tmp_path / "bits.npy", mmap_mode="r"),
+    )
+    bank, x = MaskBank(backbone, mapped), images(3)
+    expected = infer(backbone, masks, x, method="one-shot")
+    assert np.array_equal(infer_in(bank, x, method="one-shot").evidence, expected.evidence)
+    bank.replace(0, masks.bits[1])
+    assert np.array_equal(bank.source.read(slice(0, 2)), masks.bits[[1, 1]])
+    assert np.array_equal(mapped.bits, masks.bits)
+
+
 def test_masks_that_are_appended():
     backbone = odd_net()
     masks, x = random_masks(backbone, 30), images(4)
@@ -121,12 +191,29 @@ def test_auto_says_why(monkeypatch):
         (few, 1, "image", "exhaustive", "5 masks are few"),
         (sparse, 1, "image", "exhaustive", "density 2"),
         (dense, 128, "image", "exhaustive", "128 images, each on its own"),
-        (dense, 128, "batch", "hybrid", "One-Shot names 32"),
+        (dense, 128, "batch", "hybrid", "One-Shot with H at 1.5 names 32"),
         (dense, 1, "image", "hybrid", "60 masks of density"),
     ):
         method, why = choose(bank, images=images_, mode=mode)
         assert method.name == name
         assert reason in why
+
+
+def test_auto_lists_by_the_superfluous_outputs_where_there_are_some(monkeypatch):
+    monkeypatch.setattr(sys.modules["supsup.inference.choose"], "EXHAUSTIVE_BYTES", 1000)
+    backbone, x = odd_net(), images(6)
+    masks = random_masks(backbone, 60)
+    for classes, by, reason in ((3, Superfluous(), "G of 2 superfluous"), (5, None, "H at 1.5")):
+        bank = MaskBank(backbone, masks, classes=classes)
+        found = infer_in(bank, x, mode="batch")
+        assert f"One-Shot with {reason}" in found.reason
+        expected = Hybrid(lists_by=by).evidence(bank, x, AUTO_OBJECTIVE, per_image=False)
+        assert np.array_equal(found.evidence, expected)
+    # Of a module that was handed in nobody knows the outputs before it runs.
+    handed_in = Backbone(backbone.module, None, tuple(backbone.layout.shapes))
+    method, reason = choose(MaskBank(handed_in, masks, classes=3), images=1, mode="image")
+    assert "H at 1.5" in reason
+    assert method == Hybrid(lists_by=AUTO_OBJECTIVE)
 
 
 def test_auto_tries_every_mask_that_memory_bandwidth_allows():

@@ -1,3 +1,5 @@
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 import torch
@@ -5,9 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maskstore.layout import MaskLayout
-from supsup.inference.kernels import apply_masks, count_bits, multiply, run_sparse, sparsify
+from supsup.inference.kernels import Eager, Kernels, Processor, kernels_of, run_sparse, sparsify
 from supsup.inference.kernels.threads import split
 
+either = st.sampled_from([Processor(), Eager()])
 shapes = st.tuples(st.integers(1, 40), st.integers(1, 300), st.integers(0, 2**32 - 1))
 
 
@@ -19,63 +22,79 @@ def threads(request):
     torch.set_num_threads(before)
 
 
-def random_bits(rows: int, size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def random_bits(rows: int, size: int, seed: int) -> tuple[torch.Tensor, np.ndarray]:
     bits = np.random.default_rng(seed).integers(0, 256, (rows, size), dtype=np.uint8)
-    return bits, np.unpackbits(bits, axis=1, bitorder="little")
+    return torch.from_numpy(bits), np.unpackbits(bits, axis=1, bitorder="little")
+
+
+def random_frames(vectors: int, size: int, seed: int) -> tuple[torch.Tensor, np.ndarray]:
+    frames = np.random.default_rng(seed).standard_normal((vectors, 8 * size)).astype(np.float32)
+    return torch.from_numpy(frames), frames.astype(np.float64)
+
+
+def counted(kernels: Kernels, bits: torch.Tensor) -> torch.Tensor:
+    counts = torch.zeros(8 * bits.shape[1], dtype=torch.int32)
+    kernels.count_bits(bits, counts)
+    return counts
 
 
 @settings(max_examples=40, deadline=None)
-@given(shapes, st.integers(1, 8))
-def test_products_are_those_of_the_unpacked_matrix(shape, vectors):
+@given(either, shapes, st.integers(1, 8))
+def test_products_are_those_of_the_unpacked_matrix(kernels, shape, vectors):
     rows, size, seed = shape
     bits, unpacked = random_bits(rows, size, seed)
-    frames = np.random.default_rng(seed).standard_normal((vectors, 8 * size)).astype(np.float32)
-    expected = frames.astype(np.float64) @ unpacked.T
-    np.testing.assert_allclose(multiply(bits, frames), expected, atol=1e-5 * 8 * size)
+    frames, numbers = random_frames(vectors, size, seed)
+    found = kernels.multiply(bits, frames).numpy()
+    np.testing.assert_allclose(found, numbers @ unpacked.T, atol=1e-5 * 8 * size)
 
 
-def test_products_over_several_blocks():
+@pytest.mark.parametrize("kernels", [Processor(), Eager()])
+def test_products_over_several_blocks(kernels, monkeypatch):
+    monkeypatch.setattr("supsup.inference.kernels.eager.UNPACKED_BYTES", 5 * 32 * 20_001)
     bits, unpacked = random_bits(17, 20_001, 0)
-    frames = np.random.default_rng(0).standard_normal((4, 8 * 20_001)).astype(np.float32)
+    frames, numbers = random_frames(4, 20_001, 0)
     for count in (1, 4):
-        expected = frames[:count].astype(np.float64) @ unpacked.T
-        error = np.abs(multiply(bits, frames[:count]) - expected).max()
-        assert error < 1e-6 * np.abs(expected).max()
+        expected = numbers[:count] @ unpacked.T
+        error = np.abs(kernels.multiply(bits, frames[:count]).numpy() - expected).max()
+        assert error < 1e-5 * np.abs(expected).max()
+    assert np.array_equal(counted(kernels, bits), unpacked.sum(0))
 
 
-def test_each_bit_selects_its_own_number():
+@pytest.mark.parametrize("kernels", [Processor(), Eager()])
+def test_each_bit_selects_its_own_number(kernels):
     bits = np.eye(1, 8 * 5, dtype=np.uint8)
-    frame = np.arange(1, 41, dtype=np.float32)
+    frame = torch.arange(1, 41, dtype=torch.float32)
     for at in range(40):
-        one = np.packbits(np.roll(bits, at, axis=1), axis=1, bitorder="little")
-        assert multiply(one, frame[None])[0, 0] == at + 1
-        assert apply_masks(one, frame)[0].nonzero()[0].tolist() == [at]
+        packed = np.packbits(np.roll(bits, at, axis=1), axis=1, bitorder="little")
+        one = torch.from_numpy(packed)
+        assert kernels.multiply(one, frame[None])[0, 0] == at + 1
+        assert kernels.apply_masks(one, frame)[0].nonzero().flatten().tolist() == [at]
 
 
 @settings(max_examples=40, deadline=None)
-@given(shapes)
-def test_counts(shape):
+@given(either, shapes)
+def test_counts(kernels, shape):
     bits, unpacked = random_bits(*shape)
-    counts = np.zeros(unpacked.shape[1], np.int32)
-    count_bits(bits, counts)
+    counts = counted(kernels, bits)
     assert np.array_equal(counts, unpacked.sum(0))
-    count_bits(bits[1:], counts, -1)
+    kernels.count_bits(bits[1:], counts, -1)
     assert np.array_equal(counts, unpacked[0])
 
 
-def test_counts_over_several_blocks():
-    bits, unpacked = random_bits(9, 5_003, 0)
-    counts = np.zeros(8 * 5_003, np.int32)
-    count_bits(bits, counts)
-    assert np.array_equal(counts, unpacked.sum(0))
-
-
 @settings(max_examples=40, deadline=None)
-@given(shapes)
-def test_applied_masks(shape):
+@given(either, shapes)
+def test_applied_masks(kernels, shape):
     bits, unpacked = random_bits(*shape)
-    weights = np.random.default_rng(0).standard_normal(unpacked.shape[1]).astype(np.float32)
-    assert np.array_equal(apply_masks(bits, weights), unpacked * weights)
+    weights = random_frames(1, shape[1], 0)[0][0]
+    found = kernels.apply_masks(bits, weights).numpy()
+    assert np.array_equal(found, unpacked * weights.numpy())
+
+
+def test_the_device_says_which():
+    assert isinstance(kernels_of(torch.device("cpu")), Processor)
+    assert isinstance(kernels_of(torch.device("meta")), Eager)
+    cuda = kernels_of(torch.device("cuda"))
+    assert type(cuda).__name__ == ("Eager" if find_spec("triton") is None else "Fused")
 
 
 @settings(max_examples=40, deadline=None)

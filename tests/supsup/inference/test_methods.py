@@ -18,6 +18,7 @@ from supsup.inference import (
     OneShot,
     Superfluous,
 )
+from supsup.inference.kernels import Eager, Processor
 from supsup.inference.methods import parse_method
 from tests.supsup.helpers import ConvNet
 from tests.supsup.inference.helpers import (
@@ -27,6 +28,8 @@ from tests.supsup.inference.helpers import (
     odd_net,
     random_masks,
 )
+
+pytestmark = pytest.mark.usefixtures("kernels")
 
 cases = st.tuples(
     st.integers(1, 70),
@@ -49,7 +52,7 @@ def best(evidence: np.ndarray) -> float:
     return float(evidence.max())
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(cases)
 def test_exhaustive_is_the_lowest_objective(case):
     backbone, masks, x, groups, per_image = problem(case)
@@ -61,7 +64,7 @@ def test_exhaustive_is_the_lowest_objective(case):
             np.testing.assert_allclose(row, -values.numpy(), rtol=1e-4, atol=1e-5)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(cases)
 def test_logits_is_the_largest_class_logit(case):
     backbone, masks, x, groups, per_image = problem(case)
@@ -85,7 +88,7 @@ def brute_binary(backbone, x, masks, objective, base):
     return left[0], rounds
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(cases, st.integers(2, 5))
 def test_binary_is_rounds_of_one_shot(case, base):
     backbone, masks, x, groups, per_image = problem(case)
@@ -101,7 +104,7 @@ def test_binary_is_rounds_of_one_shot(case, base):
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 64, 65])
 @pytest.mark.parametrize("base", [2, 3, 10])
-def test_binary_ends_where_all_masks_tie(count, base):
+def test_binary_ends_where_all_masks_tie(count, base, kernels):
     backbone = odd_net()
     one = random_masks(backbone, 1)
     same = PackedMasks(
@@ -112,10 +115,12 @@ def test_binary_ends_where_all_masks_tie(count, base):
     found = Binary(base=base).evidence(
         MaskBank(backbone, same), images(2), Entropy(), per_image=True
     )
-    assert found.argmax(1).tolist() == [0, 0]
+    assert (np.isfinite(found).sum(1) <= base).all()
+    if kernels is Processor:  # others' sums of equal masks may differ by rounding
+        assert found.argmax(1).tolist() == [0, 0]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(cases, st.integers(1, 80))
 def test_hybrid_is_exhaustive_on_the_masks_that_stand_out(case, size):
     backbone, masks, x, _, per_image = problem(case)
@@ -160,13 +165,32 @@ def test_any_module():
 
 def test_sparse_and_dense_sweeps_agree():
     backbone = odd_net()
-    bank = MaskBank(backbone, random_masks(backbone, 20, density=0.05))
-    dense = MaskBank(backbone, bank.source)
-    dense.__dict__["sparse"] = None
+    masks = random_masks(backbone, 20, density=0.05)
+    bank = MaskBank(backbone, masks, kernels=Processor())
+    dense = MaskBank(backbone, masks, kernels=Eager())
     assert bank.sparse is not None
+    assert dense.sparse is None
     for x in (images(1), images(7)):
         one, two = (Exhaustive().evidence(b, x, Entropy(), per_image=True) for b in (bank, dense))
         np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-5)
+
+
+def test_hybrid_may_list_by_another_objective():
+    backbone = odd_net()
+    masks, x = random_masks(backbone, 40), images(5)
+    bank = MaskBank(backbone, masks, classes=3)
+    for per_image in (True, False):
+        found, by_default, by_h = (
+            Hybrid(shortlist=6, lists_by=by).evidence(bank, x, Entropy(), per_image=per_image)
+            for by in (Superfluous(), None, Entropy())
+        )
+        listed = Hybrid(shortlist=6).evidence(bank, x, Superfluous(), per_image=per_image)
+        exact = Exhaustive().evidence(bank, x, Entropy(), per_image=per_image)
+        assert np.array_equal(np.isfinite(found), np.isfinite(listed))
+        assert not np.array_equal(np.isfinite(found), np.isfinite(by_h))
+        assert np.array_equal(by_default, by_h)
+        there = np.isfinite(found)
+        np.testing.assert_allclose(found[there], exact[there], rtol=1e-4, atol=1e-5)
 
 
 def test_settings_that_are_none():

@@ -18,6 +18,27 @@ def test_entropy_is_that_of_torch():
     torch.testing.assert_close(Entropy(temperature=2.0)(z, 9), expected)
 
 
+@pytest.mark.parametrize("shape", [(3, 1, 1), (3, 2, 500), (1, 130, 7), (5, 128, 64)])
+def test_entropy_in_one_pass_is_that_in_several(shape):
+    z = logits(*shape)
+    expected = Entropy(temperature=1.5)(z, 1)
+    with torch.no_grad():
+        for given in (z.float(), z.float().transpose(1, 2).contiguous().transpose(1, 2)):
+            found = Entropy(temperature=1.5)(given, 1)
+            torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_entropy_in_one_pass_of_extremes():
+    rows = [[0.0, -1e30], [1e4, 1e4], [math.nan, 0.0], [math.inf, 0.0], [-math.inf, 0.0], [88, 0]]
+    z = torch.tensor(rows)
+    with torch.no_grad():
+        found = Entropy()(z[None], 2)[0]
+    assert found[1] == pytest.approx(math.log(2))
+    assert found[2].isnan()
+    assert found[3].isnan()
+    assert all(0 <= found[at] < 1e-30 for at in (0, 4, 5))
+
+
 def test_entropy_of_certain_and_of_uniform_answers():
     assert Entropy()(torch.tensor([[1e4, 0.0, 0.0]]), 3).item() == 0.0
     assert Entropy()(torch.zeros(1, 7), 7).item() == pytest.approx(math.log(7))

@@ -19,6 +19,9 @@ from tests.supsup.inference.helpers import (
 from supsup import build  # isort: skip
 
 
+pytestmark = pytest.mark.usefixtures("kernels")
+
+
 def close(found: np.ndarray, expected: np.ndarray) -> bool:
     """Within 1e-4 of the largest; float32 weights against float64."""
     return np.abs(found - expected).max() <= 1e-4 * np.abs(expected).max() + 1e-12
@@ -34,7 +37,7 @@ def test_the_superposed_network_is_the_mean(count):
         torch.testing.assert_close(found[name], expected)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     st.integers(1, 70),
     st.integers(1, 6),

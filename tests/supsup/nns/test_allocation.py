@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from maskstore.errors import InvalidInput
-from supsup.inference import AUTO_OBJECTIVE, Entropy, MaskBank
+from supsup.inference import Entropy, MaskBank, Superfluous
 from supsup.nns import ALLOCATIONS, Level, Uniform, parse_allocation
 from tests.supsup.inference.helpers import (
     brute_gradient,
@@ -37,7 +37,7 @@ def test_level_takes_the_lowest_loss(count, affordable, monkeypatch):
     listed = np.arange(count)
     if not affordable:
         monkeypatch.setattr(sys.modules["supsup.inference.choose"], "EXHAUSTIVE_BYTES", 0)
-        slopes = brute_gradient(backbone, x, masks, AUTO_OBJECTIVE, 3)
+        slopes = brute_gradient(backbone, x, masks, Superfluous(), 3)
         listed = np.delete(np.argsort(slopes), slice(16, count - 16)) if count > 32 else listed
     y = brute_logits(backbone, x, masks)[listed[-1]].argmax(1)  # one of them labels it well
     losses = brute_losses(backbone, masks, x, y)

@@ -1,3 +1,4 @@
+import json
 import math
 
 import pytest
@@ -6,7 +7,11 @@ from hypothesis import strategies as st
 
 from maskstore.errors import InvalidInput
 from maskstore.layout import MaskLayout
+from supsup import TrainConfig
 from supsup.rules import budget
+from supsup.rules.choose import rule_of
+from supsup.rules.density import paper_budget
+from tests.supsup.helpers import as_users_run_it
 
 LENET = MaskLayout({"fc1": (300, 784), "fc2": (100, 300), "fc3": (100, 100)})
 
@@ -87,3 +92,55 @@ def test_an_impossible_density_is_refused(density):
 def test_an_unknown_budget_is_refused():
     with pytest.raises(InvalidInput, match="budget: expected one of uniform, erdos-renyi"):
         budget(LENET, 0.5, "magic")
+
+
+def test_the_papers_budget_by_hand():
+    layout = MaskLayout(
+        {"conv": (64, 32, 3, 3), "wide": (1000, 1000), "head": (10, 64), "one": (9,)}
+    )
+    assert paper_budget(layout, 4.0) == {
+        "conv": 4 * 96,
+        "wide": 4 * 2000,
+        "head": 296,
+        "one": 5,  # half of nine, rounded up
+    }
+    assert paper_budget(layout, 1e-9) == {"conv": 1, "wide": 1, "head": 1, "one": 1}
+
+
+@pytest.mark.parametrize("s", [4, 8, 16])
+def test_splitimagenet_keeps_what_its_sizes_were_calculated_for(s):
+    from benchmarks.resnet50 import layout
+    from benchmarks.results import FOLDER
+    from maskstore.stats import binary_entropy
+
+    shapes, _ = layout()
+    keep = paper_budget(shapes, float(s))
+    for name, shape in shapes.shapes.items():
+        n = math.prod(shape)
+        assert keep[name] / n == pytest.approx(min(0.5, s * (shape[0] + shape[1]) / n), abs=1 / n)
+    sizes = {name: math.prod(shape) for name, shape in shapes.shapes.items()}
+    entropy = sum(n * binary_entropy(keep[name] / n) / 8 for name, n in sizes.items())
+    rows = json.loads((FOLDER / "mask_coding.json").read_text())["resnet50"]["masks"]
+    (figure,) = (row["entropy_mb"] for row in rows if row["s"] == s)
+    assert 100 * entropy / 1e6 == pytest.approx(figure, abs=0.006)
+
+
+def test_the_multiplier_makes_the_rule():
+    config = TrainConfig(steps=1, rule="topk", budget="erdos-renyi", multiplier=8.0)
+    assert rule_of(config, LENET).keep == {"fc1": 8 * 1084, "fc2": 8 * 400, "fc3": 8 * 200}
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"multiplier": 0.0}, "multiplier: expected a positive number, got 0.0"),
+        ({"multiplier": math.inf}, "multiplier: expected a positive number"),
+        ({"multiplier": 4}, "multiplier: expected a positive number, got 4"),
+        ({"multiplier": 4.0, "rule": "gradual"}, "goes with rule topk and budget erdos-renyi"),
+        ({"multiplier": 4.0, "budget": "uniform"}, "got topk and uniform"),
+        ({"multiplier": 4.0, "density": 0.1}, "expected one of them, got 0.1 and 4"),
+    ],
+)
+def test_multipliers_that_cannot_be(fields, message):
+    with as_users_run_it(), pytest.raises(InvalidInput, match=message):
+        TrainConfig(**{"steps": 1, "rule": "topk", "budget": "erdos-renyi", **fields})
