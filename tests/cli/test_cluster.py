@@ -15,7 +15,7 @@ from tests.cli.processes import Mark
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'supsup-store[ray]'")
 
-TRAINING = ("--dataset", "permuted-mnist-sample", "--tasks", "10", "--steps", "40")
+TRAINING = ("--dataset", "permuted-mnist-sample", "--tasks", "10", "--steps", "150")
 NET = ("--outputs", "10", "--codec", "fast")
 
 
