@@ -88,7 +88,7 @@ POINTS = (
 def main() -> None:
     """Train what is missing, then measure every point."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--images", type=int, default=512, help="of each test set, for GNu")
+    parser.add_argument("--images", type=int, default=256, help="of each test set, for GNu")
     parser.add_argument("--train", type=int, help="only train this point, 0 to 8")
     arguments = parser.parse_args()
     CACHE.mkdir(parents=True, exist_ok=True)
@@ -184,11 +184,21 @@ def _given(archive: MaskArchive, backbone: Any, images: int) -> float:
 
 
 def draw(rows: list[dict[str, Any]], path: Path) -> None:
-    """Accuracy against bits (left), task accuracy against bits (right)."""
+    """Accuracy against bits (left), task accuracy against bits (right); filled: with outliers."""
     figure = Figure(figsize=(11.0, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2)
-    bits = [row["bits_per_weight"] for row in rows]
-    left.plot(bits, [100 * row["GG"] for row in rows], "o", color="#1f6f8b")
+    kinds = [
+        ([row for row in rows if "outliers" not in row["point"]], "none"),
+        ([row for row in rows if "outliers" in row["point"]], "full"),
+    ]
+    for some, fill in kinds:
+        bits = [row["bits_per_weight"] for row in some]
+        accuracies = [100 * row["GG"] for row in some]
+        left.plot(bits, accuracies, "o", color="#1f6f8b", fillstyle=fill)
+        for number, way in enumerate(rows[0]["GNu"]):
+            found = [100 * row["GNu"][way]["task_accuracy"] for row in some]
+            label = way if fill == "full" else None
+            right.plot(bits, found, "o", color=f"C{number}", fillstyle=fill, label=label)
     for row in rows:
         left.annotate(
             row["point"],
@@ -198,9 +208,7 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
             textcoords="offset points",
         )
     left.set_ylabel("accuracy with the task given, %")
-    for way in rows[0]["GNu"]:
-        right.plot(bits, [100 * row["GNu"][way]["task_accuracy"] for row in rows], "o", label=way)
-    right.set_ylabel("task accuracy, %")
+    right.set_ylabel("task accuracy, % (filled: trained with outliers)")
     right.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
     for axes in (left, right):
         axes.set_xscale("log")

@@ -25,7 +25,8 @@ def bytes_of(task: TaskData, backbone: Backbone, config: TrainConfig) -> int:
     for x, _ in task.test_batches(1):
         each = activation_bytes(backbone, x[:1].to(backbone.device), config.precision)
         break
-    return BYTES_A_WEIGHT * backbone.layout.bits + config.batch * each
+    images = config.batch + config.outliers_a_batch
+    return BYTES_A_WEIGHT * backbone.layout.bits + images * each
 
 
 def activation_bytes(backbone: Backbone, x: Float[Tensor, "1 ..."], precision: str) -> int:
