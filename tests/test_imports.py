@@ -10,7 +10,11 @@ MODULES = """
 import importlib, json, pkgutil, sys
 package = importlib.import_module(sys.argv[1])
 for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
-    importlib.import_module(module.name)
+    try:
+        importlib.import_module(module.name)
+    except ModuleNotFoundError as error:
+        if error.name != "triton":  # comes with PyTorch for CUDA only
+            raise
 print(json.dumps(sorted({name.split(".")[0] for name in sys.modules})))
 """
 
