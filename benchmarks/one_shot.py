@@ -210,6 +210,8 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", help="cpu, or cuda: printed and not saved")
     parser.add_argument("--most", type=int, default=100_000, help="most masks, 39.4 KB each")
     arguments = parser.parse_args()
+    if arguments.device == "cuda" and not torch.cuda.is_available():
+        parser.error("--device cuda: PyTorch finds no GPU here")
     torch.manual_seed(0)
     if arguments.only:
         kind, count = arguments.only.split(":")

@@ -184,20 +184,18 @@ class MaskArchive(ArchiveReader):
         added = 0
         with self.transaction():
             batch: list[tuple[str, Record]] = []
-            seen: set[str] = set()
             size = 0
             # Small masks are coded in less time than a thread takes to begin.
             on_cores = map_ahead if self.layout.bits >= _WORTH_A_THREAD else map
-            for name, record in on_cores(lambda item: self._record(item, chosen), items):
-                if name in self._index.entries or name in seen:
-                    raise self._taken(name)
+            for name, record in on_cores(
+                lambda item: self._record(item, chosen), self._with_new_names(items)
+            ):
                 batch.append((name, record))
-                seen.add(name)
                 size += len(record.payload) + len(record.metadata)
                 added += 1
                 if size > _BATCH_BYTES:
                     self._append(batch)
-                    batch, seen, size = [], set(), 0
+                    batch, size = [], 0
             self._append(batch)
         return added
 
@@ -268,14 +266,23 @@ class MaskArchive(ArchiveReader):
             old.close()
             sync_folder(old.path.parent)
 
+    def _with_new_names(self, items: Iterable[MaskItem]) -> Iterator[MaskItem]:
+        """The items, refused before anything is coded where a name is none or is taken."""
+        seen: set[str] = set()
+        for item in items:
+            parse_name(item[0])
+            if item[0] in self._index.entries or item[0] in seen:
+                raise self._taken(item[0])
+            seen.add(item[0])
+            yield item
+
     def _record(self, item: MaskItem, chosen: tuple[codecs.Codec, ...]) -> tuple[str, Record]:
         name, masks, metadata = item
-        encoded_name = parse_name(name)
         packed = self.layout.pack(masks)
         used, payload = codecs.encode(packed, self.prior.of_task(metadata), chosen)
         return name, Record(
             kind=KIND_MASK,
-            name=encoded_name,
+            name=name.encode(),
             metadata=encode_metadata(name, metadata, self.metadata_example),
             payload=payload,
             codec=used.id,

@@ -3,7 +3,6 @@
 With PyTorch's formulas and its defaults for what :class:`TrainConfig` does not name.
 """
 
-from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, no_type_check
 
@@ -37,15 +36,6 @@ class FusedUpdate(Update):
             frozen.numpy(),
         )
         self._decay = np.float32(config.weight_decay)
-        self._steps = 0
-
-    def step(self, lr: float, done: float) -> None:
-        self._steps += 1
-        self._move(lr)
-
-    @abstractmethod
-    def _move(self, lr: float) -> None:
-        """Scores and W ⊙ M after step ``self._steps``, in place."""
 
     def _zeros(self) -> Float32[np.ndarray, "task bits"]:
         return np.zeros_like(self._arrays[0])
@@ -60,7 +50,7 @@ class FusedSgd(FusedUpdate):
         super().__init__(buffers, frozen, config)
         self._speed, self._momentum = self._zeros(), np.float32(config.momentum)
 
-    def _move(self, lr: float) -> None:
+    def step(self, lr: float, done: float) -> None:
         _sgd(*self._arrays, self._speed, np.float32(lr), self._momentum, self._decay)
 
 
@@ -73,7 +63,7 @@ class FusedRmsprop(FusedUpdate):
         super().__init__(buffers, frozen, config)
         self._squares = self._zeros()
 
-    def _move(self, lr: float) -> None:
+    def step(self, lr: float, done: float) -> None:
         _rmsprop(*self._arrays, self._squares, np.float32(lr), self._decay)
 
 
@@ -85,8 +75,10 @@ class FusedAdam(FusedUpdate):
     ) -> None:
         super().__init__(buffers, frozen, config)
         self._means, self._squares = self._zeros(), self._zeros()
+        self._steps = 0
 
-    def _move(self, lr: float) -> None:
+    def step(self, lr: float, done: float) -> None:
+        self._steps += 1
         rate = np.float32(lr / (1 - float(_BETA1) ** self._steps))
         scale = np.float32(1 / np.sqrt(1 - float(_BETA2) ** self._steps))
         _adam(*self._arrays, self._means, self._squares, rate, scale, self._decay)

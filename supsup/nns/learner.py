@@ -84,7 +84,8 @@ class Learner:
             budget: most masks; None for no limit.
 
         Raises:
-            InvalidInput: a number below 1, or a configuration by epochs: a stream has none.
+            InvalidInput: a number below 1, or a configuration by epochs or with outliers: a stream
+                has none.
         """
         for name, value in (("every", every), ("confirm", confirm), ("budget", budget)):
             if value is not None and value < 1:

@@ -79,3 +79,10 @@ def test_a_bad_item_among_many_leaves_nothing(tmp_path, bad):
             archive.add_many(items)
         assert archive.names() == []
         assert archive.add_many(masks_of(2)) == 2
+
+
+def test_a_taken_name_is_refused_before_its_mask_is_looked_at(tmp_path):
+    with MaskArchive.create(tmp_path / "a.h5", {"w": LAYER}) as archive:
+        archive.add_many(masks_of(1))
+        with pytest.raises(TaskExists):
+            archive.add("task/0", {"w": np.zeros((2, 2), bool)})

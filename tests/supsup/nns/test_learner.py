@@ -131,6 +131,8 @@ def test_what_cannot_be_learnt():
         Learner(backbone, config, classes=3, budget=0)
     with pytest.raises(InvalidInput, match="no epochs"):
         Learner(backbone, TrainConfig(epochs=1), classes=3)
+    with pytest.raises(InvalidInput, match="outliers: a stream is learnt without them"):
+        Learner(small_net(), TrainConfig(steps=5, outliers=0.1), classes=2)
     bad = StreamBatch(
         images=torch.full((4, 20), math.nan), labels=torch.zeros(4, dtype=torch.int64)
     )
