@@ -13,8 +13,8 @@ from benchmarks.mask_coding import FAMILIES, trained_archive
 from benchmarks.results import FOLDER, save_results
 from maskstore import MaskArchive
 from maskstore.codecs import fit
+from maskstore.codecs.maskcode import layers_of
 from maskstore.codecs.search import Task
-from maskstore.codecs.seeded import _layers
 from maskstore.scores import ScoreStart
 
 SIZE_BITS = 4
@@ -26,7 +26,7 @@ class Masks:
 
     def __init__(self, archive: MaskArchive) -> None:
         """Decode every mask."""
-        self.layers = _layers(archive.layout)
+        self.layers = layers_of(archive.layout)
         self.start = archive.prior.draw(
             ScoreStart.from_json(next(iter(archive)).metadata["scores"])
         )

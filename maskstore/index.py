@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from maskstore.codecs.history import DIGEST_BYTES, HistoryCodec
 from maskstore.errors import CorruptArchive
 from maskstore.format import (
     KIND_MASK,
@@ -46,6 +47,8 @@ class Index:
 
     def __init__(self, store: Store) -> None:
         self.entries: dict[str, Entry] = {}
+        self._removed: list[tuple[str, Entry]] = []
+        self._by_digest: dict[bytes, tuple[str, Entry]] | None = None
         self.damage: list[Damage] = []
         missing = store.slot.end_of_file - store.device.size()
         if missing > 0:
@@ -102,15 +105,35 @@ class Index:
         known = self.entries.get(name)
         if kind == KIND_MASK and known is None:
             self.entries[name] = entry
+            if self._by_digest is not None:
+                _note(self._by_digest, name, entry)
         elif kind == KIND_METADATA and known is not None:
             self.entries[name] = known._replace(metadata=entry.metadata)
         elif kind == KIND_REMOVE and known is not None:
             del self.entries[name]
+            self._removed.append((name, known))
         else:
             # The row itself is sound, so the one it depends on is among the damaged ones.
             self.damage.append(
                 Damage(name, f"a row of kind {kind} does not fit the rows before it")
             )
+
+    def find(self, digest: bytes) -> tuple[str, Entry] | None:
+        """The task whose mask's sha256 begins with ``digest``, if it is coded by itself.
+
+        Removed tasks count: their payloads stay in the file until it is rewritten.
+        """
+        if self._by_digest is None:
+            found: dict[bytes, tuple[str, Entry]] = {}
+            for task in (*self._removed, *self.entries.items()):
+                _note(found, *task)
+            self._by_digest = found  # at once: other threads may ask, too
+        return self._by_digest.get(digest)
+
+
+def _note(found: dict[bytes, tuple[str, Entry]], name: str, entry: Entry) -> None:
+    if entry.codec != HistoryCodec.id:
+        found[entry.sha256[:DIGEST_BYTES]] = name, entry
 
 
 def entry_of(record: Record, offset: int) -> Entry:

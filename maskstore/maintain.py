@@ -1,12 +1,14 @@
 """Whole archives rewritten: compact, repair, merge. The old file stays until the new is done."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from maskstore import codecs
 from maskstore.ahead import map_ahead
 from maskstore.archive import MaskArchive
+from maskstore.codecs.history import DIGEST_BYTES, HistoryCodec, reference_of
 from maskstore.errors import (
     ArchiveError,
     CorruptArchive,
@@ -16,10 +18,11 @@ from maskstore.errors import (
 )
 from maskstore.files import create_file
 from maskstore.format import KIND_MASK
-from maskstore.index import Damage, Entry
+from maskstore.index import Damage
 from maskstore.layout import sha256_of_bits
 from maskstore.metadata import encode_json, encode_metadata
 from maskstore.records import Record
+from maskstore.references import BLOCK, choose_references
 from maskstore.store import Store
 
 _BATCH_BYTES = 1 << 25
@@ -40,16 +43,17 @@ def compact(archive: MaskArchive, *, codec: str | None = None, on_task: OnTask =
 
     Args:
         archive: open for writing; it goes on with the new file.
-        codec: re-encode every mask (``"auto"``: the smallest); None keeps the stored bytes.
+        codec: re-encode every mask (``"auto"``: the smallest; ``"history"``: smaller still where
+            tasks are alike, see :mod:`maskstore.references`); None keeps the stored bytes.
 
     Raises:
         CorruptArchive: a task is damaged; nothing was changed.
         ArchiveWriteError: the system refused; nothing was changed.
     """
-    chosen = None if codec is None else codecs.parse_codec(codec)
+    allowed = None if codec is None else codecs.parse_codec(codec)
     before = archive.file_bytes
     archive.rewrite(
-        lambda draft: _copy(archive, archive.names(), draft, reencode=chosen, on_task=on_task)
+        lambda draft: _copy(archive, archive.names(), draft, allowed=allowed, on_task=on_task)
     )
     return before - archive.file_bytes
 
@@ -115,7 +119,7 @@ def _write_new(
 ) -> None:
     def fill(store: Store) -> None:
         for source, names in parts:
-            _copy(source, names, store, reencode=None, on_task=on_task)
+            _copy(source, names, store, allowed=None, on_task=on_task)
 
     create_file(path, header, timeout=0, lock=True, fill=fill).device.close()
 
@@ -125,23 +129,21 @@ def _copy(
     names: Sequence[str],
     target: Store,
     *,
-    reencode: tuple[codecs.Codec, ...] | None,
+    allowed: tuple[codecs.Codec, ...] | None,
     on_task: OnTask,
 ) -> None:
-    """Append the tasks to the transaction in flight of ``target``; None keeps the stored bytes."""
+    """Append the tasks to the transaction in flight of ``target``.
+
+    Args:
+        allowed: the codecs to choose among; None keeps the stored bytes.
+    """
     batch: list[Record] = []
     size = 0
     same_example = source.store.header.get("metadata_example") == target.header.get(
         "metadata_example"
     )
-
-    def stored(name: str) -> tuple[int, bytes]:
-        if reencode is not None:
-            return _reencode(source, name, source.entry(name), reencode)
-        return source.entry(name).codec, source.stored_bytes(name)
-
-    on_cores = map if reencode is None else map_ahead
-    for name, (used, payload) in zip(names, on_cores(stored, names), strict=True):
+    payloads = _kept(source, names) if allowed is None else _recoded(source, names, allowed)
+    for name, (used, payload) in zip(names, payloads, strict=True):
         entry = source.entry(name)
         batch.append(
             Record(
@@ -169,13 +171,53 @@ def _translate(source: MaskArchive, name: str, target: Store) -> bytes:
     return encode_metadata(name, source.task(name).metadata, stored)
 
 
-def _reencode(
-    source: MaskArchive, name: str, entry: Entry, allowed: tuple[codecs.Codec, ...]
+def _kept(source: MaskArchive, names: Sequence[str]) -> Iterator[tuple[int, bytes]]:
+    """The stored bytes of the tasks, except of those whose reference does not come along."""
+    digests = {source.entry(name).sha256[:DIGEST_BYTES] for name in names}
+    for name in names:
+        entry, stored = source.entry(name), source.stored_bytes(name)
+        if entry.codec == HistoryCodec.id and reference_of(stored) not in digests:
+            yield _recode(source, name, codecs.PRESETS["auto"], None)
+        else:
+            yield entry.codec, stored
+
+
+def _recoded(
+    source: MaskArchive, names: Sequence[str], allowed: tuple[codecs.Codec, ...]
+) -> Iterator[tuple[int, bytes]]:
+    def recode(task: tuple[str, str | None]) -> tuple[int, bytes]:
+        return _recode(source, task[0], allowed, task[1])
+
+    with_history = any(codec.id == HistoryCodec.id for codec in allowed)
+    yield from map_ahead(
+        recode, _with_references(source, names) if with_history else ((n, None) for n in names)
+    )
+
+
+def _with_references(source: MaskArchive, names: Sequence[str]) -> Iterator[tuple[str, str | None]]:
+    """Each task, and the one that it may be coded against."""
+    for start in range(0, len(names), BLOCK):
+        block = names[start : start + BLOCK]
+        masks = list(source.packed(block).bits)
+        priors = [_prior_of(source, name) for name in block]
+        for name, at in zip(block, choose_references(masks, priors), strict=True):
+            yield name, None if at is None else block[at]
+
+
+def _prior_of(source: MaskArchive, name: str) -> codecs.Prior:
+    return source.prior.of_task(source.task(name).metadata)
+
+
+def _recode(
+    source: MaskArchive, name: str, allowed: tuple[codecs.Codec, ...], reference: str | None
 ) -> tuple[int, bytes]:
-    prior = source.prior.of_task(source.task(name).metadata)
+    prior = _prior_of(source, name)
+    if reference is not None:
+        earlier = source.get_packed(reference)
+        prior = replace(prior, reference=earlier, find=lambda digest: earlier)
     used, payload = codecs.encode(source.get_packed(name), prior, allowed)
     # The old bytes go once this returns: prove that the new ones give the same mask.
-    if sha256_of_bits(used.decode(payload, source.prior)) != entry.sha256:
+    if sha256_of_bits(used.decode(payload, prior)) != source.entry(name).sha256:
         raise CorruptArchive(
             f"{source.path}: task {name!r}: codec {used.name!r} does not give its mask back, so "
             "nothing was changed; please report this, and compact with another codec"

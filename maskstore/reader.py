@@ -1,6 +1,7 @@
 """ArchiveReader: the tasks of an archive file and their masks, read and checked."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +10,19 @@ from jaxtyping import Bool, UInt8
 
 from maskstore import codecs
 from maskstore.ahead import THREADS, map_ahead
+from maskstore.codecs.history import HistoryCodec, reference_of
 from maskstore.errors import ArchiveClosed, CorruptArchive, InvalidInput, TaskNotFound
 from maskstore.index import Damage, Entry, Index, payload_of
 from maskstore.layout import MaskLayout, count_ones, sha256_of_bits
 from maskstore.metadata import decode_metadata, encode_json
 from maskstore.packed import PackedMasks
+from maskstore.recent import Recent
 from maskstore.store import Store
 from maskstore.task import StoredTask
 
 _BLOCK = 32
+_KEPT_BYTES = 1 << 22
+"""What the masks that others are coded against may take together, once decoded."""
 
 
 class ArchiveReader:
@@ -39,6 +44,9 @@ class ArchiveReader:
         """sha256 (hex) of the weights that the masks were trained on."""
         self.prior = codecs.Prior.of_archive(self.layout, self.backbone)
         """What the codecs know of every mask here."""
+        self._references: Recent[bytes, UInt8[np.ndarray, " bytes"]] = Recent(
+            _KEPT_BYTES, lambda packed: packed.nbytes
+        )
         self.parameters: int | None = store.header.get("parameters")
         """Weights of a dense model of the backbone."""
         example = store.header.get("metadata_example")
@@ -87,12 +95,17 @@ class ArchiveReader:
         return self._decode(name, self.entry(name))
 
     def check_stored(self, name: str) -> None:
-        """Compare a task's stored bytes and metadata with their checksums, without decoding.
+        """Compare all stored bytes that a task needs with their checksums, without decoding.
 
         Raises:
             TaskNotFound, CorruptArchive: as :meth:`get`.
         """
-        self.stored_bytes(name)
+        stored = self.stored_bytes(name)
+        if self.entry(name).codec == HistoryCodec.id:
+            try:
+                payload_of(self.store, *self._find(reference_of(stored)))
+            except CorruptArchive as error:
+                raise CorruptArchive(f"{self.path}: task {name!r} is damaged: {error}") from error
 
     def stored_bytes(self, name: str) -> bytes:
         """A task's mask as it is stored, coded; raises as :meth:`get` does."""
@@ -116,6 +129,12 @@ class ArchiveReader:
         for _ in map_ahead(decode, blocks):
             pass
         return PackedMasks(layout=self.layout, names=chosen, bits=bits)
+
+    @property
+    def decoding_prior(self) -> codecs.Prior:
+        """What decoders know: ``prior``, and the masks that others are coded against."""
+        # Not kept: an archive that knows itself would not close when it is dropped.
+        return replace(self.prior, find=self._reference)
 
     @property
     def file_bytes(self) -> int:
@@ -143,7 +162,7 @@ class ArchiveReader:
     def _decode(self, name: str, entry: Entry) -> UInt8[np.ndarray, " bytes"]:
         payload = payload_of(self.store, name, entry)
         try:
-            packed = codecs.codec_of_id(entry.codec).decode(payload, self.prior)
+            packed = codecs.codec_of_id(entry.codec).decode(payload, self.decoding_prior)
         except CorruptArchive as error:
             raise CorruptArchive(f"{self.path}: task {name!r} is damaged: {error}") from error
         computed = sha256_of_bits(packed)
@@ -158,6 +177,20 @@ class ArchiveReader:
                 f"{entry.sha256.hex()} was recorded; other tasks stay readable"
             )
         return packed
+
+    def _reference(self, digest: bytes) -> UInt8[np.ndarray, " bytes"]:
+        """The mask that others are coded against."""
+        name, entry = self._find(digest)
+        return self._references.get(entry.sha256, lambda: self._decode(name, entry))
+
+    def _find(self, digest: bytes) -> tuple[str, Entry]:
+        found = self._index.find(digest)
+        if found is None:
+            raise CorruptArchive(
+                f"it is coded against the mask whose sha256 begins with {digest.hex()}, and the "
+                "archive has no such mask that stands for itself"
+            )
+        return found
 
     def _stored_task(self, name: str, entry: Entry, index: int) -> StoredTask:
         try:

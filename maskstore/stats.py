@@ -153,7 +153,7 @@ def layer_stats(
             ones[at] += found
             entropy[at] += _entropy_bytes(found, bits)
         shares = codecs.BY_NAME[task.codec].layer_bits(
-            archive.stored_bytes(task.name), archive.prior
+            archive.stored_bytes(task.name), archive.decoding_prior
         )
         if coded is not None and shares is not None:
             coded = [total + share / 8 for total, share in zip(coded, shares, strict=True)]

@@ -6,18 +6,27 @@ from jaxtyping import UInt8
 from maskstore.codecs.ans import AnsCodec
 from maskstore.codecs.base import Codec
 from maskstore.codecs.gaps import GapsCodec
+from maskstore.codecs.history import HistoryCodec
 from maskstore.codecs.prior import Prior
 from maskstore.codecs.raw import RawCodec
 from maskstore.codecs.seeded import SeededCodec
 from maskstore.codecs.zstd import ZstdCodec
 from maskstore.errors import InvalidInput, UnsupportedVersion
 
-CODECS: tuple[Codec, ...] = (RawCodec(), ZstdCodec(), GapsCodec(), AnsCodec(), SeededCodec())
+CODECS: tuple[Codec, ...] = (
+    RawCodec(),
+    ZstdCodec(),
+    GapsCodec(),
+    AnsCodec(),
+    SeededCodec(),
+    HistoryCodec(),
+)
 BY_NAME = {codec.name: codec for codec in CODECS}
 BY_ID = {codec.id: codec for codec in CODECS}
 PRESETS: dict[str, tuple[Codec, ...]] = {
-    "auto": CODECS,
-    "fast": (BY_NAME["raw"], BY_NAME["zstd"], BY_NAME["gaps"]),
+    "auto": CODECS[:5],
+    "fast": CODECS[:3],
+    "history": CODECS,
 }
 """Sets of codecs of which each mask takes the one that stores it smallest."""
 

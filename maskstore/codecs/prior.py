@@ -1,16 +1,15 @@
 """What is known of a mask before its bytes are read: layout, weights, where its scores started."""
 
-from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
 
-from maskstore.errors import InvalidInput
+from maskstore.errors import CorruptArchive, InvalidInput
 from maskstore.layout import MaskLayout
+from maskstore.recent import Recent
 from maskstore.scores import ScoreStart
 from maskstore.weights import WeightSigns
 
@@ -33,26 +32,8 @@ class Start(NamedTuple):
     toward: UInt8[np.ndarray, " d"]
 
 
-class StartCache:
-    """The last few starts that were drawn; tasks that share theirs share the work."""
-
-    def __init__(self) -> None:
-        """Start with nothing."""
-        self._kept: OrderedDict[ScoreStart, Start] = OrderedDict()
-        self._lock = Lock()
-
-    def get(self, start: ScoreStart, layout: MaskLayout, weights: WeightSigns | None) -> Start:
-        """The start, drawn if it is not kept."""
-        with self._lock:
-            if start in self._kept:
-                self._kept.move_to_end(start)
-                return self._kept[start]
-        drawn = _draw(start, layout, weights)
-        with self._lock:
-            self._kept[start] = drawn
-            while len(self._kept) > 1 and len(self._kept) * 3 * layout.bits > _KEPT_BYTES:
-                self._kept.popitem(last=False)
-        return drawn
+def _find_nothing(digest: bytes) -> UInt8[np.ndarray, " bytes"]:
+    raise CorruptArchive(f"no mask whose sha256 begins with {digest.hex()} is at hand")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -64,12 +45,20 @@ class Prior:
         weights: signs of the frozen weights; None where the archive has no recipe for them.
         start: where the scores of the task at hand started, if known. Only encoders look at it:
             a stored mask names its start itself, as metadata may be changed later.
+        reference: the packed mask of an earlier task that the one at hand may be coded against.
+            Only encoders look at it: a stored mask names its reference itself.
+        find: gives the packed mask of the archive whose sha256 begins with some bytes; raises
+            CorruptArchive where there is none, or none that stands for itself.
     """
 
     layout: MaskLayout
     weights: WeightSigns | None = None
     start: ScoreStart | None = None
-    _starts: StartCache = field(default_factory=StartCache, repr=False)
+    reference: UInt8[np.ndarray, " bytes"] | None = None
+    find: Callable[[bytes], UInt8[np.ndarray, " bytes"]] = field(default=_find_nothing, repr=False)
+    _starts: Recent[ScoreStart, Start] = field(
+        default_factory=lambda: Recent(_KEPT_BYTES, lambda start: 3 * len(start.mask)), repr=False
+    )
 
     @classmethod
     def of_archive(cls, layout: MaskLayout, backbone: Mapping[str, Any] | None) -> "Prior":
@@ -86,7 +75,7 @@ class Prior:
 
     def draw(self, start: ScoreStart) -> Start:
         """The initial scores from ``start``, as contexts."""
-        return self._starts.get(start, self.layout, self.weights)
+        return self._starts.get(start, lambda: _draw(start, self.layout, self.weights))
 
 
 def _draw(start: ScoreStart, layout: MaskLayout, weights: WeightSigns | None) -> Start:

@@ -1,6 +1,7 @@
 """Write tests/golden/codecs.json. Only ever add to it: what a release wrote must stay readable."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from maskstore import MaskLayout
@@ -24,9 +25,12 @@ def main() -> None:
         }
         for what, packed in masks.items():
             prior = Prior.of_archive(LAYOUT, backbone).of_task({"scores": start.to_json()})
+            reference = packed ^ packed_mask(LAYOUT, 0.02, seed=2)
+            prior = replace(prior, reference=reference)
             for codec in CODECS:
                 stored = codec.encode(packed, prior)
                 if stored is not None:
+                    needs = {"reference": reference.tobytes().hex()} if codec.id == 5 else {}
                     vectors.append(
                         {
                             "what": f"{what}, {init}",
@@ -35,6 +39,7 @@ def main() -> None:
                             "backbone": backbone,
                             "stored": stored.hex(),
                             "sha256": sha256_of_bits(packed).hex(),
+                            **needs,
                         }
                     )
     text = json.dumps(vectors, indent=1)

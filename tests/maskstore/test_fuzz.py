@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from maskstore import ArchiveError, MaskArchive, MaskLayout
+from maskstore.maintain import compact
 from maskstore.store import Store
 from maskstore.testing import MemoryDevice
 from maskstore.verify import verify
-from tests.maskstore.codecs.helpers import RECIPE, START, trained_masks
+from tests.maskstore.codecs.helpers import RECIPE, START, almost, trained_masks
 from tests.maskstore.fuzz import DAMAGE, FORGERY, fuzzed
 from tests.maskstore.helpers import random_masks
 
@@ -25,10 +26,16 @@ LAYOUT = MaskLayout({"fc1.weight": (40, 30), "fc2.weight": (13,)})
 def sound_archive(path: Path) -> tuple[bytes, dict[str, bytes]]:
     """(file, packed masks) with every codec, several extents, removals and changes."""
     with MaskArchive.create(path, LAYOUT, backbone=RECIPE) as archive:
+        trained, start = LAYOUT.pack(trained_masks(LAYOUT)), {"scores": START.to_json()}
+        for seed in range(5):
+            alike = almost(trained, LAYOUT, 0.01, seed)
+            archive.add(f"alike/{seed}", LAYOUT.unpack(alike), start)
+        compact(archive, codec="history")
+        assert [task.codec for task in archive].count("history") == 4
         for seed in range(45):
             kind = "seeded" if seed % 9 == 8 else ("raw", "zstd", "gaps", "ans")[seed % 4]
             if kind == "seeded":
-                masks, metadata = trained_masks(LAYOUT, seed), {"scores": START.to_json()}
+                masks, metadata = trained_masks(LAYOUT, seed), start
             else:
                 masks = random_masks(seed, LAYOUT, 0.5 if kind == "raw" else 0.02)
                 metadata = {"seed": seed}

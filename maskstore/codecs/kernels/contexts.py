@@ -48,15 +48,15 @@ def look_up_levels(rows: Any, sizes: Any, shift: Any, table: Any) -> Any:
 
 @compiled
 @no_type_check
-def count_contexts(rows: Any, sizes: Any, bits: Any, number: Any) -> Any:
-    """How often a bit of each context is clear, and how often set: int64 (2, number, 128).
+def count_contexts(rows: Any, sizes: Any, bits: Any, number: Any, bound: Any) -> Any:
+    """How often a bit of each context is clear, and how often set: int64 (2, number, bound).
 
     Args:
         rows: uint8 below ``number``.
-        sizes: uint8 below 128.
+        sizes: uint8 below ``bound``.
         bits: uint8, 0 or 1.
     """
-    counts = np.zeros((2, number, 128), np.int64)
+    counts = np.zeros((2, number, bound), np.int64)
     for at in range(len(sizes)):
         counts[bits[at], rows[at], sizes[at]] += 1
     return counts

@@ -1,11 +1,13 @@
 """Layouts and masks as training makes them, without training."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
-from maskstore import MaskLayout
+from maskstore import CorruptArchive, MaskLayout
 from maskstore.codecs import Prior
+from maskstore.layout import sha256_of_bits
 from maskstore.scores import ScoreStart
 
 RECIPE = {"net": "x", "outputs": 10, "seed": 3, "init": "signed-constant"}
@@ -19,9 +21,31 @@ LAYOUTS = {
 }
 
 
-def prior_of(layout: MaskLayout, start: ScoreStart | None = START) -> Prior:
-    prior = Prior.of_archive(layout, RECIPE)
-    return prior if start is None else prior.of_task({"scores": start.to_json()})
+def prior_of(
+    layout: MaskLayout, start: ScoreStart | None = START, reference: np.ndarray | None = None
+) -> Prior:
+    """What an encoder is given, or, with no start, a decoder; noise is there to refer to."""
+
+    def find(digest: bytes) -> np.ndarray:
+        known = _noise(layout) if reference is None else reference
+        if digest != sha256_of_bits(known)[:8]:
+            raise CorruptArchive("no such reference")
+        return known
+
+    prior = replace(Prior.of_archive(layout, RECIPE), find=find)
+    if start is None:
+        return prior
+    known = _noise(layout) if reference is None else reference
+    return replace(prior.of_task({"scores": start.to_json()}), reference=known)
+
+
+def _noise(layout: MaskLayout) -> np.ndarray:
+    return packed_mask(layout, 0.5, seed=99)
+
+
+def almost(packed: np.ndarray, layout: MaskLayout, share: float, seed: int = 0) -> np.ndarray:
+    """A mask that differs from another in that share of its bits."""
+    return packed ^ packed_mask(layout, share, seed)
 
 
 def packed_mask(layout: MaskLayout, density: float, seed: int = 0) -> np.ndarray:

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from maskstore import MaskLayout
-from maskstore.codecs import BY_NAME
+from maskstore.codecs import BY_NAME, PRESETS, encode
 from maskstore.codecs.levels import LEVELS, NUMERATORS, level_of
 from maskstore.scores import ScoreStart
 from maskstore.stats import binary_entropy
-from tests.maskstore.codecs.helpers import packed_mask, prior_of, trained_masks
+from tests.maskstore.codecs.helpers import almost, packed_mask, prior_of, trained_masks
 
 SQUARE = MaskLayout({"w": (1000, 1000)})
 
@@ -64,6 +64,18 @@ def test_seeded_codes_the_bits_of_a_topk_mask():
     packed = layout.pack({"fc.weight": mask})
     stored = BY_NAME["seeded"].encode(packed, prior_of(layout))
     assert len(stored) < 0.85 * len(BY_NAME["ans"].encode(packed, prior_of(layout)))
+
+
+def test_history_pays_where_tasks_are_alike():
+    layout = MaskLayout({"fc.weight": (200, 300)})
+    packed = layout.pack(trained_masks(layout))
+    seeded = len(BY_NAME["seeded"].encode(packed, prior_of(layout)))
+    alike = prior_of(layout, reference=almost(packed, layout, 0.01))
+    assert len(BY_NAME["history"].encode(packed, alike)) < 0.3 * seeded
+    # Noise as a reference costs its name and what the wider tables cost.
+    assert seeded < len(BY_NAME["history"].encode(packed, prior_of(layout))) < 1.05 * seeded
+    codec, _ = encode(packed, prior_of(layout), PRESETS["history"])
+    assert codec.name == "seeded"
 
 
 def test_a_start_of_its_own_costs_its_name():

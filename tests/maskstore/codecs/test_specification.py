@@ -6,6 +6,7 @@ Also golden vectors: bytes that some release wrote and every later one must read
 import hashlib
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +15,18 @@ import pytest
 from maskstore import MaskLayout
 from maskstore.codecs import BY_NAME, Prior
 from maskstore.codecs.coder import Decoder, Encoder, geometric, model_of, uniform
-from maskstore.codecs.seeded import _take_model
+from maskstore.codecs.layermodel import LayerContexts, LayerModel
 from maskstore.codecs.startcode import take_start
 from maskstore.layout import sha256_of_bits
 from maskstore.scores import ScoreStart
-from tests.maskstore.codecs.helpers import LAYOUT, RECIPE, packed_mask, prior_of, trained_masks
+from tests.maskstore.codecs.helpers import (
+    LAYOUT,
+    RECIPE,
+    almost,
+    packed_mask,
+    prior_of,
+    trained_masks,
+)
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "codecs.json"
 
@@ -135,7 +143,7 @@ def read_ans(stored, layout):
     return masks
 
 
-def read_seeded(stored, layout, recipe):
+def read_seeded(stored, layout, recipe, earlier=None):
     seed_bytes, named = divmod(stored[0], 2)
     end = 1 + seed_bytes
     seed = int.from_bytes(stored[1:end], "little")
@@ -145,7 +153,7 @@ def read_seeded(stored, layout, recipe):
         end += 1 + stored[end]
     ans = Ans(stored[end:])
     flips = ans.take([1, 1])
-    levels, masks = [], []
+    levels, masks, before = [], [], 0
     for name, shape, _, bits in layout.layers():
         rows = shape[0] if len(shape) > 1 else 1
         columns = bits // rows
@@ -161,9 +169,10 @@ def read_seeded(stored, layout, recipe):
         else:
             lines = 1 + ans.take([1, 1])
         spread = 1 + ans.take([1] * 16)
-        table = np.zeros((lines, 1 << size_bits), int)
+        wide = 1 << size_bits if earlier is None else 2 << size_bits
+        table = np.zeros((lines, wide), int)
         for i in range(lines):
-            for j in range(1 << size_bits):
+            for j in range(wide):
                 up, left = table[i - 1, j], table[i, j - 1]
                 if i == 0:
                     guess = left if j else 64
@@ -187,8 +196,11 @@ def read_seeded(stored, layout, recipe):
                     line = 15 - line
             else:
                 line = (positive != start) if lines > 1 else 0
+            if earlier is not None and earlier[before + at] != (start if flips else 0):
+                size += 1 << size_bits
             levels.append(table[int(line), size])
             masks.append(start if flips else 0)
+        before += bits
     levels, bits = np.array(levels), np.array(masks)
     for at in range(0, len(levels), 1 << 20):
         part = slice(at, at + (1 << 20))
@@ -232,8 +244,24 @@ def test_seeded_is_as_specified(what):
         prior = prior_of(LAYOUT, None)
         code = Decoder(take_start(stored)[1])
         code.take_one(uniform(2))
-        assert _take_model(code, (60, 144)).pull.width == 12
+        contexts = np.zeros(60 * 144, np.uint8)
+        known = LayerContexts(shape=(60, 144), size=contexts, toward=contexts, earlier=None)
+        assert LayerModel.take(code, known).pull.width == 12
         assert np.array_equal(BY_NAME["seeded"].decode(stored, prior), packed)
+
+
+@pytest.mark.parametrize("what", ["trained", "sparse", "noise"])
+def test_history_is_as_specified(what):
+    packed = {
+        "trained": LAYOUT.pack(trained_masks(LAYOUT, rank=1)),
+        "sparse": packed_mask(LAYOUT, 0.02),
+        "noise": packed_mask(LAYOUT, 0.5),
+    }[what]
+    earlier = almost(packed, LAYOUT, 0.02)
+    stored = BY_NAME["history"].encode(packed, prior_of(LAYOUT, reference=earlier))
+    assert stored[:8] == sha256_of_bits(earlier)[:8]
+    bits = np.concatenate([layer.reshape(-1) for layer in LAYOUT.unpack(earlier).values()])
+    assert same(read_seeded(stored[8:], LAYOUT, RECIPE, bits), packed, LAYOUT)
 
 
 START_OF = dict.fromkeys(("trained", "images", "sparse", "dense"), ScoreStart(seed=5))
@@ -257,5 +285,8 @@ def test_golden_vectors():
     for vector in json.loads(GOLDEN.read_text()):
         layout = MaskLayout.from_json(vector["layout"])
         prior = Prior.of_archive(layout, vector["backbone"])
+        if "reference" in vector:
+            reference = np.frombuffer(bytes.fromhex(vector["reference"]), np.uint8)
+            prior = replace(prior, find=lambda digest, found=reference: found)
         packed = BY_NAME[vector["codec"]].decode(bytes.fromhex(vector["stored"]), prior)
         assert sha256_of_bits(packed).hex() == vector["sha256"], vector["what"]
