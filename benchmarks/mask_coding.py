@@ -36,7 +36,7 @@ FAMILIES = {
     "permuted-fashion-mnist": 20,
     "rotated-fashion-mnist": 36,
 }
-CODECS = ("raw", "zstd", "ans", "auto")
+CODECS = ("raw", "zstd", "ans", "auto", "history")
 DENSITIES = (0.5, 0.2, 0.1, 0.05, 0.02, 0.01)
 _SETTINGS = (
     "--net lenet-300-100 --outputs 500 --steps 1000 --batch 128 --mask threshold "
@@ -225,9 +225,9 @@ def plot(archives: dict[str, Any], sparse: list[dict[str, Any]]) -> None:
     places = np.arange(len(archives))
     for at, codec in enumerate(CODECS):
         heights = [figures[codec]["bits_per_weight"] for figures in archives.values()]
-        bars = left.bar(places + (at - 1.5) * 0.2, heights, 0.2, label=codec)
-        if codec == "auto":
-            left.bar_label(bars, fmt="%.3f", fontsize=8)
+        bars = left.bar(places + (at - 2) * 0.17, heights, 0.17, label=codec)
+        if codec in ("auto", "history"):
+            left.bar_label(bars, fmt="%.3f", fontsize=7, rotation=90, padding=2)
     left.set_xticks(places, [name.replace("-", "\n") for name in archives], fontsize=8)
     left.set_ylabel("bits a weight, whole file")
     left.set_ylim(0, 1.2)

@@ -215,7 +215,7 @@ def repair(
 def compact(
     archive: options.Archive,
     codec: Annotated[
-        str | None, typer.Option(help="Re-encode every mask: auto, fast or a codec.")
+        str | None, typer.Option(help="Re-encode every mask: auto, fast, history or a codec.")
     ] = None,
     timeout: options.Timeout = 10.0,
     no_lock: options.NoLock = False,
