@@ -173,7 +173,8 @@ def _translate(source: MaskArchive, name: str, target: Store) -> bytes:
 
 def _kept(source: MaskArchive, names: Sequence[str]) -> Iterator[tuple[int, bytes]]:
     """The stored bytes of the tasks, except of those whose reference does not come along."""
-    digests = {source.entry(name).sha256[:DIGEST_BYTES] for name in names}
+    entries = map(source.entry, names)
+    digests = {each.sha256[:DIGEST_BYTES] for each in entries if each.codec != HistoryCodec.id}
     for name in names:
         entry, stored = source.entry(name), source.stored_bytes(name)
         if entry.codec == HistoryCodec.id and reference_of(stored) not in digests:

@@ -101,6 +101,20 @@ def test_a_removed_reference_serves_on_and_goes_with_compact(path):
         assert same(archive, left)
 
 
+def test_the_same_mask_twice(tmp_path):
+    """The copy refers to the first; it does not stand for itself once the first is gone."""
+    with MaskArchive.create(tmp_path / "a.h5", LAYOUT, backbone=RECIPE) as archive:
+        archive.add_many((f"t/{k}", LAYOUT.unpack(mask_of(k // 2)), METADATA) for k in range(4))
+        compact(archive, codec="history")
+        first = references(archive)[0]
+        assert [task.codec for task in archive].count("history") == 3
+        archive.remove(first)
+        compact(archive)
+        assert verify(archive, deep=True) == []
+        for name in archive.names():
+            assert np.array_equal(archive.get_packed(name), mask_of(int(name[2:]) // 2))
+
+
 def test_whole_archives_are_rewritten_as_they_are(path, tmp_path):
     with MaskArchive.open(path, "a") as archive:
         codecs = [task.codec for task in archive]
