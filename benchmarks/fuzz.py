@@ -19,6 +19,7 @@ BATCH = 250
 def read_batch(job: tuple[bytes, dict[str, bytes], str, int]) -> tuple[str, Counter[str], float]:
     """Read ``BATCH`` fuzzed files in a process that may use 256 MB more than it has."""
     content, good, kind, seed = job
+    assert read_everything(content, good) == "sound"  # loads the compiled loops, too
     soft = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (soft + 256_000_000 + len(content),) * 2)
     rng = random.Random(f"{kind} {seed}")
