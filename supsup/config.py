@@ -76,28 +76,19 @@ class TrainConfig:
     precision: str = "float32"
 
     def __post_init__(self) -> None:
-        if (self.steps is None) == (self.epochs is None):
-            raise InvalidInput(
-                f"steps and epochs: expected exactly one, got steps {self.steps} "
-                f"and epochs {self.epochs}"
-            )
-        for name in ("steps", "epochs", "batch"):
-            value = getattr(self, name)
-            if value is not None and (type(value) is not int or value < 1):
-                raise InvalidInput(f"{name}: expected a whole number from 1, got {value!r}")
-        _check_one_of("rule", self.rule, RULES)
-        _check_one_of("optimizer", self.optimizer, OPTIMIZERS)
-        _check_one_of("schedule", self.schedule, SCHEDULES)
-        _check_one_of("transfer", self.transfer, TRANSFERS)
-        _check_one_of("precision", self.precision, PRECISIONS)
+        check_length(self.steps, self.epochs, self.batch)
+        check_one_of("rule", self.rule, RULES)
+        check_one_of("optimizer", self.optimizer, OPTIMIZERS)
+        check_one_of("schedule", self.schedule, SCHEDULES)
+        check_one_of("transfer", self.transfer, TRANSFERS)
+        check_one_of("precision", self.precision, PRECISIONS)
         check_budget(self.density, self.budget)
         check_budget(self.start_density, self.budget)
         if self.multiplier is not None:
             self._check_multiplier()
         if self.lr is None:
             object.__setattr__(self, "lr", DEFAULT_LR[self.optimizer])
-        if type(self.lr) is not float or not 0.0 < self.lr < math.inf:
-            raise InvalidInput(f"lr: expected a positive number, got {self.lr!r}")
+        check_positive("lr", self.lr)
         if type(self.outliers) is not float or not 0.0 <= self.outliers <= 1.0:
             raise InvalidInput(f"outliers: expected a share from 0 to 1, got {self.outliers!r}")
         if self.outliers and not self.outliers_a_batch:
@@ -111,8 +102,7 @@ class TrainConfig:
         object.__setattr__(self, "seed", parse_seed(self.seed))
 
     def _check_multiplier(self) -> None:
-        if type(self.multiplier) is not float or not 0.0 < self.multiplier < math.inf:
-            raise InvalidInput(f"multiplier: expected a positive number, got {self.multiplier!r}")
+        check_positive("multiplier", self.multiplier)
         if self.rule != "topk" or self.budget != "erdos-renyi":
             raise InvalidInput(
                 "multiplier: goes with rule topk and budget erdos-renyi, "
@@ -126,10 +116,7 @@ class TrainConfig:
 
     def steps_for(self, train_size: int) -> int:
         """Optimisation steps for a task of that many training images."""
-        if self.steps is not None:
-            return self.steps
-        assert self.epochs is not None
-        return -(-self.epochs * train_size // self.batch)
+        return steps_of(self.steps, self.epochs, self.batch, train_size)
 
     @property
     def outliers_a_batch(self) -> int:
@@ -165,6 +152,32 @@ class TrainConfig:
         return cls(**value)
 
 
-def _check_one_of(name: str, value: object, known: tuple[str, ...]) -> None:
+def check_length(steps: object, epochs: object, batch: object) -> None:
+    """Raise InvalidInput unless they say how long a training is, in exactly one way."""
+    if (steps is None) == (epochs is None):
+        raise InvalidInput(
+            f"steps and epochs: expected exactly one, got steps {steps} and epochs {epochs}"
+        )
+    for name, value in (("steps", steps), ("epochs", epochs), ("batch", batch)):
+        if value is not None and (type(value) is not int or value < 1):
+            raise InvalidInput(f"{name}: expected a whole number from 1, got {value!r}")
+
+
+def check_one_of(name: str, value: object, known: tuple[str, ...]) -> None:
+    """Raise InvalidInput, naming the field, unless the value is a known one."""
     if value not in known:
         raise InvalidInput(f"{name}: expected one of {', '.join(known)}, got {value!r}")
+
+
+def check_positive(name: str, value: object) -> None:
+    """Raise InvalidInput, naming the field, unless the value is a float above 0 and finite."""
+    if type(value) is not float or not 0.0 < value < math.inf:
+        raise InvalidInput(f"{name}: expected a positive number, got {value!r}")
+
+
+def steps_of(steps: int | None, epochs: int | None, batch: int, train_size: int) -> int:
+    """Optimisation steps over that many training images, the last batch a full one."""
+    if steps is not None:
+        return steps
+    assert epochs is not None
+    return -(-epochs * train_size // batch)

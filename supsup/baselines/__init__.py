@@ -1,0 +1,48 @@
+"""The paper's comparison: continual learners that train dense weights, under one interface."""
+
+from collections.abc import Mapping
+
+from supsup.baselines.base import Baseline
+from supsup.baselines.batche import BatchE
+from supsup.baselines.config import BaselineConfig
+from supsup.baselines.evaluate import evaluate_baseline
+from supsup.baselines.ewc import Ewc
+from supsup.baselines.icarl import Icarl
+from supsup.baselines.lower_bound import LowerBound
+from supsup.baselines.psp import Psp
+from supsup.baselines.psp_rotation import PspRotation
+from supsup.baselines.separate_heads import SeparateHeads
+from supsup.baselines.separate_heads_random import SeparateHeadsRandom
+from supsup.baselines.upper_bound import UpperBound
+
+__all__ = [
+    "BASELINES",
+    "Baseline",
+    "BaselineConfig",
+    "BatchE",
+    "Ewc",
+    "Icarl",
+    "LowerBound",
+    "Psp",
+    "PspRotation",
+    "SeparateHeads",
+    "SeparateHeadsRandom",
+    "UpperBound",
+    "evaluate_baseline",
+]
+
+BASELINES: Mapping[str, type[Baseline]] = {
+    baseline.name: baseline
+    for baseline in (
+        UpperBound,
+        LowerBound,
+        SeparateHeads,
+        SeparateHeadsRandom,
+        BatchE,
+        Psp,
+        PspRotation,
+        Ewc,
+        Icarl,
+    )
+}
+"""Name → class; each is made with a backbone and a configuration, and takes options of its own."""

@@ -1,0 +1,113 @@
+"""The family of baselines: continual learners that the paper compares SupSup with."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from maskstore.errors import InvalidInput
+from supsup.backbone import Backbone
+from supsup.baselines.config import BaselineConfig
+from supsup.protocols import TaskData
+
+Weights = Mapping[str, Tensor]
+"""Tensors by the names of a module's parameters."""
+
+
+class Baseline(ABC):
+    """A continual learner: tasks come one after another, and their names are known (GG).
+
+    Training a task that diverges leaves the baseline as it was before.
+
+    Attributes:
+        name: in :data:`supsup.baselines.BASELINES`.
+        backbone: the layers and, from its seed, the weights that training starts from. It is
+            never written to.
+    """
+
+    name: ClassVar[str]
+
+    def __init__(self, backbone: Backbone, config: BaselineConfig) -> None:
+        """A baseline that has learnt nothing.
+
+        Args:
+            backbone: such as ``build(BackboneRecipe(net="lenet-300-100", outputs=10,
+                init="kaiming-normal"))``; the device it is on is where all is computed.
+        """
+        self.backbone = backbone
+        self.config = config
+        self._classes: dict[str, int] = {}
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Names of the tasks learnt so far, in their order."""
+        return tuple(self._classes)
+
+    def learn(self, task: TaskData) -> float:
+        """Train on one task.
+
+        Returns:
+            The mean loss of the last steps (:data:`supsup.baselines.training.LAST_STEPS`).
+
+        Raises:
+            InvalidInput: a task of that name was learnt before, it has no images, or the network
+                does not take it.
+            TrainingDiverged: the loss or a weight is not finite.
+        """
+        if task.name in self._classes:
+            raise InvalidInput(
+                f"task {task.name!r}: {self.name} has learnt it already, expected a new name; "
+                "make a new baseline to begin again"
+            )
+        loss = self._learn(task)
+        self._classes[task.name] = task.classes
+        return loss
+
+    def logits(
+        self, task: str, images: Float[Tensor, "image ..."]
+    ) -> Float[Tensor, "image classes"]:
+        """Outputs of a learnt task's classes, without gradients; the largest is the answer.
+
+        Raises:
+            InvalidInput: the task was not learnt, or the network does not take the images.
+        """
+        if task not in self._classes:
+            learnt = ", ".join(self._classes) or "none"
+            raise InvalidInput(
+                f"task {task!r}: {self.name} has not learnt it; expected one of: {learnt}"
+            )
+        with torch.no_grad():
+            logits = self._logits(task, images.to(self.backbone.device))
+        return logits[:, : self._classes[task]]
+
+    @abstractmethod
+    def bytes(self) -> int:
+        """What must be kept to answer for the tasks learnt so far and to learn further ones.
+
+        Every tensor counts in full (4 bytes a number), except what the backbone's or the
+        configuration's seed gives back.
+        """
+
+    @abstractmethod
+    def _learn(self, task: TaskData) -> float:
+        """Train on a task of a new name and keep what it leaves, unless it diverges."""
+
+    @abstractmethod
+    def _logits(
+        self, task: str, images: Float[Tensor, "image ..."]
+    ) -> Float[Tensor, "image outputs"]:
+        """Outputs for a learnt task, those of its classes first."""
+
+
+def bytes_of(*tensors: Weights | Iterable[Tensor] | Tensor) -> int:
+    """Bytes of all tensors in mappings and sequences of them."""
+    total = 0
+    for part in tensors:
+        if isinstance(part, Tensor):
+            total += part.numel() * part.element_size()
+        else:
+            total += bytes_of(*(part.values() if isinstance(part, Mapping) else part))
+    return total

@@ -1,0 +1,53 @@
+"""BaselineConfig: how a baseline is trained on each of its tasks."""
+
+from dataclasses import dataclass
+
+from maskstore.seeded import parse_seed
+from supsup.config import check_length, check_one_of, check_positive, steps_of
+
+OPTIMIZERS = ("adam", "rmsprop", "sgd")
+
+DEFAULT_LR = {"adam": 1e-3, "rmsprop": 1e-4, "sgd": 0.05}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaselineConfig:
+    """How dense weights are trained on one task after another.
+
+    Attributes:
+        steps: optimisation steps a task. Exactly one of ``steps`` and ``epochs`` is given.
+        epochs: passes over the training set; the last batch is filled from the next pass.
+        batch: images a step.
+        optimizer: ``adam``, ``rmsprop`` or ``sgd`` with momentum 0.9, each with PyTorch's other
+            defaults; every task begins with a new one.
+        lr: learning rate, the same at every step; None takes the optimizer's own (``DEFAULT_LR``).
+        seed: of the order of images, of the heads, and of what a method draws.
+
+    Raises:
+        InvalidInput: a field cannot be used; the message names it.
+    """
+
+    steps: int | None = None
+    epochs: int | None = None
+    batch: int = 128
+    optimizer: str = "adam"
+    lr: float | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_length(self.steps, self.epochs, self.batch)
+        check_one_of("optimizer", self.optimizer, OPTIMIZERS)
+        if self.lr is None:
+            object.__setattr__(self, "lr", DEFAULT_LR[self.optimizer])
+        check_positive("lr", self.lr)
+        object.__setattr__(self, "seed", parse_seed(self.seed))
+
+    @property
+    def rate(self) -> float:
+        """``lr`` as the number that it is once the configuration is made."""
+        assert self.lr is not None
+        return self.lr
+
+    def steps_for(self, train_size: int) -> int:
+        """Optimisation steps for a task of that many training images."""
+        return steps_of(self.steps, self.epochs, self.batch, train_size)

@@ -1,0 +1,150 @@
+"""iCaRL: a few kept images of every class, distillation, and the nearest class mean."""
+
+from collections.abc import Iterator
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits, normalize, one_hot
+
+from maskstore.errors import InvalidInput
+from supsup.backbone import Backbone
+from supsup.baselines.base import Baseline, Weights, bytes_of
+from supsup.baselines.config import BaselineConfig
+from supsup.baselines.heads import Headed
+from supsup.baselines.herding import class_mean, herd
+from supsup.baselines.training import Batch, fit
+from supsup.own_tasks import LoaderTask
+from supsup.protocols import TaskData
+from supsup.sampling import batches
+
+_AT_A_TIME = 512
+"""Training images whose features are computed at a time."""
+
+
+class Icarl(Baseline):
+    """Incremental classifier and representation learning (Rebuffi et al., 2017).
+
+    Every class of every task has a sigmoid output. A task is trained on its images and on all
+    exemplars together: outputs of its classes towards the labels, those of earlier classes towards
+    what the network answered before the task (Algorithm 3, eq. for ℓ). Then each of its classes
+    keeps the exemplars that herding chooses, and the others give up their last ones, so that all
+    together stay within ``memory``. An image belongs to the class whose exemplars' mean feature is
+    nearest (Algorithm 1); features have length 1. The task is given, so its classes compete alone.
+
+    Exemplars are kept as the network sees them, in float32. A :class:`supsup.LoaderTask`, whose
+    loader chooses the images, cannot be learnt.
+
+    Attributes:
+        trunk, head: their weights as the last task left them; the head has a row for every class.
+        exemplars: of each task, the images of each class, in the order of choice.
+    """
+
+    name = "icarl"
+
+    def __init__(self, backbone: Backbone, config: BaselineConfig, *, memory: int = 2000) -> None:
+        """A baseline that has learnt nothing.
+
+        Args:
+            memory: exemplars in all, K.
+
+        Raises:
+            InvalidInput: ``memory`` cannot be used.
+        """
+        super().__init__(backbone, config)
+        if type(memory) is not int or memory < 1:
+            raise InvalidInput(f"memory: expected a whole number of images from 1, got {memory!r}")
+        self.memory = memory
+        self._net = Headed(backbone)
+        self.trunk: Weights = self._net.trunk
+        self.head: Weights = self._net.new_head("none", 0, config.seed)
+        self.exemplars: dict[str, list[Tensor]] = {}
+
+    def bytes(self) -> int:
+        if not self.exemplars:
+            return 0
+        return bytes_of(self.trunk, self.head, *self.exemplars.values())
+
+    def _learn(self, task: TaskData) -> float:
+        if isinstance(task, LoaderTask):
+            raise InvalidInput(
+                f"task {task.name!r}: {self.name} asks for images by their number, but a data "
+                "loader chooses itself; make it a TensorTask"
+            )
+        earlier = sum(len(classes) for classes in self.exemplars.values())
+        each = self.memory // (earlier + task.classes)
+        if not each:
+            raise InvalidInput(
+                f"memory: {self.memory} exemplars are fewer than the {earlier + task.classes} "
+                f"classes with task {task.name!r}; give it more"
+            )
+        before = self.trunk, self.head
+
+        def loss(weights: dict[str, Tensor], images: Tensor, labels: Tensor) -> Tensor:
+            logits = self._net.outputs(images, *self._net.split(weights))
+            targets = one_hot(labels, logits.shape[1]).float()
+            with torch.no_grad():
+                targets[:, :earlier] = self._net.outputs(images, *before).sigmoid()
+            # Summed over outputs, as the paper writes it, and the mean over images.
+            return binary_cross_entropy_with_logits(logits, targets) * logits.shape[1]
+
+        new = self._net.new_head(task.name, task.classes, self.config.seed)
+        head = {name: torch.cat([self.head[name], rows]) for name, rows in new.items()}
+        source = self._with_exemplars(task, earlier)
+        device = self.backbone.device
+        start = {**self.trunk, **head}
+        weights, last = fit(task, self.config, start, loss, device=device, source=source)
+        trunk, head = self._net.split(weights)
+        kept = {name: [few[:each] for few in sets] for name, sets in self.exemplars.items()}
+        kept[task.name] = self._choose(task, trunk, each)
+        self.trunk, self.head, self.exemplars = trunk, head, kept
+        return last
+
+    def _logits(self, task: str, images: Tensor) -> Tensor:
+        means = [class_mean(self._features(few, self.trunk)) for few in self.exemplars[task]]
+        distances = torch.cdist(self._features(images, self.trunk), torch.stack(means))
+        return -distances.square()
+
+    def _features(self, images: Tensor, trunk: Weights) -> Float[Tensor, "image width"]:
+        return normalize(self._net.features(images, trunk))
+
+    def _with_exemplars(self, task: TaskData, earlier: int) -> Iterator[Batch]:
+        """Batches of a task's images and all exemplars, mixed; labels number all classes."""
+        sets = [few for classes in self.exemplars.values() for few in classes]
+        device = self.backbone.device
+        numbers = [torch.full((len(few),), at) for at, few in enumerate(sets)]
+        images = torch.cat(sets) if sets else None
+        labels = torch.cat(numbers).to(device) if sets else None
+        size = task.train_size + sum(map(len, sets))
+        for indices in batches(self.config.seed, task.name, size, self.config.batch, task.device):
+            own = indices[indices < task.train_size]
+            old = (indices[indices >= task.train_size] - task.train_size).to(device)
+            parts = []
+            if len(own):
+                x, y = task.train_batch(own)
+                parts.append((x.to(device), y.to(device) + earlier))
+            if images is not None and labels is not None:
+                parts.append((images[old], labels[old]))
+            yield torch.cat([x for x, _ in parts]), torch.cat([y for _, y in parts])
+
+    def _choose(self, task: TaskData, trunk: Weights, each: int) -> list[Tensor]:
+        """The exemplars of each class of a task."""
+        everything = torch.arange(task.train_size, device=task.device)
+        features, labels = [], []
+        with torch.no_grad():
+            for indices in everything.split(_AT_A_TIME):
+                x, y = task.train_batch(indices)
+                features.append(self._features(x.to(self.backbone.device), trunk))
+                labels.append(y.to(self.backbone.device))
+        all_features, all_labels = torch.cat(features), torch.cat(labels)
+        chosen = []
+        for label in range(task.classes):
+            of_class = (all_labels == label).nonzero().flatten()
+            if not len(of_class):
+                raise InvalidInput(
+                    f"task {task.name!r}: no training image of class {label}, "
+                    f"expected some of each of its {task.classes} classes"
+                )
+            best = of_class[herd(all_features[of_class], each)].to(task.device)
+            chosen.append(task.train_batch(best)[0].to(self.backbone.device))
+        return chosen

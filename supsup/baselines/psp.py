@@ -1,0 +1,33 @@
+"""PSP with binary contexts: a random sign for each input of a layer."""
+
+import torch
+from torch import Tensor
+
+from maskstore import seeded
+from supsup.baselines.base import Weights
+from supsup.baselines.superposed import Run, Superposed
+
+
+class Psp(Superposed):
+    """C_t is a diagonal of random signs (Cheung et al., 2019, "binary superposition").
+
+    A convolution has a sign for each number under its kernel, as they have it.
+    """
+
+    name = "psp"
+
+    def _network(self, task: str) -> Run:
+        contexts = {
+            name: torch.from_numpy(
+                seeded.signs(self.config.seed, f"psp/{task}/{name}", tuple(weight.shape[1:]))
+            ).to(self.backbone.device)
+            for name, weight in self.weights.items()
+            if weight.ndim >= 2
+        }
+
+        def run(weights: Weights, images: Tensor) -> Tensor:
+            # (W C) x for W (C x): a weight is touched once a step, an input once an image.
+            signed = {name: weights[name] * signs for name, signs in contexts.items()}
+            return self.backbone.run(images, {**weights, **signed})
+
+        return run

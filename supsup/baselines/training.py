@@ -1,0 +1,87 @@
+"""The training loop that all baselines share."""
+
+import math
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from supsup.baselines.config import BaselineConfig
+from supsup.errors import TrainingDiverged
+from supsup.protocols import TaskData
+from supsup.sampling import batches
+
+LAST_STEPS = 100
+"""Steps whose mean loss a training tells."""
+
+Loss = Callable[[dict[str, Tensor], Tensor, Tensor], Tensor]
+"""From the weights in training, a batch's images and its labels to a scalar."""
+
+Batch = tuple[Float[Tensor, "batch ..."], Int64[Tensor, " batch"]]
+
+
+def fit(
+    task: TaskData,
+    config: BaselineConfig,
+    start: Mapping[str, Tensor],
+    loss: Loss,
+    *,
+    device: torch.device,
+    lr: float | None = None,
+    source: Iterator[Batch] | None = None,
+) -> tuple[dict[str, Tensor], float]:
+    """Minimise a loss over a task's training images.
+
+    Args:
+        start: what training begins with; it is not written to.
+        loss: asked at each step.
+        lr: in the place of the configuration's.
+        source: endless batches; None for the task's own, in the seeded order.
+
+    Returns:
+        The trained tensors under the names of ``start``, and the mean loss of the last steps.
+
+    Raises:
+        InvalidInput: the task has no images.
+        TrainingDiverged: the loss or a weight is not finite at the end.
+    """
+    weights = {name: tensor.detach().clone() for name, tensor in start.items()}
+    trained = [tensor.requires_grad_() for tensor in weights.values()]
+    rate = config.rate if lr is None else lr
+    optimizer = _optimizer(config.optimizer, trained, rate, device)
+    steps = config.steps_for(task.train_size)
+    last: deque[Tensor] = deque(maxlen=LAST_STEPS)
+    for images, labels in islice(source or own_batches(task, config), steps):
+        found = loss(weights, images.to(device), labels.to(device))
+        optimizer.zero_grad()
+        found.backward()
+        optimizer.step()
+        last.append(found.detach())
+    mean = float(torch.stack(list(last)).mean())
+    if not math.isfinite(mean) or not all(bool(w.isfinite().all()) for w in trained):
+        raise TrainingDiverged(
+            f"task {task.name!r}: after {steps} steps the loss is {mean} or a weight is not "
+            f"finite; lower the learning rate (now {rate:g}) and check the data for NaN",
+            task=task.name,
+        )
+    return {name: tensor.detach() for name, tensor in weights.items()}, mean
+
+
+def own_batches(task: TaskData, config: BaselineConfig) -> Iterator[Batch]:
+    """Endless batches of a task's training images, in the seeded order."""
+    for indices in batches(config.seed, task.name, task.train_size, config.batch, task.device):
+        yield task.train_batch(indices)
+
+
+def _optimizer(
+    name: str, weights: list[Tensor], lr: float, device: torch.device
+) -> torch.optim.Optimizer:
+    if name == "rmsprop":  # has no fused form
+        return torch.optim.RMSprop(weights, lr, foreach=True)
+    fused = device.type in ("cpu", "cuda")
+    if name == "adam":
+        return torch.optim.Adam(weights, lr, fused=fused)
+    return torch.optim.SGD(weights, lr, momentum=0.9, fused=fused)
