@@ -142,9 +142,7 @@ def statistics(backbone: Backbone, tasks: list[Any]) -> list[dict[str, Any]]:
         packed = archive.packed()
     rng, rows = np.random.default_rng(1), []
     for count in (1, 2, 4, 8, 16, 32, 49):
-        part = type(packed)(
-            layout=packed.layout, names=packed.names[:count], bits=packed.bits[:count]
-        )
+        part = packed.select(range(count))
         bank = MaskBank(backbone, part, classes=10)
         for known in (True, False):
             chosen = range(count) if known else range(count, len(tasks))

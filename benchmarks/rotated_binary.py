@@ -18,7 +18,6 @@ from matplotlib.figure import Figure
 
 from benchmarks.results import FOLDER, save_results
 from maskstore import MaskArchive
-from maskstore.packed import PackedMasks
 from supsup import evaluate_gg
 from supsup.inference import MaskBank, evaluate_gnu
 from supsup.session import backbone_of, tasks_of
@@ -48,12 +47,7 @@ def main() -> None:
         trained = [float(task.metadata["metrics"]["accuracy"]) for task in archive]
     rows = []
     for count in [count for count in COUNTS if count <= len(tasks)]:
-        masks = PackedMasks(
-            layout=everything.layout,
-            names=everything.names[:count],
-            bits=everything.bits[:count],
-        )
-        bank = MaskBank(backbone, masks, classes=10)
+        bank = MaskBank(backbone, everything.select(range(count)), classes=10)
         row: dict[str, Any] = {"tasks": count}
         for method, objective, mode in RUNS:
             start = time.perf_counter()

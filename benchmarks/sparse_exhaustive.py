@@ -63,7 +63,7 @@ def main() -> None:
             start = time.process_time()
             call()
             figures[f"{name}_{objective}_cpu_seconds"] = time.process_time() - start
-    few = PackedMasks(layout=masks.layout, names=masks.names[:DENSE], bits=masks.bits[:DENSE])
+    few = masks.select(range(DENSE))
     dense = MaskBank(backbone, few, classes=10)
     dense.__dict__["sparse"] = None
     found = Exhaustive().evidence(bank, x, Entropy(), per_image=True)[:, :DENSE]

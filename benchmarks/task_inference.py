@@ -28,7 +28,6 @@ from matplotlib.figure import Figure
 
 from benchmarks.results import FOLDER, save_results
 from maskstore import MaskArchive
-from maskstore.packed import PackedMasks
 from supsup import evaluate_gg
 from supsup.inference import MaskBank, evaluate_gnu
 from supsup.session import backbone_of, tasks_of
@@ -86,11 +85,7 @@ def measure(path: Path, images: int) -> dict[str, Any]:
         "rows": [],
     }
     for count in [count for count in COUNTS if count <= len(tasks)]:
-        masks = PackedMasks(
-            layout=everything.layout,
-            names=everything.names[:count],
-            bits=everything.bits[:count],
-        )
+        masks = everything.select(range(count))
         given = evaluate_gg(
             backbone, [(task, masks.unpack(at)) for at, task in enumerate(tasks[:count])]
         )

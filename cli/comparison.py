@@ -11,20 +11,11 @@ import torch
 
 from cli.memory import MaskMemory, encode_archive
 from hopfield import masks_of, pattern_of
-from maskstore import ArchiveWriteError, MaskArchive
+from maskstore import MaskArchive
 from maskstore.stats import archive_stats
-from supsup import BackboneRecipe, TrainConfig, accuracy, build
-from supsup.data import TaskRecipe, load, make_task
+from supsup import accuracy
 from supsup.holdout import hold_out
-from supsup.session import (
-    backbone_of,
-    check_classes,
-    check_recipe,
-    create_archive,
-    missing_tasks,
-    tasks_of,
-    train_into,
-)
+from supsup.session import tasks_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,41 +49,6 @@ class Sizes:
     explicit: int
     hopfield: int
     dense: int
-
-
-def prepare(
-    folder: Path,
-    recipes: Sequence[TaskRecipe],
-    network: BackboneRecipe,
-    config: TrainConfig,
-    *,
-    name: str,
-    data_dir: Path | None,
-    device: torch.device,
-) -> Path:
-    """The archive of one seed in ``folder``; what is missing in it is trained.
-
-    Raises:
-        ArchiveWriteError: the folder cannot be made or written to.
-        LayoutMismatch, InvalidInput: what is there was made in another way.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ArchiveWriteError(f"{folder}: cannot make the folder: {error.strerror}") from error
-    path = folder / f"{name}-{network.seed}.h5"
-    check_classes(recipes, network.outputs)
-    if not path.exists():
-        create_archive(path, build(network)).close()
-    with MaskArchive.open(path, "a") as archive:
-        check_recipe(archive, network)
-        missing = missing_tasks(archive, recipes, config, resume=True)
-        if missing:
-            dataset = load(missing[0].dataset, data_dir).to(device)
-            tasks = (make_task(recipe, dataset) for recipe in missing)
-            for _ in train_into(archive, backbone_of(archive, device=device), tasks, config):
-                pass
-    return path
 
 
 def compare_seed(

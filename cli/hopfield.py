@@ -168,20 +168,21 @@ def compare(
     quiet: options.Quiet = False,
 ) -> None:
     """Explicit storage against a Hopfield memory: accuracy, exactness, bytes, by seed and task."""
-    from cli.comparison import compare_seed, comparison_json, prepare
+    from cli.comparison import compare_seed, comparison_json
     from supsup import BackboneRecipe, TrainConfig
-    from supsup.data import task_family
-    from supsup.session import parse_device
+    from supsup.data import load, task_family
+    from supsup.session import parse_device, train_missing
 
-    place, numbers = parse_device(device), _parse_seeds(seeds)
+    place, numbers = parse_device(device), options.parse_numbers("--seeds", seeds)
     runs, sizes = [], []
     with progress_bar(quiet=quiet) as bar:
         shown = bar.add_task("comparing", total=None)
         for seed in numbers:
             recipes = task_family(dataset, tasks, seed=seed)
             bar.update(shown, total=len(recipes) * len(numbers), description=f"seed {seed}")
-            path = prepare(
-                out,
+            path = out / f"{dataset}-{seed}.h5"
+            train_missing(
+                path,
                 recipes,
                 BackboneRecipe(net=net, outputs=outputs, seed=seed),
                 TrainConfig(
@@ -189,8 +190,7 @@ def compare(
                     epochs=1 if steps is None and epochs is None else epochs,
                     seed=seed,
                 ),
-                name=dataset,
-                data_dir=data,
+                dataset_of=lambda name: load(name, data),
                 device=place,
             )
             more, size = compare_seed(
@@ -234,15 +234,6 @@ def compare(
         f"bytes: archive {document['explicit_bytes']:,}, memory {document['hopfield_bytes']:,}, "
         f"dense models {document['dense_bytes']:,}"
     )
-
-
-def _parse_seeds(text: str) -> list[int]:
-    try:
-        return [int(each) for each in text.split(",")]
-    except ValueError:
-        raise InvalidInput(
-            f"--seeds: expected whole numbers separated by commas, such as 0,1,2, got {text!r}"
-        ) from None
 
 
 def _number(value: Any) -> str:

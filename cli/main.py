@@ -5,7 +5,17 @@ from typing import NoReturn
 
 import typer
 
-from cli import archive_commands, demo, hopfield, inference, models, network, nns, training
+from cli import (
+    archive_commands,
+    demo,
+    hopfield,
+    inference,
+    models,
+    network,
+    nns,
+    reproduce,
+    training,
+)
 from cli.console import stderr
 from maskstore import SupsupError
 
@@ -23,6 +33,7 @@ inference.register(app)
 models.register(app)
 hopfield.register(app)
 nns.register(app)
+reproduce.register(app)
 archive_commands.register(app)
 
 

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from maskstore import InvalidInput
+
 Archive = Annotated[
     str,
     typer.Argument(
@@ -31,3 +33,13 @@ TrustedNet = Annotated[
 ]
 Plot = Annotated[Path | None, typer.Option("--plot", metavar="PATH", help="Save a plot here.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, …")]
+
+
+def parse_numbers(option: str, text: str) -> tuple[int, ...]:
+    """Whole numbers from ``0,1,2``; raises InvalidInput that names the option."""
+    try:
+        return tuple(int(each) for each in text.split(","))
+    except ValueError:
+        raise InvalidInput(
+            f"{option}: expected whole numbers separated by commas, such as 0,1,2, got {text!r}"
+        ) from None

@@ -1,5 +1,6 @@
 """PackedMasks: many masks in memory at one bit a weight, for superposition inference."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,3 +38,11 @@ class PackedMasks:
     def unpack(self, index: int) -> dict[str, Bool[np.ndarray, "..."]]:
         """The boolean layers of one mask."""
         return self.layout.unpack(self.bits[index])
+
+    def select(self, rows: Sequence[int]) -> "PackedMasks":
+        """Some of the masks: copies of those rows, in their order."""
+        return PackedMasks(
+            layout=self.layout,
+            names=tuple(self.names[row] for row in rows),
+            bits=self.bits[list(rows)],
+        )

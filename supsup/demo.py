@@ -6,23 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from maskstore.archive import MaskArchive
-from maskstore.errors import ArchiveWriteError
 from maskstore.stats import ArchiveStats, archive_stats
 from maskstore.verify import verify
-from supsup.backbone import build
 from supsup.config import TrainConfig
-from supsup.data import load, make_task, task_family
+from supsup.data import task_family
 from supsup.evaluate import Evaluation
 from supsup.plots import plot_report
 from supsup.recipe import BackboneRecipe
-from supsup.session import (
-    backbone_of,
-    check_recipe,
-    create_archive,
-    evaluate_archive,
-    missing_tasks,
-    train_into,
-)
+from supsup.session import backbone_of, evaluate_archive, train_missing
 from supsup.train import Progress
 
 # Ten outputs for two classes: the superfluous ones are what task inference looks at.
@@ -70,26 +61,19 @@ def run_demo(
         ArchiveWriteError: the folder cannot be made or written to.
         LayoutMismatch, InvalidInput: the folder holds another archive of that name.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ArchiveWriteError(f"{folder}: cannot make the folder: {error.strerror}") from error
     path, plot = folder / "split-mnist.h5", folder / "split-mnist.png"
     recipes = task_family(DEMO_FAMILY, seed=DEMO_CONFIG.seed)
-    if path.exists():
-        archive = MaskArchive.open(path, "a")
-    else:
-        archive = create_archive(path, build(DEMO_RECIPE))
-    with archive:
-        check_recipe(archive, DEMO_RECIPE)
-        missing = missing_tasks(archive, recipes, DEMO_CONFIG, resume=True)
-        if missing:
-            dataset = load(recipes[0].dataset)
-            tasks = [make_task(recipe, dataset) for recipe in missing]
-            backbone = backbone_of(archive)
-            say(f"training {len(tasks)} masks over one frozen {DEMO_RECIPE.net}")
-            for stored in train_into(archive, backbone, tasks, DEMO_CONFIG, progress=progress):
-                say(f"{stored.name}: appended {stored.bytes} bytes, sha256 {stored.sha256[:12]}")
+    say(f"{len(recipes)} tasks, a mask each over one frozen {DEMO_RECIPE.net}")
+    trained = train_missing(
+        path,
+        recipes,
+        DEMO_RECIPE,
+        DEMO_CONFIG,
+        progress=progress,
+        on_task=lambda stored: say(
+            f"{stored.name}: appended {stored.bytes} bytes, sha256 {stored.sha256[:12]}"
+        ),
+    )
     say("reading the archive back, weights from the seed")
     with MaskArchive.open(path) as archive:
         damage = verify(archive, deep=True)
@@ -100,7 +84,7 @@ def run_demo(
     return DemoReport(
         archive=path,
         plot=plot,
-        trained=len(missing),
+        trained=trained,
         weights_digest=backbone.digest,
         damage=len(damage),
         evaluation=evaluation,

@@ -71,14 +71,34 @@ def hold_out(
     Raises:
         InvalidInput: fewer than two test images.
     """
-    parts = list(task.test_batches(1024))
-    count = sum(len(y) for _, y in parts)
-    if count < 2:
-        raise InvalidInput(f"task {task.name!r}: {count} test images cannot be cut in two")
-    x, y = torch.cat([x for x, _ in parts]), torch.cat([y for _, y in parts])
-    order = torch.from_numpy(permutation(seed, f"holdout/{task.name}", count)).to(y.device)
-    x, y = x[order], y[order]
+    x, y = _test_set(task, f"holdout/{task.name}", seed)
+    if len(y) < 2:
+        raise InvalidInput(f"task {task.name!r}: {len(y)} test images cannot be cut in two")
     if not disjoint:
         return x, HeldOut(task=task, test_x=x, test_y=y)
-    half = count // 2
+    half = len(y) // 2
     return x[:half], HeldOut(task=task, test_x=x[half:], test_y=y[half:])
+
+
+def sample_test(task: TaskData, images: int, *, seed: int) -> HeldOut:
+    """The task with some images of its test set: the first ones of the seeded permutation for
+    ``"sample/<name>"``, so other images for every task; all where it has no more.
+
+    Raises:
+        InvalidInput: fewer than one image.
+    """
+    if images < 1:
+        raise InvalidInput(f"test images: expected a whole number from 1, got {images}")
+    x, y = _test_set(task, f"sample/{task.name}", seed)
+    # Clones: of tensors that were cut off all of it would be held.
+    return HeldOut(task=task, test_x=x[:images].clone(), test_y=y[:images].clone())
+
+
+def _test_set(
+    task: TaskData, permuted_for: str, seed: int
+) -> tuple[Float[Tensor, "image ..."], Int64[Tensor, " image"]]:
+    """All test images, in the order that the seed draws."""
+    parts = list(task.test_batches(1024))
+    x, y = torch.cat([x for x, _ in parts]), torch.cat([y for _, y in parts])
+    order = torch.from_numpy(permutation(seed, permuted_for, len(y))).to(y.device)
+    return x[order], y[order]

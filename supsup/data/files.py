@@ -56,6 +56,16 @@ def read_files(
     ]
 
 
+def at_hand(source: IdxSource, data_dir: str | os.PathLike[str] | None) -> bool:
+    """Whether the files are there already, so that nothing would be downloaded.
+
+    Raises:
+        InvalidInput: ``data_dir`` is no folder, or a file is damaged.
+    """
+    folders = search_folders(source, data_dir)
+    return all(_find(_File(source, index), folders) is not None for index in range(len(IDX_FILES)))
+
+
 def _find(file: _File, folders: list[Path]) -> Array | None:
     for folder in folders:
         for path in (folder / file.name, folder / f"{file.name}.gz"):

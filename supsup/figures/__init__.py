@@ -1,0 +1,28 @@
+"""Figures of the paper, trained, measured and drawn anew."""
+
+from supsup.figures.base import PaperFigure, Row
+from supsup.figures.bytes import BytesFigure
+from supsup.figures.curves import CurveFigure
+from supsup.figures.nns import NnsFigure
+from supsup.figures.outputs import OutputsFigure
+from supsup.figures.permuted import PermutedFigure
+from supsup.figures.reproduce import reproduce
+from supsup.figures.rotated import RotatedFigure
+from supsup.figures.sizes import Sizes
+from supsup.figures.transfer import TransferFigure
+from supsup.figures.workplace import Workplace
+
+__all__ = [
+    "BytesFigure",
+    "CurveFigure",
+    "NnsFigure",
+    "OutputsFigure",
+    "PaperFigure",
+    "PermutedFigure",
+    "RotatedFigure",
+    "Row",
+    "Sizes",
+    "TransferFigure",
+    "Workplace",
+    "reproduce",
+]

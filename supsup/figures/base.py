@@ -1,0 +1,78 @@
+"""The family of figures: what each shows, how it is measured and how it is drawn."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar, TypeAlias
+
+from supsup.config import TrainConfig
+from supsup.figures.sizes import Sizes
+from supsup.figures.workplace import Workplace
+
+Row: TypeAlias = dict[str, Any]
+"""One number of a figure and what it is of; flat JSON, all rows of a figure with the same keys."""
+
+
+class PaperFigure(ABC):
+    """A figure of the paper.
+
+    Attributes:
+        name: what it is called on the command line.
+        title: what it shows, and its number where that is known. Numbers are those of the paper at
+            NeurIPS; arXiv's first version has others.
+        rule: the rule of its tasks: ``permuted``, ``rotated`` or ``split``.
+        paper: how large the paper ran it.
+        small: how large it is run here unless somebody says so: minutes on two cores. Its data set
+            is chosen by what is at hand (:func:`supsup.figures.sizes.family_at_hand`).
+        other: what else is not as in the paper, whatever the sizes; a line each.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    rule: ClassVar[str]
+    paper: ClassVar[Sizes]
+    small: ClassVar[Sizes]
+    other: ClassVar[tuple[str, ...]] = ()
+
+    @abstractmethod
+    def measure(self, sizes: Sizes, place: Workplace) -> list[Row]:
+        """The figure's numbers; what must be trained is kept in the workplace's folder.
+
+        Raises:
+            InvalidInput: sizes that the figure, its data or its network do not have.
+        """
+
+    @abstractmethod
+    def table(self, rows: Sequence[Row]) -> list[Row]:
+        """The numbers as they are best read, line by line, all with the same keys."""
+
+    @abstractmethod
+    def draw(self, rows: Sequence[Row], path: Path) -> None:
+        """Save the plot; raises as :func:`supsup.plots.save_figure`."""
+
+
+def paper_training(steps: int, seed: int) -> TrainConfig:
+    """The training of the paper's GN and NN scenarios (section 4.2), after which One-Shot works."""
+    return TrainConfig(steps=steps, optimizer="rmsprop", lr=1e-4, schedule="constant", seed=seed)
+
+
+EDGE_POPUP_OTHER = "Adam begins at 3e-3 (docs/results/mnist-training.md), in the paper at 1e-3"
+
+
+def edge_popup(steps: int, seed: int, *, transfer: str, density: float = 0.5) -> TrainConfig:
+    """That of its scenario GG (section 4.1): edge-popup, a layer's budget by Erdős–Rényi, Adam."""
+    return TrainConfig(
+        steps=steps,
+        rule="topk",
+        density=density,
+        budget="erdos-renyi",
+        optimizer="adam",
+        transfer=transfer,
+        seed=seed,
+    )
+
+
+def counts_up_to(tasks: int) -> tuple[int, ...]:
+    """Numbers of tasks at which a curve has its points, evenly spread on a logarithmic axis."""
+    marks = (2, 5, 10, 25, 50, 100, 250, 500, 1000)
+    return (*(mark for mark in marks if mark < tasks), tasks)

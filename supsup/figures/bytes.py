@@ -1,0 +1,124 @@
+"""bytes: accuracy against everything that must be kept, the task given."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean
+
+from matplotlib.figure import Figure
+
+from maskstore.archive import MaskArchive
+from supsup.data import task_family
+from supsup.figures.base import EDGE_POPUP_OTHER, PaperFigure, Row, edge_popup
+from supsup.figures.learners import baseline
+from supsup.figures.sizes import Sizes
+from supsup.figures.workplace import Workplace
+from supsup.plots import save_figure
+from supsup.recipe import BackboneRecipe
+
+DENSITIES = (0.05, 0.1, 0.25, 0.5)
+
+STARTS = {"none": "SupSup", "masks": "SupSup Transfer"}
+
+OTHERS = {
+    "separate-heads": "separate heads",
+    "separate-heads-random": "separate heads, random W",
+    "batche": "BatchE",
+    "upper-bound": "upper bound",
+}
+
+
+class BytesFigure(PaperFigure):
+    """SupSup at several densities beside what trains weights (section 4.1). For the paper's data
+    give ``split-cifar100``, ``resnet18``, 5 outputs, 20 tasks and 1,953 steps."""
+
+    name = "bytes"
+    title = "Accuracy against bytes, task given (Figure 2, right)"
+    rule = "split"
+    paper = Sizes(
+        dataset="split-cifar100",
+        tasks=20,
+        net="resnet18",
+        outputs=(5,),
+        steps=1953,  # 100 epochs of 2,500 images
+        seeds=(0, 1, 2, 3, 4),
+    )
+    small = Sizes(
+        dataset="split-mnist-sample", tasks=5, net="lenet-300-100", outputs=(2,), steps=200
+    )
+    other = (
+        EDGE_POPUP_OTHER,
+        "bytes of SupSup are the whole archive's; the paper counts indices of 16 bits",
+        "each network of the upper bound begins anew, in the paper with the task before it",
+    )
+
+    def measure(self, sizes: Sizes, place: Workplace) -> list[Row]:
+        rows: list[Row] = []
+        for seed in sizes.seeds:
+            recipes = task_family(sizes.dataset, sizes.tasks, seed=seed)
+            network = BackboneRecipe(net=sizes.net, outputs=sizes.one_output, seed=seed)
+            for start, label in STARTS.items():
+                for density in DENSITIES:
+                    config = edge_popup(sizes.steps, seed, transfer=start, density=density)
+                    # An archive of just these tasks: its bytes are counted.
+                    family = f"{sizes.dataset}-{sizes.tasks}"
+                    path = place.train(family, recipes, network, config, codec="auto")
+                    with MaskArchive.open(path) as archive:
+                        accuracies = [t.metadata["metrics"]["accuracy"] for t in archive]
+                        size = archive.file_bytes
+                    rows.append(_row(seed, label, density, size, accuracies))
+            tasks = place.tasks(recipes, sizes.images, seed)
+            for other, label in OTHERS.items():
+                (after,) = baseline(
+                    other,
+                    tasks,
+                    [len(tasks)],
+                    sizes=sizes,
+                    seed=seed,
+                    place=place,
+                    optimizer="adam",
+                    lr=1e-3,
+                )
+                rows.append(_row(seed, label, None, after.bytes, after.accuracies))
+        return rows
+
+    def table(self, rows: Sequence[Row]) -> list[Row]:
+        """A line for each method and density, the mean over seeds."""
+        points: dict[tuple[str, float | None], list[Row]] = {}
+        for row in rows:
+            points.setdefault((row["curve"], row["density"]), []).append(row)
+        return [
+            {
+                "curve": curve,
+                "density": density,
+                "bytes": round(fmean(row["bytes"] for row in of)),
+                "accuracy": fmean(row["accuracy"] for row in of),
+            }
+            for (curve, density), of in points.items()
+        ]
+
+    def draw(self, rows: Sequence[Row], path: Path) -> None:
+        figure = Figure(figsize=(7.2, 4.2), layout="constrained")
+        axes = figure.subplots()
+        lines = self.table(rows)
+        for curve in dict.fromkeys(line["curve"] for line in lines):
+            of = [line for line in lines if line["curve"] == curve]
+            accuracies = [100 * line["accuracy"] for line in of]
+            axes.plot([line["bytes"] for line in of], accuracies, "o-", markersize=5, label=curve)
+        axes.set_xscale("log")
+        axes.set(xlabel="bytes of all tasks", ylabel="test accuracy, %")
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=8)
+        figure.suptitle(self.title, fontsize=10)
+        save_figure(figure, path)
+
+
+def _row(
+    seed: int, curve: str, density: float | None, size: int, accuracies: Sequence[float]
+) -> Row:
+    return {
+        "seed": seed,
+        "curve": curve,
+        "density": density,
+        "bytes": size,
+        "accuracy": fmean(accuracies),
+    }

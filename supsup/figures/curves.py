@@ -1,0 +1,86 @@
+"""Figures that are curves over one axis."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from itertools import cycle
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import ClassVar
+
+from matplotlib.figure import Figure
+
+from supsup.figures.base import PaperFigure, Row
+from supsup.figures.sizes import Sizes
+from supsup.figures.workplace import Workplace
+from supsup.plots import save_figure
+
+LABELS = {"accuracy": "test accuracy, %", "hamming": "bits that differ"}
+
+
+class CurveFigure(PaperFigure):
+    """A curve for each ``curve`` of the rows: ``y`` over ``x``, the mean over ``seed``.
+
+    Attributes:
+        x, y: keys of the rows; a ``y`` of ``accuracy`` is drawn in percent.
+        logarithmic: whether the x axis is.
+    """
+
+    x: ClassVar[str]
+    y: ClassVar[str] = "accuracy"
+    logarithmic: ClassVar[bool] = False
+
+    @abstractmethod
+    def measure(self, sizes: Sizes, place: Workplace) -> list[Row]:
+        """Rows with the keys ``seed``, ``curve``, ``x`` and ``y``."""
+
+    def table(self, rows: Sequence[Row]) -> list[Row]:
+        """A line for each ``x`` and in it each curve's mean."""
+        curves = _curves(rows, self.x, self.y)
+        return [
+            {self.x: x}
+            | {name: _mean(points[x]) if x in points else None for name, points in curves.items()}
+            for x in sorted({x for points in curves.values() for x in points})
+        ]
+
+    def draw(self, rows: Sequence[Row], path: Path) -> None:
+        figure = Figure(figsize=(7.2, 4.2), layout="constrained")
+        axes = figure.subplots()
+        scale = 100 if self.y == "accuracy" else 1
+        curves = _curves(rows, self.x, self.y)
+        for (name, points), marker in zip(curves.items(), cycle("osD^vX")):
+            values = list(points.values())
+            # Not every seed has every place: a recovery may take more steps than another.
+            spread = [scale * stdev(of) if len(of) > 1 else 0.0 for of in values]
+            axes.errorbar(
+                list(points),
+                [scale * _mean(of) for of in values],
+                yerr=spread if any(spread) else None,
+                marker=marker,
+                markersize=5,
+                fillstyle="none",  # curves that lie on each other are both seen
+                capsize=3,
+                label=name,
+            )
+        if self.logarithmic:
+            axes.set_xscale("log")
+            places = sorted({x for points in curves.values() for x in points})
+            axes.set_xticks(places, [f"{x:,}" for x in places])
+            axes.minorticks_off()
+        axes.set(xlabel=self.x, ylabel=LABELS[self.y])
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=8)
+        figure.suptitle(self.title, fontsize=10)
+        save_figure(figure, path)
+
+
+def _mean(values: Sequence[float]) -> float:
+    """Of one value, itself: a count stays a whole number."""
+    return values[0] if len(values) == 1 else fmean(values)
+
+
+def _curves(rows: Sequence[Row], x: str, y: str) -> dict[str, dict[float, list[float]]]:
+    """Curve → x → the seeds' values."""
+    curves: dict[str, dict[float, list[float]]] = {}
+    for row in rows:
+        curves.setdefault(row["curve"], {}).setdefault(row[x], []).append(row[y])
+    return curves

@@ -1,0 +1,108 @@
+"""nns: tasks that nobody names, not even in training (NNs), beside the same with names (GNu)."""
+
+from pathlib import Path
+from statistics import fmean
+
+from maskstore.archive import MaskArchive
+from supsup.backbone import build
+from supsup.data import TaskRecipe, task_family
+from supsup.figures.base import Row, counts_up_to, paper_training
+from supsup.figures.curves import CurveFigure
+from supsup.figures.learners import inferred
+from supsup.figures.sizes import Sizes
+from supsup.figures.workplace import Workplace
+from supsup.inference import MaskBank, evaluate_nns
+from supsup.nns import KeptLearner, Learner, learn_into, task_stream
+from supsup.recipe import BackboneRecipe
+from supsup.session import backbone_of, create_archive, make_folder
+from supsup.session.tasks import recipe_of
+
+METHOD, OBJECTIVE = "one-shot", "entropy"
+
+
+class NnsFigure(CurveFigure):
+    """Every task is seen for as many batches as a mask learns from (section 4.3); the learner is
+    not told when the next one begins."""
+
+    name = "nns"
+    title = "PermutedMNIST without task identities (NNs) and with them in training (Figure 4)"
+    rule = "permuted"
+    paper = Sizes(
+        dataset="permuted-mnist", tasks=2500, net="lenet-300-100", outputs=(500,), steps=1000
+    )
+    small = Sizes(
+        dataset="permuted-mnist-sample",
+        tasks=10,
+        net="lenet-300-100",
+        outputs=(500,),
+        steps=1000,
+        images=100,
+    )
+    other = (
+        "a mask is allocated by the loss (docs/results/nns.md), not where the gradient is uniform",
+    )
+    x = "tasks"
+    logarithmic = True
+
+    def measure(self, sizes: Sizes, place: Workplace) -> list[Row]:
+        rows: list[Row] = []
+        for seed in sizes.seeds:
+            recipes = task_family(sizes.dataset, sizes.tasks, seed=seed)
+            network = BackboneRecipe(net=sizes.net, outputs=sizes.one_output, seed=seed)
+            named = place.trained(
+                sizes.dataset, recipes, network, paper_training(sizes.steps, seed)
+            )
+            tasks = place.tasks(recipes, sizes.images, seed)
+            with MaskArchive.open(learnt(sizes, recipes, network, place)) as archive:
+                backbone = backbone_of(archive, device=place.device)
+                owners = [recipe_of(archive, stored).name for stored in archive]
+                masks = archive.packed()
+            for count in counts_up_to(sizes.tasks):
+                first = {recipe.name for recipe in recipes[:count]}
+                # What the learner had after so many tasks: the stream visits each but once.
+                then = [at for at, owner in enumerate(owners) if owner in first]
+                unnamed = evaluate_nns(
+                    MaskBank(backbone, masks.select(then), classes=tasks[0].classes),
+                    tasks[:count],
+                    [owners[at] for at in then],
+                    method=METHOD,
+                    objective=OBJECTIVE,
+                )
+                found = {
+                    "SupSup (GNu, H)": fmean(
+                        inferred(named, tasks[:count], method=METHOD, objective=OBJECTIVE)
+                    ),
+                    "SupSup (NNs, H)": unnamed.accuracy,
+                }
+                rows += [
+                    {"seed": seed, "curve": curve, "tasks": count, "accuracy": accuracy}
+                    for curve, accuracy in found.items()
+                ]
+        return rows
+
+
+def learnt(
+    sizes: Sizes, recipes: list[TaskRecipe], network: BackboneRecipe, place: Workplace
+) -> Path:
+    """The archive of a stream's masks; what is there of it is gone on with."""
+    config = paper_training(sizes.steps, network.seed)
+    path = place.archive(f"{sizes.dataset}-{sizes.tasks}-nns", network, config)
+    kept = KeptLearner(path, {"figure": sizes.to_json(), "training": config.to_json()})
+    make_folder(path.parent)
+    if not path.exists():
+        create_archive(path, build(network)).close()
+    with MaskArchive.open(path, "a") as archive:
+        if len(archive) and not kept.folder.exists():
+            return path  # learnt to the end
+        tasks = place.tasks(recipes, 1, network.seed)
+        learner = Learner(
+            backbone_of(archive, device=place.device),
+            config,
+            classes=max(task.classes for task in tasks),
+        )
+        stream = task_stream(
+            tasks, least=sizes.steps, most=sizes.steps, batch=config.batch, seed=network.seed
+        )
+        for _ in learn_into(archive, learner, stream, codec="fast", kept=kept):
+            place.report("learning without names", len(archive), len(tasks))
+    return path

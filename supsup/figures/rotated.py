@@ -1,0 +1,76 @@
+"""rotated-mnist: accuracy at each angle, the task found from whole batches by Binary."""
+
+from supsup.data import task_family
+from supsup.figures.base import Row, paper_training
+from supsup.figures.curves import CurveFigure
+from supsup.figures.learners import TOLD_THE_TASK, baseline, inferred
+from supsup.figures.sizes import Sizes
+from supsup.figures.workplace import Workplace
+from supsup.recipe import BackboneRecipe
+
+COMPARED = {**TOLD_THE_TASK, "lower-bound": ("lower bound", "rmsprop")}
+
+
+class RotatedFigure(CurveFigure):
+    """Tasks that differ by 10° only (section 4.2), measured after all of them are learnt."""
+
+    name = "rotated-mnist"
+    title = "RotatedMNIST by angle, task inferred by Binary from full batches (Figure 5, left)"
+    rule = "rotated"
+    paper = Sizes(
+        dataset="rotated-mnist",
+        tasks=36,
+        net="fc-1024-1024",
+        outputs=(200,),
+        steps=1000,
+    )
+    small = Sizes(
+        dataset="rotated-mnist-sample",
+        tasks=12,
+        net="lenet-300-100",
+        outputs=(200,),
+        steps=500,
+        images=512,
+    )
+    x = "degrees"
+
+    def measure(self, sizes: Sizes, place: Workplace) -> list[Row]:
+        rows: list[Row] = []
+        outputs = sizes.one_output
+        for seed in sizes.seeds:
+            recipes = task_family(sizes.dataset, sizes.tasks, seed=seed)
+            trained = place.trained(
+                sizes.dataset,
+                recipes,
+                BackboneRecipe(net=sizes.net, outputs=outputs, seed=seed),
+                paper_training(sizes.steps, seed),
+            )
+            tasks = place.tasks(recipes, sizes.images, seed)
+            curves = {
+                "SupSup (GNu, H, Binary, full batch)": inferred(
+                    trained, tasks, method="binary", objective="entropy", mode="batch"
+                )
+            }
+            for other, (label, optimizer) in COMPARED.items():
+                (after,) = baseline(
+                    other,
+                    tasks,
+                    [len(tasks)],
+                    sizes=sizes,
+                    seed=seed,
+                    place=place,
+                    optimizer=optimizer,
+                    lr=1e-4,
+                )
+                curves[label] = after.accuracies
+            rows += [
+                {
+                    "seed": seed,
+                    "curve": curve,
+                    "degrees": recipe.index * recipe.options["degrees"],
+                    "accuracy": accuracy,
+                }
+                for curve, found in curves.items()
+                for recipe, accuracy in zip(recipes, found, strict=True)
+            ]
+        return rows

@@ -1,0 +1,203 @@
+"""Each figure in miniature: its numbers beside those of the library's own functions."""
+
+from dataclasses import replace
+from statistics import fmean
+
+import pytest
+
+from maskstore import MaskArchive
+from maskstore.errors import InvalidInput
+from supsup import BackboneRecipe, build
+from supsup.baselines import BASELINES, BaselineConfig, evaluate_baseline
+from supsup.data import load, make_task, task_family
+from supsup.figures import (
+    BytesFigure,
+    NnsFigure,
+    OutputsFigure,
+    PermutedFigure,
+    RotatedFigure,
+    TransferFigure,
+    Workplace,
+    reproduce,
+)
+from supsup.holdout import sample_test
+from supsup.inference import MaskBank, evaluate_gnu
+from supsup.session import backbone_of, tasks_of
+
+PNG = b"\x89PNG"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("figures")
+
+
+@pytest.fixture
+def no_training(monkeypatch):
+    """From now on everything must be there."""
+
+    def stop() -> None:
+        def refuse(*_, **__):
+            raise AssertionError("trained again")
+
+        monkeypatch.setattr("supsup.session.prepared.train_into", refuse)
+        monkeypatch.setattr("supsup.figures.nns.learn_into", refuse)
+        for baseline in BASELINES.values():
+            monkeypatch.setattr(baseline, "_learn", refuse)
+
+    return stop
+
+
+def curves(rows, x):
+    return {(row["curve"], row[x]): row["accuracy"] for row in rows}
+
+
+def test_permuted(folder, no_training):
+    figure, place = PermutedFigure(), Workplace(folder=folder)
+    sizes = replace(figure.small, tasks=3, steps=20, outputs=(20,), images=40)
+    document = reproduce(figure, sizes, place)
+    found = curves(document["rows"], "tasks")
+    assert len(found) == len(document["rows"]) == 5 * 2  # after 2 tasks and after 3
+    (path,) = folder.glob("permuted-mnist-sample-lenet*.h5")
+    with MaskArchive.open(path) as archive:
+        assert archive.names() == [f"permuted-mnist/{at}" for at in range(3)]
+        assert archive.task("permuted-mnist/0").metadata["training"]["optimizer"] == "rmsprop"
+        backbone = backbone_of(archive)
+        tasks = [sample_test(task, 40, seed=0) for task in tasks_of(archive)]
+        for count in (2, 3):
+            bank = MaskBank(backbone, archive.packed(archive.names()[:count]), classes=10)
+            for letter, objective in (("H", "entropy"), ("G", "superfluous")):
+                expected = evaluate_gnu(
+                    bank, tasks[:count], method="one-shot", objective=objective
+                ).accuracy
+                assert found[f"SupSup (GNu, {letter})", count] == pytest.approx(expected)
+    network = BackboneRecipe(net="lenet-300-100", outputs=10, init="kaiming-normal")
+    config = BaselineConfig(steps=20, optimizer="rmsprop", lr=1e-4)
+    psp = BASELINES["psp-rotation"](build(network), config)
+    for count, task in enumerate(tasks, start=1):
+        psp.learn(task)
+        if count > 1:
+            expected = evaluate_baseline(psp, tasks[:count]).accuracy
+            assert found["PSP (GG)", count] == pytest.approx(expected)
+    assert document["differences"] == [
+        "dataset: permuted-mnist-sample here, permuted-mnist in the paper",
+        "tasks: 3 here, 250 in the paper",
+        "outputs: 20 here, 100 in the paper",
+        "steps: 20 here, 1,000 in the paper",
+        "images: 40 here, all in the paper",
+    ]
+    assert (folder / "permuted-mnist.png").read_bytes().startswith(PNG)
+    lines = figure.table(document["rows"])
+    assert [line["tasks"] for line in lines] == [2, 3]
+    assert lines[1]["SupSup (GNu, H)"] == found["SupSup (GNu, H)", 3]
+    no_training()
+    assert reproduce(figure, sizes, place)["rows"] == document["rows"]
+    fewer = reproduce(OutputsFigure(), replace(sizes, tasks=2), place)["rows"]  # the same archive
+    assert curves(fewer, "tasks") == {
+        ("s = 20, H", 2): found["SupSup (GNu, H)", 2],
+        ("s = 20, G", 2): found["SupSup (GNu, G)", 2],
+    }
+
+
+def test_curves_are_means_over_seeds(folder):
+    figure, place = OutputsFigure(), Workplace(folder=folder)
+    sizes = replace(figure.small, tasks=2, steps=10, outputs=(12, 20), images=20, seeds=(1, 2))
+    rows = figure.measure(sizes, place)
+    assert len(rows) == 2 * 2 * 2
+    assert {row["seed"] for row in rows} == {1, 2}
+    (line,) = figure.table(rows)
+    of = [row["accuracy"] for row in rows if row["curve"] == "s = 12, H"]
+    assert line["s = 12, H"] == fmean(of)
+    assert list(line) == ["tasks", "s = 12, H", "s = 12, G", "s = 20, H", "s = 20, G"]
+
+
+def test_rotated(folder, no_training, monkeypatch):
+    figure, place, asked = RotatedFigure(), Workplace(folder=folder), []
+
+    def spy(*arguments, **how):
+        asked.append(how)
+        return evaluate_gnu(*arguments, **how)
+
+    monkeypatch.setattr("supsup.figures.learners.evaluate_gnu", spy)
+    sizes = replace(figure.small, tasks=2, steps=20, outputs=(20,), images=128)
+    rows = figure.measure(sizes, place)
+    assert asked == [{"method": "binary", "objective": "entropy", "mode": "batch"}]
+    found = curves(rows, "degrees")
+    assert {degrees for _, degrees in found} == {0, 10}
+    assert len(found) == len(rows) == 5 * 2
+    (path,) = folder.glob("rotated-mnist-sample-lenet-300-100-20-threshold*.h5")
+    with MaskArchive.open(path) as archive:
+        bank = MaskBank(backbone_of(archive), archive.packed(), classes=10)
+        tasks = [sample_test(task, 128, seed=0) for task in tasks_of(archive)]
+    expected = evaluate_gnu(bank, tasks, **asked[0])
+    for degrees, row in zip((0, 10), expected.per_task, strict=True):
+        assert found["SupSup (GNu, H, Binary, full batch)", degrees] == row.accuracy
+    assert found["lower bound", 10] > 0.5  # the last task, which nothing disturbed
+    assert found["upper bound", 0] > 0.5
+    no_training()
+    assert figure.measure(sizes, place) == rows
+
+
+def test_nns_goes_on_after_a_kill(tmp_path, no_training):
+    figure = NnsFigure()
+    sizes = replace(figure.small, tasks=2, steps=80, outputs=(20,), images=30)
+    whole = figure.measure(sizes, Workplace(folder=tmp_path / "whole"))
+    found = curves(whole, "tasks")
+    assert set(found) == {("SupSup (GNu, H)", 2), ("SupSup (NNs, H)", 2)}
+    assert found["SupSup (NNs, H)", 2] > 0.4
+
+    def kill(what: str, done: int, total: int) -> None:
+        if what.startswith("learning"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        figure.measure(sizes, Workplace(folder=tmp_path / "cut", report=kill))
+    assert list((tmp_path / "cut").glob("*.learning"))
+    assert figure.measure(sizes, Workplace(folder=tmp_path / "cut")) == whole
+    assert not list((tmp_path / "cut").glob("*.learning"))
+    no_training()
+    assert figure.measure(sizes, Workplace(folder=tmp_path / "cut")) == whole
+
+
+def test_transfer(folder, no_training):
+    figure, place = TransferFigure(), Workplace(folder=folder)
+    sizes = replace(figure.small, tasks=3, steps=4, seeds=(0,))
+    rows = figure.measure(sizes, place)
+    found = curves(rows, "steps")
+    assert len(found) == len(rows) == 3 * 3
+    assert {steps for _, steps in found} == {1, 2, 4}
+    (path,) = folder.glob("rotated-*-topk-adam-4-*-masks-seed0.h5")
+    with MaskArchive.open(path) as archive:
+        later = [task.metadata["metrics"]["accuracy"] for task in archive][1:]
+    assert found["SupSup Transfer (mean of masks)", 4] == fmean(later)
+    assert len({found[curve, 4] for curve, _ in found}) > 1
+    no_training()
+    assert figure.measure(sizes, place) == rows
+    with pytest.raises(InvalidInput, match="at least 2"):
+        figure.measure(replace(sizes, tasks=1), place)
+
+
+def test_bytes(folder, no_training, monkeypatch):
+    monkeypatch.setattr("supsup.figures.bytes.DENSITIES", (0.05, 0.5))
+    figure, place = BytesFigure(), Workplace(folder=folder)
+    sizes = replace(figure.small, tasks=2, steps=4)
+    document = reproduce(figure, sizes, place)
+    rows = {(row["curve"], row["density"]): row for row in document["rows"]}
+    assert len(rows) == 2 * 2 + 4
+    sparse, dense = rows["SupSup", 0.05], rows["SupSup", 0.5]
+    assert sparse["bytes"] < dense["bytes"]
+    paths = folder.glob("split-mnist-sample-2-lenet-300-100-2-topk-adam-4-erdos-renyi-0.5-seed0.h5")
+    assert [path.stat().st_size for path in paths] == [dense["bytes"]]
+    task = make_task(task_family("split-mnist-sample")[0], load("mnist-sample"))
+    upper = BASELINES["upper-bound"](
+        build(BackboneRecipe(net="lenet-300-100", outputs=2, init="kaiming-normal")),
+        BaselineConfig(steps=4, optimizer="adam"),
+    )
+    upper.learn(task)
+    assert rows["upper bound", None]["bytes"] == 2 * upper.bytes()
+    lines = figure.table(document["rows"] + [dict(dense, seed=1, accuracy=0.0)])
+    assert len(lines) == 8
+    assert {line["accuracy"] for line in lines} >= {dense["accuracy"] / 2, sparse["accuracy"]}
+    assert (folder / "bytes.png").read_bytes().startswith(PNG)
+    no_training()
+    assert figure.measure(sizes, place) == document["rows"]
