@@ -97,7 +97,7 @@ def infer(
     quiet: options.Quiet = False,
 ) -> None:
     """Find the task of unlabelled images, and predict their classes."""
-    from supsup.session import backbone_of, infer_file, parse_device
+    from supsup.session import backbone_of, infer_file, known_in, parse_device
 
     with MaskArchive.open(archive) as opened, stage_progress(quiet=quiet) as report:
         backbone = backbone_of(opened, device=parse_device(device), trusted_net=net)
@@ -110,6 +110,7 @@ def infer(
             mode=mode,
             progress=report,
         )
+        known = known_in(opened, found, mode)
     rows = [
         {
             "task": name,
@@ -117,12 +118,14 @@ def infer(
             "margin": margin if math.isfinite(margin) else None,
             "confidence": confidence,
             "prediction": prediction,
+            "known": like_the_task,
         }
-        for name, margin, confidence, prediction in zip(
+        for name, margin, confidence, prediction, like_the_task in zip(
             found.names,
             found.margin.tolist(),
             found.confidence.tolist(),
             found.predictions.tolist(),
+            known,
             strict=True,
         )
     ]
@@ -140,12 +143,18 @@ def infer(
     if found.reason and not quiet:
         stderr.print(f"method {found.method}: {found.reason}", markup=False, soft_wrap=True)
     print_table(
-        ("image", "task", "prediction", "confidence", "margin"),
+        ("image", "task", "prediction", "confidence", "margin", "known"),
         [
-            (number, row["task"], row["prediction"], row["confidence"], row["margin"])
+            (number, *(row[key] for key in ("task", "prediction", "confidence", "margin", "known")))
             for number, row in enumerate(rows)
         ],
     )
+    if not quiet and (strange := known.count(False)):
+        stderr.print(
+            f"{strange} of {len(known)} images are unlike those of the task found for them: "
+            "they may be of a task that is not here",
+            soft_wrap=True,
+        )
 
 
 def print_evaluation(found: "Evaluation", title: str) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from maskstore.errors import InvalidInput
 from supsup.backbone import Backbone
+from supsup.familiarity import free_energy
 from supsup.protocols import TaskData
 
 EVAL_BATCH = 128
@@ -89,20 +90,32 @@ def accuracy(
         InvalidMask: the masks do not fit the backbone.
         InvalidInput: the task has no test images, or labels the backbone has no output for.
     """
+    return accuracy_and_energy(backbone, masks, task, batch)[0]
+
+
+def accuracy_and_energy(
+    backbone: Backbone,
+    masks: Mapping[str, Bool[np.ndarray, "..."]],
+    task: TaskData,
+    batch: int = EVAL_BATCH,
+) -> tuple[float, Float[Tensor, " image"]]:
+    """:func:`accuracy`, and the free energy of each test image; raises as that does."""
     if batch < 1:
         raise InvalidInput(f"evaluation batch: expected a whole number from 1, got {batch}")
     weights = backbone.masked(backbone.tensors(masks))
-    right, seen = torch.zeros((), dtype=torch.int64, device=backbone.device), 0
+    right = torch.zeros((), dtype=torch.int64, device=backbone.device)
+    energies = [torch.zeros(0, device=backbone.device)]
     with torch.no_grad():
         for images, labels in whole_batches(task.test_batches(batch), batch):
             logits = backbone.run(images.to(backbone.device), weights)
             check_outputs(logits.shape[1], task)
             answers = logits[:, : task.classes].argmax(1)
             right += (answers == labels.to(backbone.device)).sum()
-            seen += len(labels)
-    if not seen:
+            energies.append(free_energy(logits, task.classes))
+    energy = torch.cat(energies)
+    if not len(energy):
         raise InvalidInput(f"task {task.name!r}: no test images")
-    return int(right) / seen
+    return int(right) / len(energy), energy
 
 
 def evaluate_gg(

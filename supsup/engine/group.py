@@ -22,7 +22,8 @@ from supsup.engine.module import AnyModule
 from supsup.engine.outliers import Outliers
 from supsup.engine.updates import OptimizerUpdate, Update
 from supsup.errors import TrainingDiverged
-from supsup.evaluate import accuracy, check_outputs
+from supsup.evaluate import accuracy_and_energy, check_outputs
+from supsup.familiarity import Familiarity
 from supsup.protocols import TaskData
 from supsup.rules.base import MaskRule
 from supsup.rules.choose import rule_of
@@ -55,9 +56,10 @@ class TrainedMask:
         name: of the task.
         masks: boolean arrays by layer.
         metrics: ``accuracy`` on the test set, ``loss`` over the last steps, ``density``, ``steps``.
-        metadata: JSON: the task's recipe, the configuration, and where the scores started; where
-            several tasks shared a step, ``together``: how many; with transfer, ``earlier``: how
-            many tasks the mean is of.
+        metadata: JSON: the task's recipe, the configuration, where the scores started, and the
+            energy of test images (:class:`supsup.familiarity.Familiarity`); where several tasks
+            shared a step, ``together``: how many; with transfer, ``earlier``: how many tasks the
+            mean is of.
         scores: with transfer of scores, those that it ended with, layer after layer.
     """
 
@@ -147,11 +149,15 @@ def train_group(
             outcomes.append(_diverged(task, config, failure))
             continue
         masks = rule.masks(own)
+        right, energies = accuracy_and_energy(backbone, masks, task)
+        if not bool(energies.isfinite().all()):
+            outcomes.append(_diverged(task, config, "its answers to test images are not finite"))
+            continue
         if transfer is not None:
             transfer.end(buffers.scores[at], masks)
         ones = sum(int(np.count_nonzero(layer)) for layer in masks.values())
         metrics = {
-            "accuracy": accuracy(backbone, masks, task),
+            "accuracy": right,
             "loss": _six_digits(means[at]),
             "density": _six_digits(ones / backbone.layout.bits),
             "steps": steps,
@@ -160,6 +166,7 @@ def train_group(
             "task": None if task.recipe is None else task.recipe.to_json(),
             "training": config.to_json(),
             "scores": starts[at].to_json(),
+            "energy": Familiarity.of(energies).to_json(),
         }
         if transfer is not None:
             metadata["earlier"] = earlier

@@ -4,13 +4,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64, Int64
+from jaxtyping import Float, Float32, Float64, Int64
 from torch import Tensor
 
 from maskstore.archive import MaskArchive
 from maskstore.errors import InvalidInput
 from maskstore.packed import PackedMasks
 from supsup.backbone import Backbone
+from supsup.familiarity import free_energy
 from supsup.inference.bank import MaskBank
 from supsup.inference.choose import AUTO_OBJECTIVE, choose
 from supsup.inference.methods import Method, parse_method
@@ -33,6 +34,8 @@ class Inference:
         tasks: index of the mask in the bank.
         names: its name.
         predictions: class under that mask.
+        energy: free energy under that mask (Liu et al., 2020, eq. 4): higher than usual where the
+            image is like none of the mask's task (:class:`supsup.familiarity.Familiarity`).
         confidence: 0 to 1: how likely the found mask stands out from the others by more than
             chance; see :func:`confidence_of`.
         margin: evidence of the found mask less that of the next, in the method's unit; inf where
@@ -46,6 +49,7 @@ class Inference:
     tasks: Int64[np.ndarray, " batch"]
     names: tuple[str, ...]
     predictions: Int64[np.ndarray, " batch"]
+    energy: Float32[np.ndarray, " batch"]
     confidence: Float64[np.ndarray, " batch"]
     margin: Float64[np.ndarray, " batch"]
     evidence: Float64[np.ndarray, "group task"]
@@ -116,10 +120,12 @@ def infer_in(
     repeat = 1 if mode == "image" else len(x)
     tasks = np.repeat(found, repeat)
     names = bank.names
+    predictions, energy = predict(bank, x, tasks)
     return Inference(
         tasks=tasks,
         names=tuple(names[task] for task in tasks),
-        predictions=predict(bank, x, tasks),
+        predictions=predictions,
+        energy=energy,
         confidence=np.repeat([confidence_of(row) for row in evidence], repeat),
         margin=np.repeat([margin_of(row) for row in evidence], repeat),
         evidence=evidence,
@@ -147,10 +153,13 @@ def parse_data(x: Tensor) -> Float[Tensor, "batch ..."]:
 
 def predict(
     bank: MaskBank, x: Float[Tensor, "batch ..."], tasks: Int64[np.ndarray, " batch"]
-) -> Int64[np.ndarray, " batch"]:
-    """Each image's class under the mask of its task. All images run together under each mask, so
-    that nets with batch statistics see the whole batch; of plain nets only those of the task."""
-    predictions = np.empty(len(x), np.int64)
+) -> tuple[Int64[np.ndarray, " batch"], Float32[np.ndarray, " batch"]]:
+    """Each image's class and free energy under the mask of its task.
+
+    All images run together under each mask, so that nets with batch statistics see the whole batch;
+    of plain nets only those of the task.
+    """
+    predictions, energy = np.empty(len(x), np.int64), np.empty(len(x), np.float32)
     wanted = np.unique(tasks)
     alone = is_plain(bank.backbone)
     for start in range(0, len(wanted), _MASKS_AT_ONCE):
@@ -161,10 +170,13 @@ def predict(
             with torch.no_grad():
                 images = x[of_task] if alone else x
                 logits = bank.run(images, {name: w[at] for name, w in weights.items()})
-            answers = logits[:, : bank.class_count(logits.shape[1])].argmax(1).cpu().numpy()
-            predictions[of_task] = answers if alone else answers[of_task]
+                logits = logits[:, : bank.class_count(logits.shape[1])].float()
+            if not alone:
+                logits = logits[of_task]
+            predictions[of_task] = logits.argmax(1).cpu().numpy()
+            energy[of_task] = free_energy(logits, logits.shape[1]).cpu().numpy()
         bank.progress("predicting", start + len(chosen), len(wanted))
-    return predictions
+    return predictions, energy
 
 
 def confidence_of(evidence: Float64[np.ndarray, " task"]) -> float:

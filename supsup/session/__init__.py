@@ -1,6 +1,6 @@
 """An archive and its network together: make, train into, evaluate, infer."""
 
-from supsup.session.evaluation import bank_of, evaluate_archive, infer_file
+from supsup.session.evaluation import bank_of, evaluate_archive, infer_file, known_in
 from supsup.session.network import backbone_of, check_recipe, create_archive, parse_device
 from supsup.session.prepared import make_folder, train_missing
 from supsup.session.tasks import tasks_of
@@ -14,6 +14,7 @@ __all__ = [
     "create_archive",
     "evaluate_archive",
     "infer_file",
+    "known_in",
     "make_folder",
     "missing_tasks",
     "parse_device",

@@ -5,12 +5,15 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from maskstore.archive import MaskArchive
 from maskstore.errors import InvalidInput
 from supsup.backbone import Backbone
 from supsup.data import Task
 from supsup.data.inputs import load_inputs
 from supsup.evaluate import EVAL_BATCH, Evaluation, evaluate_gg
+from supsup.familiarity import Familiarity
 from supsup.inference import (
     Inference,
     MaskBank,
@@ -133,3 +136,25 @@ def infer_file(
     bank = bank_of(archive, backbone, progress)
     assert x is not None  # the bank of an empty archive is refused
     return infer_in(bank, x, method=method, objective=objective, mode=mode)
+
+
+def known_in(archive: MaskArchive, found: Inference, mode: str = "image") -> list[bool | None]:
+    """For each image, whether it is like those of the task that was found for it.
+
+    Where it is not, no task of the archive may be the right one, and the prediction is worth
+    nothing. None where the mask was not trained here, so nobody knows what is usual for it.
+
+    Args:
+        mode: as in :func:`supsup.inference.infer`; all images of a batch are judged together.
+    """
+    usual = {
+        name: Familiarity.from_json(archive.task(name).metadata.get("energy"))
+        for name in set(found.names)
+    }
+    energy = torch.from_numpy(found.energy)
+    groups = energy.split(1) if mode == "image" else [energy]
+    known: list[bool | None] = []
+    for group in groups:
+        task = usual[found.names[len(known)]]
+        known += [None if task is None else task.knows(group)] * len(group)
+    return known

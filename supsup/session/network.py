@@ -11,11 +11,13 @@ from maskstore.scores import ScoreStart
 from supsup.backbone import Backbone, build
 from supsup.config import TrainConfig
 from supsup.data import TaskRecipe
+from supsup.familiarity import Familiarity
 from supsup.recipe import BackboneRecipe
 
 _EXAMPLE = {
     "task": TaskRecipe(dataset="mnist", rule="permuted", index=0).to_json(),
     "scores": ScoreStart(seed=0).to_json(),
+    "energy": Familiarity(mean=-10.0, bar=-7.0).to_json(),
     "metrics": {"accuracy": 0.95, "loss": 0.15, "density": 0.5, "steps": 1000},
 }
 """What ``train`` keeps with a mask; an archive stores only what differs from it."""

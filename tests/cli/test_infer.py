@@ -44,8 +44,23 @@ def test_infer_finds_the_task_and_the_classes(rotated, run):
     assert right.mean() > 0.5
     together = run("infer", path, "--data", data, "--mode", "batch", "--json").json()
     assert {row["task"] for row in together["images"]} == {"permuted-mnist/2"}
+    assert {row["known"] for row in together["images"]} == {True}
     printed = run("infer", path, "--data", data, "--method", "one-shot", "--mode", "batch")
     assert "permuted-mnist/2" in printed.out
+
+
+def test_infer_says_so_where_the_data_are_of_no_task_here(rotated, run, tmp_path):
+    path, data, _ = rotated
+    images = np.load(data)
+    shuffled = np.random.default_rng(0).permuted(images.reshape(len(images), -1), axis=1)
+    np.save(tmp_path / "other.npy", shuffled.reshape(images.shape))
+    arguments = ("infer", path, "--data", tmp_path / "other.npy", "--mode", "batch")
+    found = run(*arguments, "--json").json()
+    assert {row["known"] for row in found["images"]} == {False}
+    told = run(*arguments)
+    assert "32 of 32 images are unlike those of the task found for them" in told.err
+    assert "known" in told.out
+    assert "unlike" not in run(*arguments, "--quiet").err
 
 
 @pytest.mark.parametrize("scenario", ["GNs", "GNu"])

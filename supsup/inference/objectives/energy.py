@@ -6,6 +6,7 @@ from typing import ClassVar
 from jaxtyping import Float
 from torch import Tensor
 
+from supsup.familiarity import free_energy
 from supsup.inference.objectives.base import Objective
 
 
@@ -17,4 +18,4 @@ class Energy(Objective):
     name: ClassVar[str] = "energy"
 
     def of(self, logits: Float[Tensor, "*batch outputs"], classes: int) -> Float[Tensor, "*batch"]:
-        return -self.temperature * logits[..., :classes].logsumexp(-1)
+        return self.temperature * free_energy(logits, classes)
