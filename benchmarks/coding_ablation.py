@@ -97,14 +97,15 @@ def measure(masks: Masks) -> dict[str, float]:
             "… and a pull of any rank, coded plainly": {"max_rank": 31, "widths": False},
             "… coded as images where that is shorter (= seeded)": {"max_rank": 31},
             "seeded without size of the score": {"max_rank": 31, "size_bits": 0},
-            "history only: one neighbouring task": {
+            "… size, and one neighbouring task": {
                 "history": masks.near(k, -1),
                 "histories": 2,
             },
-            "history only: how often all earlier tasks flipped": {
+            "… size, and how often all earlier tasks flipped": {
                 "history": level,
                 "histories": 6,
             },
+            # With history as many contexts for the pull as without: three bits of size, not four.
             "seeded + one neighbouring task": {
                 "history": masks.near(k, -1),
                 "histories": 2,

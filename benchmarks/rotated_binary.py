@@ -1,4 +1,4 @@
-"""RotatedMNIST, FC-1024-1024, 36 tasks of 10°: Binary on full batches (the paper's Figure 8, left).
+"""RotatedMNIST, FC-1024-1024, 36 tasks of 10°: Binary on full batches (the paper's experiment).
 
 The archive is made before:
 

@@ -1,4 +1,4 @@
-"""Plots of recovery: the paper's figures 10 and 11."""
+"""Plots of recovery: as the paper's appendix draws it."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Transfer (section 6.3 of the paper): scores that start from the mean of earlier tasks."""
+"""Transfer (the paper on SplitCIFAR100): scores that start from the mean of earlier tasks."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping

@@ -69,7 +69,7 @@ def infer(
     classes: int | None = None,
     temperature: float = 1.0,
 ) -> Inference:
-    """Find the task of unlabelled data and predict (paper, section 5.2).
+    """Find the task of unlabelled data and predict (paper, scenarios GNs and GNu).
 
     For more than one batch make a :class:`MaskBank` once and call :func:`infer_in`.
 

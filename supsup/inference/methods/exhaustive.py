@@ -15,7 +15,7 @@ from supsup.inference.sweep import Reduce, sweep
 
 @dataclass(frozen=True, slots=True)
 class Exhaustive(Method):
-    """The mask under which the objective is lowest: k forward passes (paper, section 5.2.2)."""
+    """The mask under which the objective is lowest: k forward passes (paper, GNs and GNu)."""
 
     name: ClassVar[str] = "exhaustive"
 

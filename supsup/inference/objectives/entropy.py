@@ -13,7 +13,7 @@ from supsup.inference.objectives.base import Objective
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entropy(Objective):
-    """H(p) = -Σ p log p over all outputs, in nats (paper, section 5.2, ℋ)."""
+    """H(p) = -Σ p log p over all outputs, in nats (paper, scenarios GNs and GNu, ℋ)."""
 
     name: ClassVar[str] = "entropy"
 

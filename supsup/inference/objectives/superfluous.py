@@ -12,7 +12,7 @@ from supsup.inference.objectives.base import Objective
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Superfluous(Objective):
-    """G = logsumexp of the superfluous outputs (paper, section 6.2 and appendix).
+    """G = logsumexp of the superfluous outputs (paper, superfluous neurons).
 
     Training pushes outputs that never are the label down, on the task's own data only. The paper
     takes the logsumexp of all outputs and lets the gradient through the superfluous ones alone;
