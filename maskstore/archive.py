@@ -36,7 +36,8 @@ class MaskArchive(ArchiveReader):
     """Masks of one layout in an HDF5 file. Make one with :meth:`create` or :meth:`open`.
 
     Every change is atomic and durable: after a crash the next open sees the last committed state.
-    Threads may share an archive: a transaction keeps other writers out until it is done.
+    Threads may share an archive: a transaction keeps other writers out until it is done. Only
+    :meth:`refresh` and ``compact``, which go over to another file, want it to themselves.
     One writer at a time holds a lock from open to close; readers need none, block nobody, and see
     the state at their open or last :meth:`refresh`.
     """

@@ -48,7 +48,7 @@ class Index:
     def __init__(self, store: Store) -> None:
         self.entries: dict[str, Entry] = {}
         self._removed: list[tuple[str, Entry]] = []
-        self._by_digest: dict[bytes, tuple[str, Entry]] | None = None
+        self._by_digest: dict[bytes, list[tuple[str, Entry]]] | None = None
         self.damage: list[Damage] = []
         missing = store.slot.end_of_file - store.device.size()
         if missing > 0:
@@ -118,22 +118,23 @@ class Index:
                 Damage(name, f"a row of kind {kind} does not fit the rows before it")
             )
 
-    def find(self, digest: bytes) -> tuple[str, Entry] | None:
-        """The task whose mask's sha256 begins with ``digest``, if it is coded by itself.
+    def find(self, digest: bytes) -> list[tuple[str, Entry]]:
+        """The tasks whose mask's sha256 begins with ``digest`` and that stand for themselves.
 
-        Removed tasks count: their payloads stay in the file until it is rewritten.
+        Removed tasks count: their payloads stay in the file until it is rewritten. Usually there is
+        one; each of several will do, as long as it is sound.
         """
         if self._by_digest is None:
-            found: dict[bytes, tuple[str, Entry]] = {}
+            found: dict[bytes, list[tuple[str, Entry]]] = {}
             for task in (*self._removed, *self.entries.items()):
                 _note(found, *task)
             self._by_digest = found  # at once: other threads may ask, too
-        return self._by_digest.get(digest)
+        return list(self._by_digest.get(digest, ()))
 
 
-def _note(found: dict[bytes, tuple[str, Entry]], name: str, entry: Entry) -> None:
+def _note(found: dict[bytes, list[tuple[str, Entry]]], name: str, entry: Entry) -> None:
     if entry.codec != HistoryCodec.id:
-        found[entry.sha256[:DIGEST_BYTES]] = name, entry
+        found.setdefault(entry.sha256[:DIGEST_BYTES], []).append((name, entry))
 
 
 def entry_of(record: Record, offset: int) -> Entry:

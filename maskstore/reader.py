@@ -1,9 +1,9 @@
 """ArchiveReader: the tasks of an archive file and their masks, read and checked."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from jaxtyping import Bool, UInt8
@@ -19,6 +19,8 @@ from maskstore.packed import PackedMasks
 from maskstore.recent import Recent
 from maskstore.store import Store
 from maskstore.task import StoredTask
+
+Value = TypeVar("Value")
 
 _BLOCK = 32
 _KEPT_BYTES = 1 << 22
@@ -103,7 +105,7 @@ class ArchiveReader:
         stored = self.stored_bytes(name)
         if self.entry(name).codec == HistoryCodec.id:
             try:
-                payload_of(self.store, *self._find(reference_of(stored)))
+                self._first_sound(reference_of(stored), lambda *task: payload_of(self.store, *task))
             except CorruptArchive as error:
                 raise CorruptArchive(f"{self.path}: task {name!r} is damaged: {error}") from error
 
@@ -180,17 +182,30 @@ class ArchiveReader:
 
     def _reference(self, digest: bytes) -> UInt8[np.ndarray, " bytes"]:
         """The mask that others are coded against."""
-        name, entry = self._find(digest)
-        return self._references.get(entry.sha256, lambda: self._decode(name, entry))
 
-    def _find(self, digest: bytes) -> tuple[str, Entry]:
-        found = self._index.find(digest)
-        if found is None:
+        def decode() -> UInt8[np.ndarray, " bytes"]:
+            return self._first_sound(digest, self._decode)
+
+        return self._references.get(digest, decode)
+
+    def _first_sound(self, digest: bytes, read: Callable[[str, Entry], Value]) -> Value:
+        """What ``read`` gives of a reference; of several equal ones, of the first that is sound."""
+        candidates = self._index.find(digest)
+        if not candidates:
             raise CorruptArchive(
                 f"it is coded against the mask whose sha256 begins with {digest.hex()}, and the "
                 "archive has no such mask that stands for itself"
             )
-        return found
+        for name, entry in candidates:
+            try:
+                return read(name, entry)
+            except CorruptArchive as error:
+                removed = "" if self._index.entries.get(name) == entry else "removed "
+                failure = CorruptArchive(
+                    f"it is coded against the {removed}task {name!r}, which is damaged"
+                )
+                failure.__cause__ = error
+        raise failure
 
     def _stored_task(self, name: str, entry: Entry, index: int) -> StoredTask:
         try:

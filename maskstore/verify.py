@@ -33,10 +33,9 @@ def verify(
         if on_task is not None:
             on_task(task)
         try:
+            archive.check_stored(task)  # also where what it needs was read before, and is kept
             if deep:
                 archive.get_packed(task)
-            else:
-                archive.check_stored(task)
         except ArchiveError as error:
             damage.append(Damage(task, str(error)))
     on_disk = isinstance(archive.store.device, FileDevice)

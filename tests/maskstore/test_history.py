@@ -153,7 +153,8 @@ def test_damage_of_a_reference_is_named_and_stays_in_its_family(path, removed, t
         for deep in (False, True):
             assert {each.task for each in verify(archive, deep=deep)} == lost
         dependent = min(lost - {broken})
-        message = f"task '{dependent}' is damaged: .*task '{broken}' is damaged"
+        what = "removed task" if removed else "task"
+        message = f"task '{dependent}' is damaged: .*the {what} '{broken}', which is damaged"
         with pytest.raises(CorruptArchive, match=message):
             archive.get(dependent)
         others = [*range(4), *range(8, 12)]
@@ -164,13 +165,36 @@ def test_damage_of_a_reference_is_named_and_stays_in_its_family(path, removed, t
         assert same(archive, others)
 
 
+@pytest.mark.parametrize("broken", ["copy", "reference", "both"])
+def test_a_sound_copy_of_a_reference_will_do(path, broken):
+    with MaskArchive.open(path, "a") as archive:
+        reference = references(archive)[0]
+        archive.add("copy", archive.get(reference), METADATA)
+    names = {"copy": ["copy"], "reference": [reference], "both": ["copy", reference]}[broken]
+    for name in names:
+        break_payload(path, name)
+    lost = set(names) | ({f"t/{k}" for k in range(4)} if broken == "both" else set())
+    with MaskArchive.open(path) as archive:
+        assert {each.task for each in verify(archive)} == lost
+        assert {each.task for each in verify(archive, deep=True)} == lost
+        assert same(archive, [k for k in range(TASKS) if f"t/{k}" not in lost])
+
+
+def test_verify_looks_at_the_file_not_at_what_was_read_before(path):
+    with MaskArchive.open(path) as archive:
+        archive.packed()
+        broken = references(archive)[0]
+        break_payload(path, broken)
+        assert {each.task for each in verify(archive, deep=True)} == {f"t/{k}" for k in range(4)}
+
+
 def test_compact_that_would_lose_a_reference_leaves_the_file(path):
     with MaskArchive.open(path, "a") as archive:
         broken = references(archive)[0]
         archive.remove(broken)
-        offset = archive._index.find(bytes.fromhex(_digest(broken)))[1].offset
+        ((_, entry),) = archive._index.find(bytes.fromhex(_digest(broken)))
     content = bytearray(path.read_bytes())
-    content[offset + 20] ^= 1
+    content[entry.offset + 20] ^= 1
     path.write_bytes(content)
     with MaskArchive.open(path, "a") as archive, pytest.raises(CorruptArchive, match="damaged"):
         compact(archive)
