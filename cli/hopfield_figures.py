@@ -34,6 +34,7 @@ class HopfieldFigure(CurveFigure):
     name = "hopfield"
     title = "Recovery from a Hopfield memory: bits that differ, by step (Figure 7)"
     rule = "split"
+    sampled = False
     paper = _PAPER
     small = replace(_PAPER, dataset="split-mnist-sample")
     other = _OTHER
@@ -64,6 +65,7 @@ class HopfieldSeedsFigure(PaperFigure):
     name = "hopfield-seeds"
     title = "SplitMNIST with and without a Hopfield memory, by seed (appendix B)"
     rule = "split"
+    sampled = False
     paper = replace(_PAPER, seeds=tuple(range(20)))
     small = replace(_PAPER, dataset="split-mnist-sample", seeds=(0, 1, 2, 3, 4))
     other = _OTHER

@@ -65,6 +65,16 @@ def _draw_bytes(axes: Axes, stats: ArchiveStats) -> None:
     axes.set_title(f"Bytes by task, {stats.tasks} tasks", fontsize=10)
 
 
+def check_ending(path: Path) -> None:
+    """Raise InvalidInput where :func:`save_figure` would for the path's ending."""
+    known = sorted(FigureCanvasAgg.get_supported_filetypes())
+    if path.suffix and path.suffix[1:].lower() not in known:
+        raise InvalidInput(
+            f"{path}: cannot draw there: expected an ending of {', '.join(known)}, "
+            f"got {path.suffix[1:]!r}"
+        )
+
+
 def save_figure(figure: Figure, path: Path) -> None:
     """Draw without a display into a file; raises as :func:`plot_bytes`."""
     FigureCanvasAgg(figure)

@@ -22,6 +22,10 @@ class Baseline(ABC):
 
     Training a task that diverges leaves the baseline as it was before.
 
+    Modules run in evaluation mode, in training, too, as under masks: dropout drops nothing. Batch
+    normalisation goes by the statistics of the batch at hand, and has no running ones
+    (:func:`supsup.weights.freeze`); what other modules keep in buffers stays as it was handed in.
+
     Attributes:
         name: in :data:`supsup.baselines.BASELINES`.
         backbone: the layers and, from its seed, the weights that training starts from. It is
@@ -62,6 +66,8 @@ class Baseline(ABC):
                 f"task {task.name!r}: {self.name} has learnt it already, expected a new name; "
                 "make a new baseline to begin again"
             )
+        if not task.train_size:
+            raise InvalidInput(f"task {task.name!r}: no training images")
         loss = self._learn(task)
         self._classes[task.name] = task.classes
         return loss

@@ -15,7 +15,7 @@ from supsup.protocols import TaskData
 
 
 class BatchE(Baseline):
-    """Task t computes with W ⊙ s rᵀ in every layer (Wen et al., 2020, eq. 1 and §3.2).
+    """Task t computes with W ⊙ s rᵀ in every layer (Wen et al., 2020).
 
     W is trained on the first task together with that task's r and s; later tasks train only their
     own r (one number an input, or input channel) and s (one an output). Both start from random

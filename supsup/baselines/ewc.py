@@ -17,7 +17,7 @@ from supsup.protocols import TaskData
 
 
 class Ewc(Baseline):
-    """Elastic weight consolidation (Kirkpatrick et al., 2017, eq. 3), with a head for each task.
+    """Elastic weight consolidation (Kirkpatrick et al., 2017), with a head for each task.
 
     To the loss of a task comes λ/2 Σ_t Σ_w F_t(w) (w - w_t)² over the tasks t before it: F_t is the
     diagonal Fisher information at the weights w_t that task t left, over the trunk. Their sum is
@@ -85,8 +85,7 @@ class Ewc(Baseline):
             return found + self.penalty(weights) if self.heads else found
 
         images = self._fisher_sample(task)
-        with torch.no_grad():  # that the network takes one image is not found out after training
-            self._net.features(images[:1], self.trunk)
+        self._net.check_alone(self.name, images[:1])  # not found out after training
         head = self._net.new_head(task.name, task.classes, self.config.seed)
         start = {**self.trunk, **head}
         weights, last = fit(task, self.config, start, loss, device=self.backbone.device)

@@ -19,7 +19,7 @@ def diagonal_fisher(
     """Mean over images of Σ_c p(c|x) (∂ log p(c|x) / ∂w)², for each weight w.
 
     The expectation over labels is the model's own and exact, so labels are neither asked for nor
-    drawn (Kirkpatrick et al., 2017, eq. 3; not the "empirical" Fisher of the true labels).
+    drawn: this is not the "empirical" Fisher information of the true labels.
 
     Args:
         outputs: logits of a batch under weights.

@@ -32,13 +32,15 @@ class Headed:
         Raises:
             InvalidInput: it has no ``nn.Linear``.
         """
+        self._name = type(backbone.module).__name__
         linear = [n for n, part in backbone.module.named_modules() if isinstance(part, nn.Linear)]
         if not linear:
             raise InvalidInput(
-                f"network {type(backbone.module).__name__}: a head for each task takes the place "
+                f"network {self._name}: a head for each task takes the place "
                 "of its last nn.Linear, but it has none; use another net"
             )
         self._head = linear[-1]
+        self._checked = False
         self._module = copy.deepcopy(backbone.module)
         self._headless = copy.deepcopy(backbone.module)
         self._headless.set_submodule(self._head, nn.Identity())
@@ -65,13 +67,20 @@ class Headed:
     def features(
         self, images: Float[Tensor, "image ..."], trunk: Weights
     ) -> Float[Tensor, "image width"]:
-        """What the head would be given."""
+        """What the head would be given; raises as :meth:`outputs`."""
+        self._check_head(images)
         return functional_call(self._headless, dict(trunk), (images,))
 
     def outputs(
         self, images: Float[Tensor, "image ..."], trunk: Weights, head: Weights
     ) -> Float[Tensor, "image classes"]:
-        """Logits under a trunk and a head; gradients reach both."""
+        """Logits under a trunk and a head; gradients reach both.
+
+        Raises:
+            InvalidInput: the network does not take the images, or its last ``nn.Linear`` is not
+                what gives its output.
+        """
+        self._check_head(images)
         return functional_call(self._module, {**trunk, **head}, (images,))
 
     def loss(
@@ -80,8 +89,32 @@ class Headed:
         images: Float[Tensor, "image ..."],
         labels: Int64[Tensor, " image"],
     ) -> Float[Tensor, ""]:
-        """Mean cross-entropy; ``weights`` are those of a trunk and a head together."""
-        return cross_entropy(functional_call(self._module, dict(weights), (images,)), labels)
+        """Mean cross-entropy; ``weights`` are those of a trunk and a head together.
+
+        Raises as :meth:`outputs`.
+        """
+        return cross_entropy(self.outputs(images, weights, {}), labels)
+
+    def check_alone(self, method: str, image: Float[Tensor, "1 ..."]) -> None:
+        """Raise InvalidInput where an image's features depend on the images beside it.
+
+        Batch statistics of an image beside its like are 0 wide, beside another they are not.
+
+        Args:
+            method: which asks for each image by itself.
+            image: any one.
+        """
+        with torch.no_grad():
+            alike, other = (
+                self.features(torch.cat([image, beside]), self.trunk)[0]
+                for beside in (image, image + 1)
+            )
+        if not torch.allclose(alike, other, rtol=1e-3, equal_nan=True):
+            raise InvalidInput(
+                f"network {self._name}: {method} asks for the features of each image by itself, "
+                "but here they depend on the images beside it, as batch statistics do; "
+                "use a net without them"
+            )
 
     def fit_head(
         self, task: TaskData, config: BaselineConfig, trunk: Weights, lr: float | None = None
@@ -106,3 +139,27 @@ class Headed:
         """(trunk, head) of weights that were trained together."""
         trunk = {name: weights[name] for name in self.trunk}
         return trunk, {name: w for name, w in weights.items() if name not in trunk}
+
+    @torch.no_grad()
+    def _check_head(self, images: Tensor) -> None:
+        """Once, on the first images: modules are in order of registration, not of use."""
+        if self._checked:
+            return
+        calls: list[tuple[nn.Module, torch.Size]] = []
+        handles = [
+            part.register_forward_hook(lambda module, _, out: calls.append((module, out.shape)))
+            for part in self._module.modules()
+            if isinstance(part, nn.Linear)
+        ]
+        try:
+            found = self._module(images)
+        finally:
+            for handle in handles:
+                handle.remove()
+        if calls[-1:] != [(self._module.get_submodule(self._head), found.shape)]:
+            raise InvalidInput(
+                f"network {self._name}: a head for each task takes the place of its last "
+                f"nn.Linear, {self._head!r}, expected that to give the network's "
+                f"{found.shape[-1]} outputs; register the layer that gives them after the others"
+            )
+        self._checked = True

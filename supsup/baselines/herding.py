@@ -7,7 +7,7 @@ from torch.nn.functional import normalize
 
 
 def herd(features: Float[Tensor, "image width"], count: int) -> Int64[Tensor, " chosen"]:
-    """Indices of chosen images, in the order of choice (Rebuffi et al., 2017, Algorithm 4).
+    """Indices of chosen images, in the order of choice (Rebuffi et al., 2017).
 
     Choice k is the image, of those not yet chosen, that brings the mean of the k chosen features
     closest to the mean of all. So the first few of the chosen are what fewer would be.

@@ -13,7 +13,8 @@ from supsup.baselines.base import Baseline, Weights, bytes_of
 from supsup.baselines.config import BaselineConfig
 from supsup.baselines.heads import Headed
 from supsup.baselines.herding import class_mean, herd
-from supsup.baselines.training import Batch, fit
+from supsup.baselines.training import fit
+from supsup.evaluate import Batch
 from supsup.own_tasks import LoaderTask
 from supsup.protocols import TaskData
 from supsup.sampling import batches
@@ -27,13 +28,14 @@ class Icarl(Baseline):
 
     Every class of every task has a sigmoid output. A task is trained on its images and on all
     exemplars together: outputs of its classes towards the labels, those of earlier classes towards
-    what the network answered before the task (Algorithm 3, eq. for ℓ). Then each of its classes
+    what the network answered before the task. Then each of its classes
     keeps the exemplars that herding chooses, and the others give up their last ones, so that all
     together stay within ``memory``. An image belongs to the class whose exemplars' mean feature is
-    nearest (Algorithm 1); features have length 1. The task is given, so its classes compete alone.
+    nearest; features have length 1. The task is given, so its classes compete alone.
 
     Exemplars are kept as the network sees them, in float32. A :class:`supsup.LoaderTask`, whose
-    loader chooses the images, cannot be learnt.
+    loader chooses the images, cannot be learnt. Networks with batch statistics cannot be used: a
+    class mean would be one under the statistics of that class alone.
 
     Attributes:
         trunk, head: their weights as the last task left them; the head has a row for every class.
@@ -78,6 +80,8 @@ class Icarl(Baseline):
                 f"memory: {self.memory} exemplars are fewer than the {earlier + task.classes} "
                 f"classes with task {task.name!r}; give it more"
             )
+        one, _ = task.train_batch(torch.zeros(1, dtype=torch.int64, device=task.device))
+        self._net.check_alone(self.name, one.to(self.backbone.device))
         before = self.trunk, self.head
 
         def loss(weights: dict[str, Tensor], images: Tensor, labels: Tensor) -> Tensor:
@@ -95,7 +99,8 @@ class Icarl(Baseline):
         start = {**self.trunk, **head}
         weights, last = fit(task, self.config, start, loss, device=device, source=source)
         trunk, head = self._net.split(weights)
-        kept = {name: [few[:each] for few in sets] for name, sets in self.exemplars.items()}
+        # Copies: a view would keep all that it is a part of.
+        kept = {name: [few[:each].clone() for few in sets] for name, sets in self.exemplars.items()}
         kept[task.name] = self._choose(task, trunk, each)
         self.trunk, self.head, self.exemplars = trunk, head, kept
         return last

@@ -10,7 +10,7 @@ from supsup.protocols import TaskData
 
 
 class LowerBound(Baseline):
-    """Each task moves the trunk under the heads of those before it (paper, §4 and Figure 8).
+    """Each task moves the trunk under the heads of those before it.
 
     Attributes:
         trunk: its weights as the last task left them.

@@ -11,7 +11,7 @@ from supsup.protocols import TaskData
 
 
 class SeparateHeads(Baseline):
-    """Nothing is forgotten; later tasks make do with the first one's features (paper, Figure 3).
+    """Nothing is forgotten; later tasks make do with the first one's features.
 
     Attributes:
         trunk: its weights, after the first task for good.

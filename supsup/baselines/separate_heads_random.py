@@ -10,7 +10,7 @@ from supsup.protocols import TaskData
 
 
 class SeparateHeadsRandom(Baseline):
-    """The trunk keeps its seeded weights and costs nothing (paper, Figure 3, "Rand W").
+    """The trunk keeps its seeded weights and costs nothing (SupSup paper, "Rand W").
 
     Attributes:
         heads: the weights of each task's head.

@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 
 import torch
-from jaxtyping import Float, Int64
 from torch import Tensor
 
 from supsup.baselines.config import BaselineConfig
 from supsup.errors import TrainingDiverged
+from supsup.evaluate import Batch
+from supsup.optimizers import make_optimizer
 from supsup.protocols import TaskData
 from supsup.sampling import batches
 
@@ -19,8 +20,6 @@ LAST_STEPS = 100
 
 Loss = Callable[[dict[str, Tensor], Tensor, Tensor], Tensor]
 """From the weights in training, a batch's images and its labels to a scalar."""
-
-Batch = tuple[Float[Tensor, "batch ..."], Int64[Tensor, " batch"]]
 
 
 def fit(
@@ -51,7 +50,7 @@ def fit(
     weights = {name: tensor.detach().clone() for name, tensor in start.items()}
     trained = [tensor.requires_grad_() for tensor in weights.values()]
     rate = config.rate if lr is None else lr
-    optimizer = _optimizer(config.optimizer, trained, rate, device)
+    optimizer = make_optimizer(config.optimizer, trained, rate)
     steps = config.steps_for(task.train_size)
     last: deque[Tensor] = deque(maxlen=LAST_STEPS)
     for images, labels in islice(source or own_batches(task, config), steps):
@@ -74,14 +73,3 @@ def own_batches(task: TaskData, config: BaselineConfig) -> Iterator[Batch]:
     """Endless batches of a task's training images, in the seeded order."""
     for indices in batches(config.seed, task.name, task.train_size, config.batch, task.device):
         yield task.train_batch(indices)
-
-
-def _optimizer(
-    name: str, weights: list[Tensor], lr: float, device: torch.device
-) -> torch.optim.Optimizer:
-    if name == "rmsprop":  # has no fused form
-        return torch.optim.RMSprop(weights, lr, foreach=True)
-    fused = device.type in ("cpu", "cuda")
-    if name == "adam":
-        return torch.optim.Adam(weights, lr, fused=fused)
-    return torch.optim.SGD(weights, lr, momentum=0.9, fused=fused)

@@ -10,7 +10,7 @@ from supsup.protocols import TaskData
 
 
 class UpperBound(Baseline):
-    """Nothing is shared, so nothing is forgotten, and every task costs a whole network (paper, §4).
+    """Nothing is shared, so nothing is forgotten, and every task costs a whole network.
 
     All tasks start from the backbone's weights.
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from supsup.config import TrainConfig
 from supsup.engine.buffers import Buffers
+from supsup.optimizers import make_optimizer
 from supsup.rules.base import MaskRule
 
 
@@ -40,7 +41,13 @@ class OptimizerUpdate(Update):
         self._buffers, self._frozen, self._rule = buffers, frozen, rule.at(0.0)
         self._pull = torch.empty_like(buffers.scores)
         self._normed = config.optimizer == "normed-sgd"
-        self._optimizer = _optimizer(config, buffers.scores)
+        self._optimizer = make_optimizer(
+            config.optimizer,
+            [buffers.scores],
+            config.peak_lr,
+            momentum=config.momentum,
+            weight_decay=config.weight_decay,
+        )
         buffers.scores.grad = self._pull
         refresh(buffers, frozen, self._rule)
 
@@ -75,15 +82,3 @@ def _to_unit_rms(layer: Float32[Tensor, "task ..."]) -> None:
     rms = layer.flatten(1).square().mean(1).sqrt_()
     rms.clamp_(min=torch.finfo(rms.dtype).tiny)
     layer.div_(rms.view(-1, *[1] * (layer.ndim - 1)))
-
-
-def _optimizer(config: TrainConfig, scores: Tensor) -> torch.optim.Optimizer:
-    decay = config.weight_decay
-    if config.optimizer == "rmsprop":  # has no fused form
-        return torch.optim.RMSprop([scores], config.peak_lr, weight_decay=decay, foreach=True)
-    fused = scores.device.type in ("cpu", "cuda")
-    if config.optimizer == "adam":
-        return torch.optim.Adam([scores], config.peak_lr, weight_decay=decay, fused=fused)
-    return torch.optim.SGD(
-        [scores], config.peak_lr, momentum=config.momentum, weight_decay=decay, fused=fused
-    )

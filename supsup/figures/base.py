@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
 
+from maskstore.errors import InvalidInput
 from supsup.config import TrainConfig
 from supsup.figures.sizes import Sizes
 from supsup.figures.workplace import Workplace
@@ -21,6 +22,8 @@ class PaperFigure(ABC):
         title: what it shows, and its number where that is known. Numbers are those of the paper at
             NeurIPS; arXiv's first version has others.
         rule: the rule of its tasks: ``permuted``, ``rotated`` or ``split``.
+        any_rule: whether tasks of other rules will do.
+        sampled: whether ``images`` of its sizes says on how many test images it is measured.
         paper: how large the paper ran it.
         small: how large it is run here unless somebody says so: minutes on two cores. Its data set
             is chosen by what is at hand (:func:`supsup.figures.sizes.family_at_hand`).
@@ -30,9 +33,28 @@ class PaperFigure(ABC):
     name: ClassVar[str]
     title: ClassVar[str]
     rule: ClassVar[str]
+    any_rule: ClassVar[bool] = False
+    sampled: ClassVar[bool] = True
     paper: ClassVar[Sizes]
     small: ClassVar[Sizes]
     other: ClassVar[tuple[str, ...]] = ()
+
+    def check(self, sizes: Sizes) -> None:
+        """Whether the figure is made of such sizes at all, before anything is trained.
+
+        Raises:
+            InvalidInput: tasks of another rule, or ``images`` where test sets are taken whole.
+        """
+        rule, _, _ = sizes.dataset.partition("-")
+        if rule != self.rule and not self.any_rule:
+            raise InvalidInput(
+                f"--dataset {sizes.dataset}: figure {self.name} is of {self.rule} tasks, got "
+                f"{rule!r}; give a family whose name begins with {self.rule}-, or leave it out"
+            )
+        if sizes.images is not None and not self.sampled:
+            raise InvalidInput(
+                f"--images {sizes.images}: figure {self.name} takes test sets whole; leave it out"
+            )
 
     @abstractmethod
     def measure(self, sizes: Sizes, place: Workplace) -> list[Row]:

@@ -49,7 +49,6 @@ class CurveFigure(PaperFigure):
         curves = _curves(rows, self.x, self.y)
         for (name, points), marker in zip(curves.items(), cycle("osD^vX")):
             values = list(points.values())
-            # Not every seed has every place: a recovery may take more steps than another.
             spread = [scale * stdev(of) if len(of) > 1 else 0.0 for of in values]
             axes.errorbar(
                 list(points),
@@ -79,8 +78,15 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def _curves(rows: Sequence[Row], x: str, y: str) -> dict[str, dict[float, list[float]]]:
-    """Curve → x → the seeds' values."""
-    curves: dict[str, dict[float, list[float]]] = {}
+    """Curve → x → the seeds' values. A seed that ended before others, as a recovery does in fewer
+    steps, counts with its last value: a mean of those that go on would rise when one ends."""
+    curves: dict[str, dict[int, dict[float, float]]] = {}
     for row in rows:
-        curves.setdefault(row["curve"], {}).setdefault(row[x], []).append(row[y])
-    return curves
+        curves.setdefault(row["curve"], {}).setdefault(row["seed"], {})[row[x]] = row[y]
+    return {
+        name: {
+            place: [of[max(each for each in of if each <= place)] for of in by_seed.values()]
+            for place in sorted({each for of in by_seed.values() for each in of})
+        }
+        for name, by_seed in curves.items()
+    }

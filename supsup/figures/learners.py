@@ -19,6 +19,11 @@ TOLD_THE_TASK = {
 }
 """Those beside SupSup in scenarios GN: label, and the paper's optimizer, whose rate is 1e-4."""
 
+UPPER_BOUND_OTHER = (
+    "each network of the upper bound begins anew, in the paper with the task before it"
+)
+PSP_OTHER = "PSP's weights begin Kaiming-normal, in the paper's code Xavier-normal"
+
 
 def inferred(
     trained: Trained, tasks: Sequence[TaskData], *, method: str, objective: str, mode: str = "image"

@@ -87,7 +87,15 @@ def learnt(
     """The archive of a stream's masks; what is there of it is gone on with."""
     config = paper_training(sizes.steps, network.seed)
     path = place.archive(f"{sizes.dataset}-{sizes.tasks}-nns", network, config)
-    kept = KeptLearner(path, {"figure": sizes.to_json(), "training": config.to_json()})
+    kept = KeptLearner(
+        path,
+        {
+            "dataset": sizes.dataset,
+            "tasks": sizes.tasks,
+            "network": network.to_json(),
+            "training": config.to_json(),
+        },
+    )
     make_folder(path.parent)
     if not path.exists():
         create_archive(path, build(network)).close()

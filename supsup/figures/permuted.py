@@ -5,7 +5,13 @@ from statistics import fmean
 from supsup.data import task_family
 from supsup.figures.base import Row, counts_up_to, paper_training
 from supsup.figures.curves import CurveFigure
-from supsup.figures.learners import TOLD_THE_TASK, baseline, inferred
+from supsup.figures.learners import (
+    PSP_OTHER,
+    TOLD_THE_TASK,
+    UPPER_BOUND_OTHER,
+    baseline,
+    inferred,
+)
 from supsup.figures.sizes import Sizes
 from supsup.figures.workplace import Workplace
 from supsup.recipe import BackboneRecipe
@@ -33,6 +39,7 @@ class PermutedFigure(CurveFigure):
         steps=1000,
         images=100,
     )
+    other = (UPPER_BOUND_OTHER, PSP_OTHER)
     x = "tasks"
     logarithmic = True
 

@@ -1,4 +1,4 @@
-"""A figure from beginning to end: trained, measured, written, drawn."""
+"""A figure from beginning to end: checked, trained, measured, written, drawn."""
 
 import time
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import Any
 from supsup.figures.base import PaperFigure
 from supsup.figures.sizes import Sizes
 from supsup.figures.workplace import Workplace, write_json
+from supsup.plots import check_ending
 from supsup.session import make_folder
 
 
@@ -24,15 +25,18 @@ def reproduce(
         The document: the figure, its sizes, in what it differs from the paper's, its numbers.
 
     Raises:
-        InvalidInput: sizes that the figure, its data or its network do not have.
-        ArchiveWriteError: the folder cannot be made or written to.
+        InvalidInput: sizes that the figure, its data or its network do not have, or the plot's
+            ending is no picture format.
+        ArchiveWriteError: the folder cannot be made or written to, or the plot cannot be saved:
+            the numbers are there by then.
     """
+    picture = plot or place.folder / f"{figure.name}.png"
+    numbers = place.folder / f"{figure.name}.json"
+    figure.check(sizes)
+    check_ending(picture)
     make_folder(place.folder)
     start = time.perf_counter()
     rows = figure.measure(sizes, place)
-    picture = plot or place.folder / f"{figure.name}.png"
-    numbers = place.folder / f"{figure.name}.json"
-    figure.draw(rows, picture)
     document = {
         "figure": figure.name,
         "title": figure.title,
@@ -44,4 +48,5 @@ def reproduce(
         "plot": str(picture),
     }
     write_json(numbers, document)
+    figure.draw(rows, picture)
     return document

@@ -3,7 +3,13 @@
 from supsup.data import task_family
 from supsup.figures.base import Row, paper_training
 from supsup.figures.curves import CurveFigure
-from supsup.figures.learners import TOLD_THE_TASK, baseline, inferred
+from supsup.figures.learners import (
+    PSP_OTHER,
+    TOLD_THE_TASK,
+    UPPER_BOUND_OTHER,
+    baseline,
+    inferred,
+)
 from supsup.figures.sizes import Sizes
 from supsup.figures.workplace import Workplace
 from supsup.recipe import BackboneRecipe
@@ -32,6 +38,7 @@ class RotatedFigure(CurveFigure):
         steps=500,
         images=512,
     )
+    other = (UPPER_BOUND_OTHER, PSP_OTHER)
     x = "degrees"
 
     def measure(self, sizes: Sizes, place: Workplace) -> list[Row]:

@@ -24,6 +24,8 @@ class TransferFigure(CurveFigure):
     name = "transfer"
     title = "Transfer: accuracy of later tasks by training steps"
     rule = "rotated"
+    any_rule = True
+    sampled = False
     paper = Sizes(
         dataset="split-cifar100",
         tasks=20,

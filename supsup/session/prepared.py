@@ -42,7 +42,7 @@ def train_missing(
         LayoutMismatch, InvalidInput: what is there was made in another way.
     """
     make_folder(path.parent)
-    check_classes(recipes, network.outputs)
+    check_classes(recipes, network.outputs, outliers=config.outliers > 0)
     if not path.exists():
         create_archive(path, build(network), config).close()
     with MaskArchive.open(path, "a") as archive:

@@ -83,11 +83,19 @@ def test_errors_are_one_line(run, tmp_path):
         (("nns", "--net", "lenet"), "lenet"),
         (("nns", "--dataset", "permuted-nothing"), "permuted-nothing"),
         (("hopfield", "--device", "nowhere"), "nowhere"),
+        (("rotated-mnist", "--dataset", "permuted-mnist-sample"), "begins with rotated-, or leave"),
+        (("hopfield", "--dataset", "rotated-mnist-sample"), "--dataset rotated-mnist-sample"),
+        (("hopfield", "--images", "50"), "--images 50: figure hopfield takes test sets whole"),
+        (("hopfield-seeds", "--images", "50"), "--images 50"),
+        (("bytes", "--images", "50"), "--images 50"),
+        (("transfer", "--images", "50"), "--images 50"),
+        (("hopfield", "--plot", "a.xyz"), "a.xyz: cannot draw there"),
     ):
         result = run("reproduce", *arguments, *where, "--quiet")
         assert (result.code, result.out) == (1, ""), arguments
         assert len(result.err.splitlines()) == 1, result.err
         assert message in result.err
+    assert not list(tmp_path.iterdir())  # nothing was trained
     (tmp_path / "file").touch()
     result = run("reproduce", "hopfield", "--out", tmp_path / "file" / "below")
     assert "cannot make the folder" in result.err

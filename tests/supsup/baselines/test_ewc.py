@@ -4,12 +4,10 @@ import torch
 from torch import Tensor
 
 from maskstore.errors import InvalidInput
-from supsup import build
-from supsup.baselines import BaselineConfig, Ewc
+from supsup.baselines import Ewc
 from supsup.baselines.fisher import diagonal_fisher
 from supsup.sampling import batches
 from tests.supsup.baselines.helpers import ENOUGH, FEW, blobs, small_net, taught
-from tests.supsup.helpers import small_bn
 
 
 def outputs(weights: dict[str, Tensor], images: Tensor) -> Tensor:
@@ -107,12 +105,6 @@ def test_strength_holds_the_trunk():
 
     far, near, nearer = way(1e-3), way(10.0), way(1e5)
     assert nearer < near < far
-
-
-def test_a_net_with_batch_statistics_is_refused_before_training():
-    baseline = Ewc(build(small_bn()), BaselineConfig(steps=10**9))
-    with pytest.raises(InvalidInput, match="batch statistics needs at least 2 images"):
-        baseline.learn(blobs(1)[0])
 
 
 @pytest.mark.parametrize(

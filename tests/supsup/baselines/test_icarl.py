@@ -68,6 +68,7 @@ def test_exemplars_are_those_of_herding_and_stay_within_the_memory():
         for name, sets in chosen.items():  # those of earlier tasks keep their first ones
             for few, expected in zip(baseline.exemplars[name], sets, strict=True):
                 assert torch.equal(few, expected[:each])
+                assert few.untyped_storage().nbytes() == 4 * few.numel()  # no more than is counted
 
 
 def test_the_loss_is_labels_for_new_classes_and_old_answers_for_old():

@@ -8,12 +8,14 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import supsup.baselines
 from maskstore.errors import InvalidInput
-from supsup import Backbone, LoaderTask, TensorTask, TrainingDiverged
+from supsup import Backbone, LoaderTask, TensorTask, TrainingDiverged, build
 from supsup.baselines import BASELINES, BaselineConfig
 from tests.supsup.baselines.helpers import ENOUGH, FEW, blobs, small_net, taught
-from tests.supsup.helpers import ConvNet
+from tests.supsup.helpers import ConvNet, small_bn
 
 each = pytest.mark.parametrize("name", BASELINES)
+HEADED = [name for name in BASELINES if name not in ("batche", "psp", "psp-rotation")]
+ONE_BY_ONE = ["ewc", "icarl"]
 
 
 def test_the_registry_names_every_method():
@@ -96,13 +98,61 @@ def test_the_backbone_is_never_written_to(name):
 
 @pytest.mark.parametrize("name", [n for n in BASELINES if n != "psp-rotation"])
 def test_runs_a_convolution_with_normalisation_and_biases(name):
-    net = Backbone.from_module(ConvNet(outputs=4), seed=0, init="kaiming-normal")
+    module = ConvNet(outputs=4)
+    if name in ONE_BY_ONE:
+        module.norm = torch.nn.Identity()
+    net = Backbone.from_module(module, seed=0, init="kaiming-normal")
     tasks = blobs(2, pixels=16)
     baseline = BASELINES[name](net, BaselineConfig(steps=60, batch=32, lr=1e-2))
     for task in tasks:
         baseline.learn(task)
     right = baseline.logits("blobs/1", tasks[1].x).argmax(1) == tasks[1].y
     assert right.float().mean() > 0.4  # chance is 0.25
+
+
+@pytest.mark.parametrize("name", ONE_BY_ONE)
+@pytest.mark.parametrize(
+    "net",
+    [build(small_bn(pixels=16)), Backbone.from_module(ConvNet(outputs=4), seed=0)],
+    ids=["bn-2048", "a user's"],
+)
+def test_a_net_with_batch_statistics_is_refused_before_training(name, net, monkeypatch):
+    """The user's net would take one image, and answer by its statistics."""
+    monkeypatch.setattr(f"supsup.baselines.{name}.fit", lambda *_, **__: pytest.fail("trained"))
+    baseline = BASELINES[name](net, FEW)
+    with pytest.raises(InvalidInput, match=f"{name} asks for the features of each image by itself"):
+        baseline.learn(blobs(1, pixels=16)[0])
+    assert baseline.tasks == ()
+
+
+class HeadFirst(torch.nn.Module):
+    """Registers its layers in another order than it uses them."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.head = torch.nn.Linear(width, 4)
+        self.body = torch.nn.Linear(20, width)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(torch.relu(self.body(x)))
+
+
+@pytest.mark.parametrize("width", [30, 4])
+@pytest.mark.parametrize("name", HEADED)
+def test_a_head_that_is_not_registered_last_is_told(name, width):
+    net = Backbone.from_module(HeadFirst(width), seed=0)
+    baseline = BASELINES[name](net, FEW)
+    with pytest.raises(InvalidInput, match="its last nn.Linear, 'body', expected that to give the"):
+        baseline.learn(blobs(1)[0])
+
+
+@each
+def test_a_task_needs_images(name):
+    task, empty = blobs(2)
+    baseline = taught(name, [task])
+    empty.train_size = 0
+    with pytest.raises(InvalidInput, match="task 'blobs/1': no training images"):
+        baseline.learn(empty)
 
 
 @each
@@ -124,7 +174,7 @@ def test_a_data_loader_is_a_task(name):
 def test_says_when_there_are_too_few_outputs_or_none_to_replace(name):
     baseline = BASELINES[name](small_net(outputs=2), FEW)
     task = blobs(1)[0]
-    if name in ("batche", "psp", "psp-rotation"):
+    if name not in HEADED:
         with pytest.raises(InvalidInput, match="4 classes but the backbone 2 outputs"):
             baseline.learn(task)
         return

@@ -58,13 +58,6 @@ def test_epochs_are_passes_over_the_training_set():
     assert torch.equal(one.logits(task.name, task.x), same.logits(task.name, task.x))
 
 
-def test_needs_images():
-    empty = blobs(1)[0]
-    empty.train_size = 0
-    with pytest.raises(InvalidInput, match="no training images"):
-        UpperBound(small_net(), BaselineConfig(steps=1)).learn(empty)
-
-
 @pytest.mark.parametrize(
     ("fields", "message"),
     [

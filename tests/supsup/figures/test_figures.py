@@ -1,12 +1,13 @@
 """Each figure in miniature: its numbers beside those of the library's own functions."""
 
+import json
 from dataclasses import replace
 from statistics import fmean
 
 import pytest
 
 from maskstore import MaskArchive
-from maskstore.errors import InvalidInput
+from maskstore.errors import ArchiveWriteError, InvalidInput
 from supsup import BackboneRecipe, build
 from supsup.baselines import BASELINES, BaselineConfig, evaluate_baseline
 from supsup.data import load, make_task, task_family
@@ -85,7 +86,9 @@ def test_permuted(folder, no_training):
         "outputs: 20 here, 100 in the paper",
         "steps: 20 here, 1,000 in the paper",
         "images: 40 here, all in the paper",
+        *figure.other,
     ]
+    assert any("upper bound begins anew" in line for line in figure.other)
     assert (folder / "permuted-mnist.png").read_bytes().startswith(PNG)
     lines = figure.table(document["rows"])
     assert [line["tasks"] for line in lines] == [2, 3]
@@ -109,6 +112,61 @@ def test_curves_are_means_over_seeds(folder):
     of = [row["accuracy"] for row in rows if row["curve"] == "s = 12, H"]
     assert line["s = 12, H"] == fmean(of)
     assert list(line) == ["tasks", "s = 12, H", "s = 12, G", "s = 20, H", "s = 20, G"]
+
+
+def test_a_seed_that_ended_counts_with_its_last_value():
+    rows = [
+        {"seed": seed, "curve": "a", "tasks": place, "accuracy": value}
+        for seed, run in ((0, [4.0, 1.0]), (1, [8.0, 6.0, 5.0, 3.0]))
+        for place, value in enumerate(run)
+    ]
+    lines = OutputsFigure().table(rows)
+    assert lines == [{"tasks": at, "a": mean} for at, mean in enumerate([6.0, 3.5, 3.0, 2.0])]
+
+
+FIGURES = (
+    PermutedFigure(),
+    RotatedFigure(),
+    OutputsFigure(),
+    NnsFigure(),
+    TransferFigure(),
+    BytesFigure(),
+)
+
+
+@pytest.mark.parametrize("figure", FIGURES, ids=lambda figure: figure.name)
+def test_what_a_figure_is_not_made_of_is_refused_before_training(figure, tmp_path, monkeypatch):
+    def measured(*_):
+        raise LookupError("it measures")
+
+    monkeypatch.setattr(type(figure), "measure", measured)
+    place, takes_any = Workplace(folder=tmp_path / "new"), figure.name in ("bytes", "transfer")
+    for rule in ("split", "permuted", "rotated"):
+        other = replace(figure.small, dataset=f"{rule}-mnist-sample")
+        if rule == figure.rule or takes_any:
+            with pytest.raises(LookupError, match="it measures"):
+                reproduce(figure, other, place)
+        else:
+            message = f"--dataset {rule}-mnist-sample: figure {figure.name} is of {figure.rule} "
+            with pytest.raises(InvalidInput, match=message + f"tasks, got '{rule}'; give"):
+                reproduce(figure, other, place)
+    few = replace(figure.small, images=20)
+    with pytest.raises(InvalidInput if takes_any else LookupError, match="--images 20|measures"):
+        reproduce(figure, few, place)
+
+
+def test_the_plot_costs_no_measurement(tmp_path, monkeypatch):
+    figure, rows = OutputsFigure(), [{"seed": 0, "curve": "a", "tasks": 2, "accuracy": 0.5}]
+    monkeypatch.setattr(OutputsFigure, "measure", lambda *_: rows)
+    folder = tmp_path / "new"
+    with pytest.raises(InvalidInput, match="cannot draw there"):
+        reproduce(figure, figure.small, Workplace(folder=folder), plot=tmp_path / "a.xyz")
+    assert not folder.exists()
+    with pytest.raises(ArchiveWriteError, match="cannot save the plot"):
+        reproduce(figure, figure.small, Workplace(folder=folder), plot=tmp_path / "none" / "a.png")
+    assert json.loads((folder / "outputs.json").read_text())["rows"] == rows
+    reproduce(figure, figure.small, Workplace(folder=folder), plot=tmp_path / "a.SVG")
+    assert (tmp_path / "a.SVG").read_text().startswith("<?xml")
 
 
 def test_rotated(folder, no_training, monkeypatch):
@@ -153,6 +211,9 @@ def test_nns_goes_on_after_a_kill(tmp_path, no_training):
     with pytest.raises(KeyboardInterrupt):
         figure.measure(sizes, Workplace(folder=tmp_path / "cut", report=kill))
     assert list((tmp_path / "cut").glob("*.learning"))
+    other = replace(sizes, images=20, seeds=(0, 1))
+    with pytest.raises(KeyboardInterrupt):  # it goes on: what is learnt is the same
+        figure.measure(other, Workplace(folder=tmp_path / "cut", report=kill))
     assert figure.measure(sizes, Workplace(folder=tmp_path / "cut")) == whole
     assert not list((tmp_path / "cut").glob("*.learning"))
     no_training()
@@ -195,6 +256,16 @@ def test_bytes(folder, no_training, monkeypatch):
     )
     upper.learn(task)
     assert rows["upper bound", None]["bytes"] == 2 * upper.bytes()
+    rates = {
+        path.name.split("-adam")[0].partition("100-")[2]: json.loads(path.read_text())
+        for path in folder.glob("split-mnist-sample-lenet-300-100-*-adam-4-seed0.json")
+    }
+    assert {name: kept["settings"]["lr"] for name, kept in rates.items()} == {
+        "separate-heads": 1e-3,
+        "separate-heads-random": 1e-2,
+        "batche": 1e-3,
+        "upper-bound": 1e-3,
+    }
     lines = figure.table(document["rows"] + [dict(dense, seed=1, accuracy=0.0)])
     assert len(lines) == 8
     assert {line["accuracy"] for line in lines} >= {dense["accuracy"] / 2, sparse["accuracy"]}

@@ -32,5 +32,9 @@ def test_what_was_made_in_another_way_is_refused(tmp_path):
         train_missing(
             path, recipes, BackboneRecipe(net="bn-2048", outputs=2, seed=1), TrainConfig(steps=3)
         )
+    spare, fresh = TrainConfig(steps=3, outliers=0.1), tmp_path / "b.h5"
+    with pytest.raises(InvalidInput, match="outliers: task 'split-mnist/0' has 2 classes"):
+        train_missing(fresh, recipes, NET, spare)  # before there is an archive
+    assert not fresh.exists()
     with pytest.raises(ArchiveWriteError, match="cannot make the folder"):
         train_missing(path / "below.h5", recipes, NET, CONFIG)
