@@ -7,11 +7,9 @@ task of the archive, stored by any other codec, so that a mask is never more tha
 import numpy as np
 from jaxtyping import UInt8
 
-from maskstore.codecs.base import Codec, expands_too_far, require_sane_size
-from maskstore.codecs.maskcode import MAX_LAYERS, CodedMask, decode_mask, encode_mask
+from maskstore.codecs.base import Codec
+from maskstore.codecs.maskcode import CodedMask, put_mask, take_mask
 from maskstore.codecs.prior import Prior
-from maskstore.codecs.startcode import put_start, take_start
-from maskstore.errors import CorruptArchive
 from maskstore.layout import sha256_of_bits
 
 DIGEST_BYTES = 8
@@ -25,21 +23,12 @@ class HistoryCodec(Codec):
     id = 5
 
     def encode(self, packed: UInt8[np.ndarray, " bytes"], prior: Prior) -> bytes | None:
-        layout = prior.layout
-        if (
-            prior.start is None
-            or prior.reference is None
-            or len(layout.shapes) > MAX_LAYERS
-            or expands_too_far(layout.packed_bytes, layout.packed_bytes)
-        ):
+        if prior.reference is None:
             return None
-        header = put_start(prior.start)
-        if header is None:
+        stored = put_mask(packed, prior, prior.reference)
+        if stored is None:
             return None
-        start = prior.draw(prior.start)
-        code = encode_mask(packed, layout, start, prior.reference)
-        stored = sha256_of_bits(prior.reference)[:DIGEST_BYTES] + header + code
-        return None if expands_too_far(packed.size, len(stored)) else stored
+        return sha256_of_bits(prior.reference)[:DIGEST_BYTES] + stored
 
     def decode(self, stored: bytes, prior: Prior) -> UInt8[np.ndarray, " bytes"]:
         return self._read(stored, prior).packed(prior.layout)
@@ -48,13 +37,8 @@ class HistoryCodec(Codec):
         return self._read(stored, prior).layer_bits(prior.layout)
 
     def _read(self, stored: bytes, prior: Prior) -> CodedMask:
-        layout = prior.layout
-        require_sane_size(self.name, layout.packed_bytes, len(stored))
-        if len(layout.shapes) > MAX_LAYERS:
-            raise CorruptArchive(f"history mask: expected at most {MAX_LAYERS} layers")
-        start, code = take_start(stored[DIGEST_BYTES:])
-        reference = prior.find(reference_of(stored))
-        return decode_mask(code, layout, prior.draw(start), reference)
+        own = stored[DIGEST_BYTES:]
+        return take_mask(self.name, own, prior, lambda: prior.find(reference_of(stored)))
 
 
 def reference_of(stored: bytes) -> bytes:

@@ -5,19 +5,23 @@ probability that depends on its context (:mod:`maskstore.codecs.layermodel`). Ev
 numbers, so every machine finds the same.
 """
 
+from collections.abc import Callable
 from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
 
+from maskstore.codecs.base import expands_too_far, require_sane_size
 from maskstore.codecs.coder import Decoder, Encoder, uniform
 from maskstore.codecs.layermodel import LayerContexts, LayerModel
 from maskstore.codecs.levels import BITS_OF_ONE, BITS_OF_ZERO, put_bits, take_bits
-from maskstore.codecs.prior import Start
+from maskstore.codecs.prior import Prior, Start
+from maskstore.codecs.startcode import put_start, take_start
+from maskstore.errors import CorruptArchive
 from maskstore.layout import MaskLayout
 
-MAX_LAYERS = 4096
+_MAX_LAYERS = 4096
 _SEGMENT = 1 << 20
 """Weights whose bits are sorted by level together."""
 
@@ -61,12 +65,60 @@ class CodedMask(NamedTuple):
         ]
 
 
-def encode_mask(packed: Packed, layout: MaskLayout, start: Start, earlier: Packed | None) -> bytes:
-    """The code of a mask.
+def put_mask(packed: Packed, prior: Prior, earlier: Packed | None) -> bytes | None:
+    """Where the scores started, and the code; None where that is not known or the code too short.
 
     Args:
         earlier: a mask that the decoder has.
     """
+    layout = prior.layout
+    if (
+        prior.start is None
+        or len(layout.shapes) > _MAX_LAYERS
+        # The least that can be hoped for; saves drawing a start for nothing.
+        or expands_too_far(layout.packed_bytes, layout.packed_bytes)
+    ):
+        return None
+    header = put_start(prior.start)
+    if header is None:
+        return None
+    stored = header + _encode(packed, layout, prior.draw(prior.start), earlier)
+    return None if expands_too_far(packed.size, len(stored)) else stored
+
+
+def take_mask(
+    codec: str, stored: bytes, prior: Prior, find_earlier: Callable[[], Packed] | None
+) -> CodedMask:
+    """The inverse of :func:`put_mask`.
+
+    Args:
+        codec: its name, for errors.
+        find_earlier: gives the mask that the encoder had; asked once the sizes have been checked.
+
+    Raises:
+        CorruptArchive: no encoder writes that.
+    """
+    layout = prior.layout
+    require_sane_size(codec, layout.packed_bytes, len(stored))
+    if len(layout.shapes) > _MAX_LAYERS:
+        raise CorruptArchive(f"{codec} mask: expected at most {_MAX_LAYERS} layers")
+    start, code = take_start(stored)
+    earlier = None if find_earlier is None else find_earlier()
+    return _decode(code, layout, prior.draw(start), earlier)
+
+
+def layers_of(layout: MaskLayout) -> list[tuple[slice, tuple[int, int]]]:
+    """Where each layer's weights are among all, and its (outputs, inputs of one output)."""
+    found = []
+    at = 0
+    for _, shape, _, count in layout.layers():
+        rows = shape[0] if len(shape) > 1 else 1
+        found.append((slice(at, at + count), (rows, count // rows)))
+        at += count
+    return found
+
+
+def _encode(packed: Packed, layout: MaskLayout, start: Start, earlier: Packed | None) -> bytes:
     from maskstore.codecs import kernels
 
     bits = bits_of(packed, layout)
@@ -89,8 +141,7 @@ def encode_mask(packed: Packed, layout: MaskLayout, start: Start, earlier: Packe
     return encoder.finish()
 
 
-def decode_mask(code: bytes, layout: MaskLayout, start: Start, earlier: Packed | None) -> CodedMask:
-    """The inverse of :func:`encode_mask`; raises CorruptArchive."""
+def _decode(code: bytes, layout: MaskLayout, start: Start, earlier: Packed | None) -> CodedMask:
     from maskstore.codecs import kernels
 
     decoder = Decoder(code)
@@ -112,17 +163,6 @@ def decode_mask(code: bytes, layout: MaskLayout, start: Start, earlier: Packed |
         levels=levels,
         model_bits=[before - after for before, after in pairwise(left)],
     )
-
-
-def layers_of(layout: MaskLayout) -> list[tuple[slice, tuple[int, int]]]:
-    """Where each layer's weights are among all, and its (outputs, inputs of one output)."""
-    found = []
-    at = 0
-    for _, shape, _, count in layout.layers():
-        rows = shape[0] if len(shape) > 1 else 1
-        found.append((slice(at, at + count), (rows, count // rows)))
-        at += count
-    return found
 
 
 def _contexts(
