@@ -28,9 +28,9 @@ class Icarl(Baseline):
 
     Every class of every task has a sigmoid output. A task is trained on its images and on all
     exemplars together: outputs of its classes towards the labels, those of earlier classes towards
-    what the network answered before the task. Then each of its classes
-    keeps the exemplars that herding chooses, and the others give up their last ones, so that all
-    together stay within ``memory``. An image belongs to the class whose exemplars' mean feature is
+    what the network answered before the task. Then each of its classes keeps the exemplars that
+    herding chooses, and the others give up their last ones, so that all together stay within
+    ``memory``. An image belongs to the class whose exemplars' mean feature is
     nearest; features have length 1. The task is given, so its classes compete alone.
 
     Exemplars are kept as the network sees them, in float32. A :class:`supsup.LoaderTask`, whose
@@ -61,6 +61,8 @@ class Icarl(Baseline):
         self.trunk: Weights = self._net.trunk
         self.head: Weights = self._net.new_head("none", 0, config.seed)
         self.exemplars: dict[str, list[Tensor]] = {}
+        # Of each task asked for since the last one was learnt: they move with the trunk.
+        self._means: dict[str, Tensor] = {}
 
     def bytes(self) -> int:
         if not self.exemplars:
@@ -87,8 +89,9 @@ class Icarl(Baseline):
         def loss(weights: dict[str, Tensor], images: Tensor, labels: Tensor) -> Tensor:
             logits = self._net.outputs(images, *self._net.split(weights))
             targets = one_hot(labels, logits.shape[1]).float()
-            with torch.no_grad():
-                targets[:, :earlier] = self._net.outputs(images, *before).sigmoid()
+            if earlier:
+                with torch.no_grad():
+                    targets[:, :earlier] = self._net.outputs(images, *before).sigmoid()
             # Summed over outputs, as the paper writes it, and the mean over images.
             return binary_cross_entropy_with_logits(logits, targets) * logits.shape[1]
 
@@ -103,11 +106,14 @@ class Icarl(Baseline):
         kept = {name: [few[:each].clone() for few in sets] for name, sets in self.exemplars.items()}
         kept[task.name] = self._choose(task, trunk, each)
         self.trunk, self.head, self.exemplars = trunk, head, kept
+        self._means.clear()
         return last
 
     def _logits(self, task: str, images: Tensor) -> Tensor:
-        means = [class_mean(self._features(few, self.trunk)) for few in self.exemplars[task]]
-        distances = torch.cdist(self._features(images, self.trunk), torch.stack(means))
+        if task not in self._means:
+            means = [class_mean(self._features(few, self.trunk)) for few in self.exemplars[task]]
+            self._means[task] = torch.stack(means)
+        distances = torch.cdist(self._features(images, self.trunk), self._means[task])
         return -distances.square()
 
     def _features(self, images: Tensor, trunk: Weights) -> Float[Tensor, "image width"]:

@@ -44,7 +44,10 @@ def test_herding_is_its_definition():
 
 def test_answers_with_the_nearest_mean_of_exemplars():
     tasks = blobs(3)
-    baseline = taught("icarl", tasks, memory=60)
+    baseline = taught("icarl", tasks[:2], memory=60)
+    for task in tasks[:2]:
+        baseline.logits(task.name, task.x)  # what is known of a task moves with the next
+    baseline.learn(tasks[2])
     for task in tasks:
         means = [unit(features_of(baseline, few).mean(0)) for few in baseline.exemplars[task.name]]
         found = features_of(baseline, task.x)
