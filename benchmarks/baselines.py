@@ -27,13 +27,15 @@ from matplotlib.figure import Figure
 from benchmarks.results import FOLDER, save_results
 from maskstore import MaskArchive
 from supsup import BackboneRecipe, TrainConfig, TrainingDiverged, build
+from supsup.archives import backbone_of, create_archive, train_into
 from supsup.baselines import BASELINES, Baseline, BaselineConfig, evaluate_baseline
-from supsup.data import ImageSet, Task, load, make_task, task_family
-from supsup.figures.workplace import Workplace
-from supsup.inference import MaskBank, evaluate_gnu
-from supsup.session import backbone_of, create_archive, train_into
+from supsup.datasets import ImageSet, load
+from supsup.evaluation import evaluate_gnu
+from supsup.figures.workspace import Workspace
+from supsup.inference import MaskBank
+from supsup.tasks import Task, make_task, task_family
 
-CACHE = Workplace(folder=Path(".cache/baselines"))
+CACHE = Workspace(folder=Path(".cache/baselines"))
 Figures = dict[str, Any]
 
 RECIPE = BackboneRecipe(net="lenet-300-100", outputs=10, init="kaiming-normal")
@@ -150,7 +152,7 @@ def kept(
         "seed": seed,
         "counts": counts,
     }
-    found: Figures = CACHE.kept(key, asked, lambda: run(name, setting, family, seed, counts))
+    found: Figures = CACHE.cached(key, asked, lambda: run(name, setting, family, seed, counts))
     return found
 
 
@@ -257,7 +259,7 @@ def main() -> None:
         # The best of Adam's rates in docs/results/mnist-training.md.
         config = TrainConfig(steps=STEPS[family], optimizer="adam", lr=3e-3)
         asked = {"outputs": SUPSUP_RECIPE.outputs, "config": asdict(config), "counts": counts}
-        methods["supsup"] = CACHE.kept(
+        methods["supsup"] = CACHE.cached(
             f"{family}-supsup", asked, partial(supsup, family, config, counts)
         )
         for name, (setting, _) in chosen.items():

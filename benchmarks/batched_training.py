@@ -32,17 +32,18 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from benchmarks.results import FOLDER, save_results
-from maskstore.scores import ScoreStart
+from maskstore.seeded.scores import ScoreStart
 from supsup import Backbone, BackboneRecipe, TrainConfig, accuracy, build
-from supsup.data import Task, load, make_task, task_family
-from supsup.engine.buffers import Buffers
-from supsup.engine.feed import feed
-from supsup.engine.fused import FusedSgd
-from supsup.engine.lanes import train_groups
-from supsup.engine.linear import LinearChain, linear_names
-from supsup.engine.plan import Plan
-from supsup.rules import Threshold
-from supsup.sampling import batches
+from supsup.datasets import load
+from supsup.masking import Threshold
+from supsup.tasks import Task, make_task, task_family
+from supsup.tasks.order import batches
+from supsup.training.batches import batches_for
+from supsup.training.buffers import Buffers
+from supsup.training.fused_updates import FusedSgd
+from supsup.training.gradients import LinearChain, linear_names
+from supsup.training.plan import Plan
+from supsup.training.workers import train_groups
 
 STEPS = 1000
 TASKS = 4
@@ -108,7 +109,7 @@ def by_the_clock() -> list[dict[str, Any]]:
     """Some tasks on all cores: ours, the plain loop, and the plain loop as a process a core."""
     cores = os.cpu_count() or 1
     tasks, config = tasks_of(TASKS), TrainConfig(steps=STEPS)
-    rows = [measure(lambda: engine(tasks, config, Plan(lanes=cores)), "this package")]
+    rows = [measure(lambda: engine(tasks, config, Plan(workers=cores)), "this package")]
     torch.set_num_threads(cores)
     rows.append(
         measure(lambda: [plain_task(at, STEPS) for at in range(TASKS)], "plain autograd loop")
@@ -151,7 +152,7 @@ def profile(task: Task, steps: int) -> dict[str, float]:
     frozen = torch.cat([weight.detach().flatten() for weight in backbone.weights.values()])
     update = FusedSgd(buffers, frozen, config)
     gradients = LinearChain(buffers, linear_names(backbone) or ())
-    source = feed([task], config, cpu)
+    source = batches_for([task], config, cpu)
     spent = {"batches": 0.0, "forward and backward": 0.0, "update": 0.0}
     for step in range(steps):
         marks = [time.process_time()]
@@ -234,7 +235,7 @@ def draw(figures: dict[str, Any], path: Path) -> None:
     figure = Figure(figsize=(7.4, 3.8), layout="constrained")
     axes = figure.subplots()
     for form, label, colour in (
-        ("lanes", "a task a thread", "#1f6f8b"),
+        ("workers", "a task a thread", "#1f6f8b"),
         ("rows", "all in one step", "#c8553d"),
     ):
         rows = [row for row in figures["by_t"] if row["form"] == form]
@@ -275,9 +276,9 @@ def main() -> None:
     # Hardly any test images: the training alone.
     many = [replace(t, test_images=t.test_images[:128], test_y=t.test_y[:128]) for t in tasks_of(8)]
     by_t = []
-    for form in ("lanes", "rows"):
+    for form in ("workers", "rows"):
         for t in (1, 2, 4, 8):
-            plan = Plan(lanes=t) if form == "lanes" else Plan(rows=t)
+            plan = Plan(workers=t) if form == "workers" else Plan(rows=t)
             row = measure(lambda plan=plan: engine(many, brief, plan), form, t=t)
             rate = round(100 / row["cpu_seconds_a_task"], 1)
             by_t.append({"form": form, "t": t, "tasks_per_1000_cpu_seconds": rate})

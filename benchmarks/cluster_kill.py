@@ -13,7 +13,7 @@ from typing import Any
 from benchmarks.kill_resume import digests, stored
 from benchmarks.results import save_results
 from maskstore import MaskArchive
-from maskstore.verify import verify
+from maskstore._verify import verify
 
 TASKS = 20
 COMMAND = (
@@ -47,7 +47,9 @@ def start_training(
     """``supsup-store train`` on a cluster, in a process of its own."""
     on_ray = ("--engine", "ray", "--address", cluster.address, "--quiet")
     return subprocess.Popen(
-        [sys.executable, "-m", "cli", "train", path, *command, *on_ray], text=True, **options
+        [sys.executable, "-m", "supsup_store", "train", path, *command, *on_ray],
+        text=True,
+        **options,
     )
 
 
@@ -100,7 +102,7 @@ def main() -> None:
         with small_cluster() as cluster:
             done = train_losing_a_machine(cluster_made, COMMAND, cluster, after=TASKS // 4)
         subprocess.run(
-            [sys.executable, "-m", "cli", "train", alone, *COMMAND, "--quiet"],
+            [sys.executable, "-m", "supsup_store", "train", alone, *COMMAND, "--quiet"],
             check=True,
             stdout=subprocess.DEVNULL,
         )

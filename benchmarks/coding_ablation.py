@@ -12,10 +12,10 @@ import numpy as np
 from benchmarks.mask_coding import FAMILIES, trained_archive
 from benchmarks.results import FOLDER, save_results
 from maskstore import MaskArchive
-from maskstore.codecs import fit
-from maskstore.codecs.maskcode import layers_of
-from maskstore.codecs.search import Task
-from maskstore.scores import ScoreStart
+from maskstore.codecs.contextual import search as fit
+from maskstore.codecs.contextual.mask_coder import layers_of
+from maskstore.codecs.contextual.search import Task
+from maskstore.seeded.scores import ScoreStart
 
 SIZE_BITS = 4
 MASKS = 3

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 from benchmarks.results import save_results
-from tests.maskstore.test_concurrency import run_together
+from tests.maskstore.storage.test_concurrency import run_together
 
 
 def main() -> None:

@@ -12,8 +12,9 @@ from PIL import Image
 from torch import Tensor
 
 from benchmarks.textures import texture_tasks
-from supsup.data import ClassFolders, Task, TaskRecipe, make_task
-from supsup.data.augment import ResizedCropFlip
+from supsup.datasets import ClassFolders
+from supsup.datasets.augment import ResizedCropFlip
+from supsup.tasks import Task, TaskRecipe, make_task
 
 
 def run_loading() -> dict[str, Any]:

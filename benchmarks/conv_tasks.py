@@ -28,10 +28,10 @@ from benchmarks.results import FOLDER, save_results
 from benchmarks.textures import PER_CLASS, TASKS, WAYS, texture_tasks
 from maskstore import MaskArchive
 from supsup import Backbone, BackboneRecipe, TrainConfig, build
-from supsup.engine.group import train_group
-from supsup.evaluate import accuracy
-from supsup.nets import resnet
-from supsup.session import backbone_of, create_archive, train_into
+from supsup.archives import backbone_of, create_archive, train_into
+from supsup.evaluation.score import accuracy
+from supsup.networks import resnet
+from supsup.training.group import train_group
 
 WIDTH = 8
 CONFIG = TrainConfig(

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 from benchmarks.results import save_results
-from tests.maskstore.test_crash import check_every_crash_point, kill_writers
+from tests.maskstore.storage.test_crash import check_every_crash_point, kill_writers
 
 
 def main() -> None:

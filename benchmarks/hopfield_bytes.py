@@ -25,9 +25,9 @@ from hopfield import (
     save_memory,
 )
 from hopfield.rules.dense import MatrixMemory
-from maskstore.scores import ScoreStart
+from maskstore.seeded.scores import ScoreStart
 from supsup import build
-from supsup.session import create_archive
+from supsup.archives import create_archive
 
 COUNTS = (5, 20, 80, 320)
 CODECS = ("raw", "zstd", "seeded", "auto")

@@ -17,11 +17,13 @@ import numpy as np
 from jaxtyping import Int8
 
 from hopfield import pattern_of
-from maskstore import MaskArchive, seeded
+from maskstore import MaskArchive
+from maskstore.seeded import streams as seeded
 from supsup import BackboneRecipe, TrainConfig, build, train
-from supsup.data import Task, load, make_task, task_family
-from supsup.data.pixels import permute
-from supsup.session import create_archive
+from supsup.archives import create_archive
+from supsup.datasets import load
+from supsup.tasks import Task, make_task, task_family
+from supsup.tasks.pixel_map import permute
 
 CACHE = Path(__file__).parents[1] / ".cache" / "hopfield"
 ARCHIVE = CACHE / "two-way.h5"

@@ -23,16 +23,17 @@ import torch
 
 from benchmarks.paper_recovery import paper_recipe
 from benchmarks.recovery_report import JUDGED, report
-from cli.calibration import accepted_entropy
-from cli.memory import KnownTask, MaskMemory, encode_archive
 from hopfield import layer_blocks, masks_of, new_memory, pattern_of
 from maskstore import MaskArchive
 from maskstore.layout import sha256_of_bits
 from supsup import BackboneRecipe, TrainConfig, accuracy, build
-from supsup.data import load, make_task, task_family
-from supsup.holdout import hold_out
-from supsup.inference.mask_entropy import MaskEntropy
-from supsup.session import create_archive, tasks_of, train_into
+from supsup.archives import create_archive, tasks_of, train_into
+from supsup.datasets import load
+from supsup.recovery.calibration import accepted_entropy
+from supsup.recovery.mask_entropy import MaskEntropy
+from supsup.recovery.mask_memory import KnownTask, MaskMemory, encode_archive
+from supsup.tasks import make_task, task_family
+from supsup.tasks.subset import hold_out
 
 CACHE = Path(__file__).parents[1] / ".cache" / "recover"
 OUTPUTS = 10

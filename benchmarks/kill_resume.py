@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 from benchmarks.results import save_results
 from maskstore import ArchiveError, MaskArchive
-from maskstore.verify import verify
+from maskstore._verify import verify
 
 TASKS, KILLS = 100, 20
 COMMAND = (
@@ -51,7 +51,7 @@ def train_killing(path: Path, command: Sequence[str], *, kills: int, seed: int) 
 
 def _start(path: Path, command: Sequence[str]) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-m", "cli", "train", path, *command, "--resume", "--quiet"],
+        [sys.executable, "-m", "supsup_store", "train", path, *command, "--resume", "--quiet"],
         stdout=subprocess.DEVNULL,
     )
 

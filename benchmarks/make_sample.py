@@ -7,7 +7,7 @@ installed and the folder of the full MNIST:
 
     python benchmarks/make_sample.py DATA_DIR [OUT_DIR]
 
-It prints the MD5 of each uncompressed file, which ``supsup/data/catalog.py`` records.
+It prints the MD5 of each uncompressed file, which ``supsup/datasets/catalog.py`` records.
 """
 
 import gzip
@@ -17,14 +17,14 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int64
 
-from maskstore import seeded
-from supsup.data import Dataset, load
-from supsup.data.catalog import IDX_FILES
-from supsup.data.idx import encode_idx, idx_md5
+from maskstore.seeded import streams as seeded
+from supsup.datasets import Dataset, load
+from supsup.datasets.catalog import IDX_FILES
+from supsup.datasets.idx import encode_idx, idx_md5
 
 SEED = 0
 PER_CLASS = {"train": 600, "test": 150}
-OUT = Path(__file__).parent.parent / "supsup" / "data" / "sample"
+OUT = Path(__file__).parent.parent / "supsup" / "datasets" / "sample"
 
 
 def choose(labels: Int64[np.ndarray, " n"], part: str) -> Int64[np.ndarray, " chosen"]:

@@ -26,7 +26,7 @@ from benchmarks.resnet50 import compare_with_the_paper
 from benchmarks.results import FOLDER, save_results
 from maskstore import MaskArchive, MaskLayout
 from maskstore.codecs import BY_NAME, Prior
-from maskstore.maintain import compact
+from maskstore.maintenance import compact
 from maskstore.stats import archive_stats, binary_entropy
 
 CACHE = Path(__file__).parents[1] / ".cache"
@@ -53,7 +53,7 @@ def trained_archive(family: str) -> Path | None:
         CACHE.mkdir(exist_ok=True)
         command = ["train", path, "--dataset", family, "--tasks", FAMILIES[family], "--resume"]
         arguments = [*map(str, command), *_SETTINGS.split()]
-        if subprocess.run([sys.executable, "-m", "cli", *arguments]).returncode:
+        if subprocess.run([sys.executable, "-m", "supsup_store", *arguments]).returncode:
             return None
     return path
 

@@ -19,7 +19,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from supsup import BackboneRecipe, TrainConfig, build, train
-from supsup.data import Dataset, load, make_task, task_family
+from supsup.datasets import Dataset, load
+from supsup.tasks import make_task, task_family
 
 FOLDER = Path(__file__).parents[1] / "docs" / "results"
 COMMAND = "SUPSUP_DATA=DIR python -m benchmarks.mnist_training"

@@ -18,18 +18,13 @@ from matplotlib.figure import Figure
 from benchmarks.results import FOLDER, save_results
 from maskstore import MaskArchive
 from supsup import Backbone, BackboneRecipe, TrainConfig, build, train
-from supsup.data import load, make_task, task_family
-from supsup.inference import (
-    Entropy,
-    MaskBank,
-    Superfluous,
-    evaluate_gns,
-    evaluate_gnu,
-    evaluate_nns,
-)
+from supsup.archives import create_archive
+from supsup.datasets import load
+from supsup.evaluation import evaluate_gns, evaluate_gnu, evaluate_nns
+from supsup.inference import Entropy, MaskBank, Superfluous
 from supsup.inference.superposition import gradients
-from supsup.nns import Learner, StreamBatch, Uniform, learn_into, task_stream
-from supsup.session import create_archive
+from supsup.task_free import Learner, StreamBatch, Uniform, learn_into, task_stream
+from supsup.tasks import make_task, task_family
 
 CACHE = Path(".cache/nns")
 TASKS, VISITS, LEAST, MOST, STEPS = 50, 2, 80, 160, 200

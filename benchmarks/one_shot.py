@@ -107,8 +107,8 @@ def packed(count: int, device: str) -> dict[str, Any]:
     counting = best_of(lambda: bank.count(None))
     step = best_of(lambda: gradients(bank, x, Entropy(), per_image=False))
     call = best_of(lambda: infer_in(bank, x, method="one-shot", mode="batch"))
-    frame = torch.randn(1, 8 * bits.shape[1]).to(device)
-    product = best_of(lambda: bank.kernels.multiply(bits, frame))
+    flat = torch.randn(1, 8 * bits.shape[1]).to(device)
+    product = best_of(lambda: bank.kernels.multiply(bits, flat))
     memory = peak_bytes()
     figures = {
         "masks": count,

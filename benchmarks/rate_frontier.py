@@ -16,19 +16,15 @@ from matplotlib.figure import Figure
 
 from benchmarks.results import FOLDER, save_results
 from maskstore import MaskArchive
-from maskstore.maintain import compact
+from maskstore.maintenance import compact
 from maskstore.stats import archive_stats
 from supsup import BackboneRecipe, TrainConfig, build
-from supsup.data import load, make_task, task_family
-from supsup.inference import MaskBank, evaluate_gnu
-from supsup.session import (
-    backbone_of,
-    create_archive,
-    evaluate_archive,
-    missing_tasks,
-    tasks_of,
-    train_into,
-)
+from supsup.archives import backbone_of, create_archive, missing_tasks, tasks_of, train_into
+from supsup.datasets import load
+from supsup.evaluation import evaluate_gnu
+from supsup.inference import MaskBank
+from supsup.model import evaluate_archive
+from supsup.tasks import make_task, task_family
 
 CACHE = Path(".cache/rate_frontier")
 TASKS = 20

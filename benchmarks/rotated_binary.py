@@ -19,8 +19,9 @@ from matplotlib.figure import Figure
 from benchmarks.results import FOLDER, save_results
 from maskstore import MaskArchive
 from supsup import evaluate_gg
-from supsup.inference import MaskBank, evaluate_gnu
-from supsup.session import backbone_of, tasks_of
+from supsup.archives import backbone_of, tasks_of
+from supsup.evaluation import evaluate_gnu
+from supsup.inference import MaskBank
 
 COUNTS = (2, 6, 12, 18, 24, 30, 36)
 BATCH = 128

@@ -18,7 +18,8 @@ from benchmarks.results import FOLDER, save_results
 from maskstore import MaskArchive
 from maskstore.packed import PackedMasks
 from supsup import Backbone, BackboneRecipe, TrainConfig, build
-from supsup.data import load, make_task, task_family
+from supsup.archives import backbone_of, create_archive, train_into
+from supsup.datasets import load
 from supsup.inference import (
     Binary,
     Energy,
@@ -32,7 +33,7 @@ from supsup.inference import (
     Superfluous,
 )
 from supsup.inference.superposition import _slopes, superposed
-from supsup.session import backbone_of, create_archive, train_into
+from supsup.tasks import make_task, task_family
 
 CACHE = Path(".cache/inference")
 IMAGES, TASKS = 16, 20
@@ -119,11 +120,11 @@ def slopes_by_layer(
     backbone: Backbone, bank: MaskBank, x: torch.Tensor, truth: np.ndarray
 ) -> dict[str, list[float]]:
     """For ∂G/∂α by layer: the right mask's less the mean, in deviations, and its mean rank."""
-    frames = _slopes(bank, x, Superfluous(), superposed(bank), True) * bank.weights
+    flat = _slopes(bank, x, Superfluous(), superposed(bank), True) * bank.weights
     bits, found = bank.source.read(slice(0, len(bank))), {}
     for name, _, where, _ in backbone.layout.layers():
         numbers = slice(8 * where.start, 8 * where.stop)
-        slopes = bank.kernels.multiply(bits[:, where], frames[:, numbers]).numpy()
+        slopes = bank.kernels.multiply(bits[:, where], flat[:, numbers]).numpy()
         own = slopes[np.arange(len(truth)), truth]
         apart = (own - slopes.mean(1)) / slopes.std(1)
         rank = (slopes < own[:, None]).sum(1)

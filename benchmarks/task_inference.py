@@ -29,8 +29,9 @@ from matplotlib.figure import Figure
 from benchmarks.results import FOLDER, save_results
 from maskstore import MaskArchive
 from supsup import evaluate_gg
-from supsup.inference import MaskBank, evaluate_gnu
-from supsup.session import backbone_of, tasks_of
+from supsup.archives import backbone_of, tasks_of
+from supsup.evaluation import evaluate_gnu
+from supsup.inference import MaskBank
 
 COUNTS = (10, 50, 100, 250)
 RUNS = (

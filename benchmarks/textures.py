@@ -11,8 +11,9 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from supsup.data import Dataset, Task, TaskRecipe, make_task
-from supsup.data.augment import CropFlip
+from supsup.datasets import Dataset
+from supsup.datasets.augment import CropFlip
+from supsup.tasks import Task, TaskRecipe, make_task
 
 SIDE = 32
 TASKS, WAYS = 5, 5

@@ -27,9 +27,10 @@ from benchmarks import conv_tasks
 from benchmarks.results import FOLDER, save_results
 from benchmarks.textures import PER_CLASS, WAYS, texture_tasks
 from supsup import BackboneRecipe, TrainConfig, build
-from supsup.config import TRANSFERS
-from supsup.data import Task, load, make_task, task_family
-from supsup.session import create_archive, train_into
+from supsup.archives import create_archive, train_into
+from supsup.datasets import load
+from supsup.tasks import Task, make_task, task_family
+from supsup.training.config import TRANSFERS
 
 CACHE = Path(".cache/transfer")
 TASKS = 5

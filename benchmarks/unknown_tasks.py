@@ -19,15 +19,16 @@ from torch import Tensor
 from benchmarks.rate_frontier import CACHE, POINTS, TASKS, Point, path_of, train_point
 from benchmarks.results import FOLDER, save_results
 from maskstore import MaskArchive
-from supsup.data import load, make_task, task_family
-from supsup.evaluate import accuracy_and_energy
-from supsup.familiarity import Familiarity
-from supsup.holdout import HeldOut
+from supsup.archives import backbone_of
+from supsup.datasets import load
+from supsup.evaluation.score import accuracy_and_energy
 from supsup.inference import MaskBank, infer_in
+from supsup.inference.forward_all import forward_masks
 from supsup.inference.objectives import Energy, Entropy, MaxProbability, Objective, Superfluous
-from supsup.inference.sweep import sweep
-from supsup.protocols import TaskData
-from supsup.session import backbone_of
+from supsup.inference.ood import EnergyThreshold
+from supsup.tasks import make_task, task_family
+from supsup.tasks.protocol import TaskData
+from supsup.tasks.subset import HeldOut
 
 FIRST_UNKNOWN = 300
 IMAGES = 128
@@ -67,7 +68,7 @@ def measure(point: Point, known: Sequence[Any], unknown: Sequence[Any]) -> dict[
         for task in known:
             first, _ = halves(task)
             _, energies = accuracy_and_energy(backbone, archive.get(task.name), first)
-            usual.append(Familiarity.of(energies))
+            usual.append(EnergyThreshold.of(energies))
     images = [[halves(task)[1].test_x[:IMAGES] for task in tasks] for tasks in (known, unknown)]
     return {
         "point": point.name,
@@ -105,7 +106,7 @@ def lowest(bank: MaskBank, xs: Sequence[Tensor], score: Objective, batch: int) -
         return score(logits, 10)
 
     return np.concatenate(
-        [sweep(bank, x, reduce).reshape(len(bank), -1, batch).mean(2).min(0) for x in xs]
+        [forward_masks(bank, x, reduce).reshape(len(bank), -1, batch).mean(2).min(0) for x in xs]
     )
 
 
@@ -118,7 +119,7 @@ def separation(known: np.ndarray, unknown: np.ndarray) -> dict[str, float]:
 
 
 def share_known(
-    bank: MaskBank, xs: Sequence[Tensor], usual: Sequence[Familiarity], batch: int
+    bank: MaskBank, xs: Sequence[Tensor], usual: Sequence[EnergyThreshold], batch: int
 ) -> float:
     """How often ``infer``, as it is set by default, calls images or batches known."""
     answers = []

@@ -10,9 +10,12 @@ the right mask is sure of all of them, a wrong one of most.
 import torch
 
 from supsup import BackboneRecipe, TrainConfig, build
-from supsup.data import load, make_task, task_family
-from supsup.inference import Energy, Entropy, Superfluous, evaluate_gnu
-from supsup.session import bank_of, create_archive, evaluate_archive, train_into
+from supsup.archives import create_archive, train_into
+from supsup.datasets import load
+from supsup.evaluation import evaluate_gnu
+from supsup.inference import Energy, Entropy, Superfluous
+from supsup.model import bank_of, evaluate_archive
+from supsup.tasks import make_task, task_family
 
 
 def main() -> None:

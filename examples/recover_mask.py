@@ -8,9 +8,10 @@ import numpy as np
 
 from hopfield import masks_of, new_memory, pattern_of, recover
 from supsup import BackboneRecipe, TrainConfig, accuracy, build, train
-from supsup.data import load, make_task, task_family
-from supsup.holdout import hold_out
-from supsup.inference.mask_entropy import MaskEntropy
+from supsup.datasets import load
+from supsup.recovery.mask_entropy import MaskEntropy
+from supsup.tasks import make_task, task_family
+from supsup.tasks.subset import hold_out
 
 
 def main() -> None:

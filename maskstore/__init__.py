@@ -21,8 +21,7 @@ from maskstore.errors import (
     UnsupportedVersion,
 )
 from maskstore.layout import MaskLayout
-from maskstore.packed import PackedMasks
-from maskstore.task import StoredTask
+from maskstore.packed import PackedMasks, StoredTask
 
 __all__ = [
     "ArchiveClosed",

@@ -10,19 +10,18 @@ from typing import Any
 import numpy as np
 
 from maskstore import codecs
-from maskstore.ahead import map_ahead
-from maskstore.device import FileDevice, sync_folder
 from maskstore.errors import ArchiveClosed, CorruptArchive, InvalidInput, TaskExists
-from maskstore.files import create_file, open_file, replace_file
-from maskstore.format import KIND_MASK, KIND_METADATA, KIND_REMOVE
-from maskstore.index import Index, entry_of
 from maskstore.layout import MaskLayout, count_ones, sha256_of_bits
-from maskstore.metadata import encode_metadata, parse_name
+from maskstore.packed import StoredTask
+from maskstore.parallel import map_ahead
 from maskstore.reader import ArchiveReader
-from maskstore.records import Record
-from maskstore.remote import RemoteDevice
-from maskstore.store import Store
-from maskstore.task import StoredTask
+from maskstore.storage.format import KIND_MASK, KIND_METADATA, KIND_REMOVE, Record
+from maskstore.storage.index import Index, entry_of
+from maskstore.storage.lifecycle import create_file, open_file, replace_file
+from maskstore.storage.metadata import encode_metadata, parse_name
+from maskstore.storage.raw_file import FileDevice, sync_folder
+from maskstore.storage.remote_file import RemoteDevice
+from maskstore.storage.store import Store
 
 _BATCH_BYTES = 1 << 25
 _WORTH_A_THREAD = 1 << 15

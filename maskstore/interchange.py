@@ -9,9 +9,9 @@ import safetensors
 from jaxtyping import Bool
 from safetensors.numpy import load_file, save_file
 
-from maskstore.device import sync_folder
 from maskstore.errors import ArchiveWriteError, InvalidInput
 from maskstore.layout import MAX_BITS, MaskLayout
+from maskstore.storage.raw_file import sync_folder
 
 SUFFIXES = (".npz", ".safetensors")
 

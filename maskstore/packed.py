@@ -1,7 +1,8 @@
-"""PackedMasks: many masks in memory at one bit a weight, for superposition inference."""
+"""What an archive holds in memory: what its index tells of a task, and masks at a bit a weight."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, UInt8
@@ -46,3 +47,28 @@ class PackedMasks:
             names=tuple(self.names[row] for row in rows),
             bits=self.bits[list(rows)],
         )
+
+
+class StoredTask(NamedTuple):
+    """What the index knows of one task.
+
+    Attributes:
+        index: position in order of arrival, from 0.
+        bits: bits in the mask (the layout's d).
+        ones: set bits.
+        bytes: stored bytes of the coded mask.
+        sha256: hex digest of the packed bits (:func:`maskstore.layout.sha256_of_bits`).
+    """
+
+    name: str
+    index: int  # type: ignore[assignment]  # a field, not tuple.index
+    bits: int
+    ones: int
+    codec: str
+    bytes: int
+    sha256: str
+    metadata: dict[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """The entry of ``list --json``."""
+        return self._asdict()

@@ -9,16 +9,15 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 
 from maskstore import codecs
-from maskstore.ahead import THREADS, map_ahead
+from maskstore.codecs.cache import LruCache
 from maskstore.codecs.history import HistoryCodec, reference_of
 from maskstore.errors import ArchiveClosed, CorruptArchive, InvalidInput, TaskNotFound
-from maskstore.index import Damage, Entry, Index, payload_of
 from maskstore.layout import MaskLayout, count_ones, sha256_of_bits
-from maskstore.metadata import decode_metadata, encode_json
-from maskstore.packed import PackedMasks
-from maskstore.recent import Recent
-from maskstore.store import Store
-from maskstore.task import StoredTask
+from maskstore.packed import PackedMasks, StoredTask
+from maskstore.parallel import THREADS, map_ahead
+from maskstore.storage.index import Damage, Entry, Index, payload_of
+from maskstore.storage.metadata import decode_metadata, encode_json
+from maskstore.storage.store import Store
 
 Value = TypeVar("Value")
 
@@ -46,14 +45,14 @@ class ArchiveReader:
         """sha256 (hex) of the weights that the masks were trained on."""
         self.prior = codecs.Prior.of_archive(self.layout, self.backbone)
         """What the codecs know of every mask here."""
-        self._references: Recent[bytes, UInt8[np.ndarray, " bytes"]] = Recent(
+        self._references: LruCache[bytes, UInt8[np.ndarray, " bytes"]] = LruCache(
             _KEPT_BYTES, lambda packed: packed.nbytes
         )
         self.parameters: int | None = store.header.get("parameters")
         """Weights of a dense model of the backbone."""
         example = store.header.get("metadata_example")
         self.metadata_example: bytes = encode_json(f"{path}: header", example) if example else b""
-        """JSON that stored metadata is compressed against (:mod:`maskstore.metadata`)."""
+        """JSON that stored metadata is compressed against (:mod:`maskstore.storage.metadata`)."""
 
     @property
     def store(self) -> Store:
@@ -145,7 +144,7 @@ class ArchiveReader:
 
     @property
     def damage(self) -> list[Damage]:
-        """Index rows that can not be trusted; ``maskstore.verify`` looks at everything else."""
+        """Index rows that can not be trusted; ``maskstore._verify`` looks at everything else."""
         return list(self._index.damage)
 
     def entry(self, name: str) -> Entry:

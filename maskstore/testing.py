@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from maskstore.device import Device
 from maskstore.errors import CorruptArchive
+from maskstore.storage.raw_file import Device
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,14 @@
 """Supermasks over one frozen random network: backbones, mask training, evaluation."""
 
-from supsup.backbone import Backbone, build
-from supsup.config import TrainConfig
 from supsup.errors import TrainingDiverged
-from supsup.evaluate import EVAL_BATCH, Evaluation, TaskAccuracy, accuracy, evaluate_gg
-from supsup.nets import NETS
-from supsup.own_tasks import LoaderTask, TensorTask
-from supsup.protocols import TaskData
-from supsup.recipe import BackboneRecipe
-from supsup.train import Progress, TrainedMask, train
+from supsup.evaluation.score import EVAL_BATCH, Evaluation, TaskAccuracy, accuracy, evaluate_gg
+from supsup.networks.backbone import Backbone, build
+from supsup.networks.recipe import BackboneRecipe
+from supsup.networks.registry import NETS
+from supsup.tasks.custom import LoaderTask, TensorTask
+from supsup.tasks.protocol import TaskData
+from supsup.training.config import TrainConfig
+from supsup.training.loop import Progress, TrainedMask, train
 
 __all__ = [
     "EVAL_BATCH",

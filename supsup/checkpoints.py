@@ -15,11 +15,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from maskstore.archive import MaskArchive, MaskItem
-from maskstore.device import sync_folder
 from maskstore.errors import ArchiveWriteError, InvalidInput
 from maskstore.layout import MaskLayout
-from supsup.backbone import Backbone
-from supsup.weights import digest_of
+from maskstore.storage.raw_file import sync_folder
+from supsup.networks.backbone import Backbone
+from supsup.networks.weights import digest_of
 
 PIGGYBACK_THRESHOLD = 5e-3
 """Piggyback (Mallya et al., 2018) keeps a weight whose real-valued mask is above this."""

@@ -5,16 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from maskstore._verify import verify
 from maskstore.archive import MaskArchive
 from maskstore.stats import ArchiveStats, archive_stats
-from maskstore.verify import verify
-from supsup.config import TrainConfig
-from supsup.data import task_family
-from supsup.evaluate import Evaluation
+from supsup.archives import backbone_of, train_missing
+from supsup.evaluation.score import Evaluation
+from supsup.model import evaluate_archive
+from supsup.networks.recipe import BackboneRecipe
 from supsup.plots import plot_report
-from supsup.recipe import BackboneRecipe
-from supsup.session import backbone_of, evaluate_archive, train_missing
-from supsup.train import Progress
+from supsup.tasks import task_family
+from supsup.training.config import TrainConfig
+from supsup.training.loop import Progress
 
 # Ten outputs for two classes: the superfluous ones are what task inference looks at.
 DEMO_RECIPE = BackboneRecipe(net="bn-2048", outputs=10, seed=0)

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from maskstore.errors import ArchiveWriteError, InvalidInput
 from maskstore.stats import ArchiveStats
-from supsup.evaluate import TaskAccuracy
+from supsup.evaluation.score import TaskAccuracy
 
 _OURS, _OTHER = "#1f6f8b", "#b0b7bd"
 

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from hopfield.rules.base import HopfieldMemory, QuadraticMemory
 from hopfield.rules.blocks import MATRICES, BlockMemory, layer_blocks
+from hopfield.rules.covariance import PackedCovarianceMemory
+from hopfield.rules.hebb import PackedHebbMemory
 from hopfield.rules.modern import ModernMemory
-from hopfield.rules.packed_covariance import PackedCovarianceMemory
-from hopfield.rules.packed_hebb import PackedHebbMemory
-from hopfield.rules.packed_projection import PackedProjectionMemory
-from hopfield.rules.quantised import QuantisedMemory, quantised
+from hopfield.rules.projection import PackedProjectionMemory
+from hopfield.rules.quantisation import QuantisedMemory, quantised
 from maskstore.errors import InvalidInput
 
 RULES: dict[str, type[HopfieldMemory]] = {**MATRICES, "modern": ModernMemory}

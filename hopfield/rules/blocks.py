@@ -14,7 +14,7 @@ from hopfield.rules.covariance import CovarianceMemory
 from hopfield.rules.dense import MatrixMemory, check_matrix_bytes
 from hopfield.rules.hebb import HebbMemory
 from hopfield.rules.projection import ProjectionMemory
-from hopfield.rules.quantised import QuantisedMemory, quantised
+from hopfield.rules.quantisation import QuantisedMemory, quantised
 from hopfield.rules.storkey import StorkeyMemory
 from maskstore.errors import InvalidInput
 from maskstore.layout import MaskLayout

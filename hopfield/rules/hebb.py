@@ -1,10 +1,11 @@
 """Hebb's rule: W += ξξᵀ/d (Hopfield, 1982). Capacity about 0.138 d random patterns."""
 
 import numpy as np
-from jaxtyping import Int8
+from jaxtyping import Float64, Int8
 
 from hopfield.rules.base import take
 from hopfield.rules.dense import MatrixMemory, fill_from_upper, upper_of
+from hopfield.rules.packed import PackedMemory
 
 
 class HebbMemory(MatrixMemory):
@@ -38,3 +39,18 @@ class HebbMemory(MatrixMemory):
         fill_from_upper(memory.weights, 2 * agreements.astype(np.float32) - np.float32(count))
         memory.count = count
         return memory
+
+
+class PackedHebbMemory(PackedMemory):
+    """A = 1/d."""
+
+    rule = "hebb"
+
+    def _learn(self, pattern: Int8[np.ndarray, " unit"]) -> None:
+        pass
+
+    def _mix(self, overlaps: Float64[np.ndarray, " pattern"]) -> Float64[np.ndarray, " pattern"]:
+        return overlaps / self.size
+
+    def _diagonal(self) -> float:
+        return self.count / self.size

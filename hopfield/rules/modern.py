@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Float64, Int8
 
 from hopfield.rules.base import HopfieldMemory, take
-from hopfield.rules.bits import PackedPatterns
+from hopfield.rules.packed_patterns import PackedPatterns
 from maskstore.errors import InvalidInput
 
 _NOTHING = 2.0**-80

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Float64, Int8
 
 from hopfield.rules.base import QuadraticMemory, take
-from hopfield.rules.bits import PackedPatterns
+from hopfield.rules.packed_patterns import PackedPatterns
 
 
 class PackedMemory(QuadraticMemory):

@@ -7,7 +7,7 @@ from maskstore.codecs.ans import AnsCodec
 from maskstore.codecs.base import Codec
 from maskstore.codecs.gaps import GapsCodec
 from maskstore.codecs.history import HistoryCodec
-from maskstore.codecs.prior import Prior
+from maskstore.codecs.knowledge import Prior
 from maskstore.codecs.raw import RawCodec
 from maskstore.codecs.seeded import SeededCodec
 from maskstore.codecs.zstd import ZstdCodec

@@ -6,9 +6,9 @@ import numpy as np
 from jaxtyping import UInt8
 
 from maskstore.codecs.base import Codec, expands_too_far, require_sane_size
-from maskstore.codecs.coder import Decoder, Encoder, uniform
-from maskstore.codecs.levels import LEVELS, level_of, put_bits, take_bits
-from maskstore.codecs.prior import Prior
+from maskstore.codecs.entropy.coder import Decoder, Encoder, uniform
+from maskstore.codecs.entropy.levels import LEVELS, level_of, put_bits, take_bits
+from maskstore.codecs.knowledge import Prior
 from maskstore.layout import count_ones
 
 

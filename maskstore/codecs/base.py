@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import UInt8
 
-from maskstore.codecs.prior import Prior
+from maskstore.codecs.knowledge import Prior
 from maskstore.errors import CorruptArchive
 
 _FREE_BYTES = 1 << 22

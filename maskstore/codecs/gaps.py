@@ -5,7 +5,7 @@ from jaxtyping import UInt8
 
 from maskstore.codecs import zstd
 from maskstore.codecs.base import Codec, expands_too_far, require_sane_size
-from maskstore.codecs.prior import Prior
+from maskstore.codecs.knowledge import Prior
 from maskstore.errors import CorruptArchive
 from maskstore.layout import MaskLayout
 

@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from maskstore.codecs.base import Codec
-from maskstore.codecs.maskcode import CodedMask, put_mask, take_mask
-from maskstore.codecs.prior import Prior
+from maskstore.codecs.contextual.mask_coder import CodedMask, put_mask, take_mask
+from maskstore.codecs.knowledge import Prior
 from maskstore.layout import sha256_of_bits
 
 DIGEST_BYTES = 8

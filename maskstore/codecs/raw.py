@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from maskstore.codecs.base import Codec
-from maskstore.codecs.prior import Prior
+from maskstore.codecs.knowledge import Prior
 from maskstore.errors import CorruptArchive
 
 

@@ -4,8 +4,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from maskstore.codecs.base import Codec
-from maskstore.codecs.maskcode import put_mask, take_mask
-from maskstore.codecs.prior import Prior
+from maskstore.codecs.contextual.mask_coder import put_mask, take_mask
+from maskstore.codecs.knowledge import Prior
 
 
 class SeededCodec(Codec):

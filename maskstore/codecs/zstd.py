@@ -8,7 +8,7 @@ import zstandard
 from jaxtyping import UInt8
 
 from maskstore.codecs.base import Codec
-from maskstore.codecs.prior import Prior
+from maskstore.codecs.knowledge import Prior
 from maskstore.errors import CorruptArchive
 
 LEVEL = 9

@@ -9,9 +9,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from maskstore.errors import InvalidInput
-from supsup.backbone import Backbone
 from supsup.baselines.config import BaselineConfig
-from supsup.protocols import TaskData
+from supsup.networks.backbone import Backbone
+from supsup.tasks.protocol import TaskData
 
 Weights = Mapping[str, Tensor]
 """Tensors by the names of a module's parameters."""
@@ -24,7 +24,8 @@ class Baseline(ABC):
 
     Modules run in evaluation mode, in training, too, as under masks: dropout drops nothing. Batch
     normalisation goes by the statistics of the batch at hand, and has no running ones
-    (:func:`supsup.weights.freeze`); what other modules keep in buffers stays as it was handed in.
+    (:func:`supsup.networks.weights.freeze`); what other modules keep in buffers stays as it was
+    handed in.
 
     Attributes:
         name: in :data:`supsup.baselines.BASELINES`.

@@ -4,14 +4,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from maskstore import seeded
-from supsup.backbone import Backbone
+from maskstore.seeded import streams as seeded
 from supsup.baselines.base import Baseline, Weights, bytes_of
 from supsup.baselines.config import BaselineConfig
 from supsup.baselines.training import fit
-from supsup.config import check_positive
-from supsup.evaluate import check_outputs
-from supsup.protocols import TaskData
+from supsup.evaluation.score import check_outputs
+from supsup.networks.backbone import Backbone
+from supsup.tasks.protocol import TaskData
+from supsup.training.config import check_positive
 
 
 class BatchE(Baseline):

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from maskstore.seeded import parse_seed
-from supsup.config import check_length, check_one_of, check_positive, steps_of
+from maskstore.seeded.streams import parse_seed
+from supsup.training.config import check_length, check_one_of, check_positive, steps_of
 
 OPTIMIZERS = ("adam", "rmsprop", "sgd")
 

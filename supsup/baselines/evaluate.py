@@ -6,8 +6,8 @@ import torch
 
 from maskstore.errors import InvalidInput
 from supsup.baselines.base import Baseline
-from supsup.evaluate import EVAL_BATCH, Evaluation, TaskAccuracy, whole_batches
-from supsup.protocols import TaskData
+from supsup.evaluation.score import EVAL_BATCH, Evaluation, TaskAccuracy, whole_batches
+from supsup.tasks.protocol import TaskData
 
 
 def evaluate_baseline(

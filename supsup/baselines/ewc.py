@@ -6,14 +6,14 @@ import torch
 from torch import Tensor
 
 from maskstore.errors import InvalidInput
-from supsup.backbone import Backbone
 from supsup.baselines.base import Baseline, Weights, bytes_of
 from supsup.baselines.config import BaselineConfig
 from supsup.baselines.fisher import diagonal_fisher
 from supsup.baselines.heads import Headed
 from supsup.baselines.training import fit, own_batches
-from supsup.config import check_positive
-from supsup.protocols import TaskData
+from supsup.networks.backbone import Backbone
+from supsup.tasks.protocol import TaskData
+from supsup.training.config import check_positive
 
 
 class Ewc(Baseline):

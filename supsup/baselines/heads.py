@@ -9,12 +9,12 @@ from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 
 from maskstore.errors import InvalidInput
-from supsup.backbone import Backbone
 from supsup.baselines.base import Weights
 from supsup.baselines.config import BaselineConfig
 from supsup.baselines.training import fit
-from supsup.protocols import TaskData
-from supsup.weights import draw_weights
+from supsup.networks.backbone import Backbone
+from supsup.networks.weights import draw_weights
+from supsup.tasks.protocol import TaskData
 
 
 class Headed:

@@ -8,16 +8,16 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, normalize, one_hot
 
 from maskstore.errors import InvalidInput
-from supsup.backbone import Backbone
 from supsup.baselines.base import Baseline, Weights, bytes_of
 from supsup.baselines.config import BaselineConfig
 from supsup.baselines.heads import Headed
 from supsup.baselines.herding import class_mean, herd
 from supsup.baselines.training import fit
-from supsup.evaluate import Batch
-from supsup.own_tasks import LoaderTask
-from supsup.protocols import TaskData
-from supsup.sampling import batches
+from supsup.evaluation.score import Batch
+from supsup.networks.backbone import Backbone
+from supsup.tasks.custom import LoaderTask
+from supsup.tasks.order import batches
+from supsup.tasks.protocol import TaskData
 
 _AT_A_TIME = 512
 """Training images whose features are computed at a time."""

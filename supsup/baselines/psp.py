@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from maskstore import seeded
+from maskstore.seeded import streams as seeded
 from supsup.baselines.base import Weights
 from supsup.baselines.superposed import Run, Superposed
 

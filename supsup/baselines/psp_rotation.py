@@ -9,12 +9,12 @@ from jaxtyping import Float32
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from maskstore import seeded
 from maskstore.errors import InvalidInput
-from supsup.backbone import Backbone
+from maskstore.seeded import streams as seeded
 from supsup.baselines.base import Weights
 from supsup.baselines.config import BaselineConfig
 from supsup.baselines.superposed import Run, Superposed
+from supsup.networks.backbone import Backbone
 
 
 class PspRotation(Superposed):

@@ -2,11 +2,11 @@
 
 from torch import Tensor
 
-from supsup.backbone import Backbone
 from supsup.baselines.base import Baseline, Weights, bytes_of
 from supsup.baselines.config import BaselineConfig
 from supsup.baselines.heads import Headed
-from supsup.protocols import TaskData
+from supsup.networks.backbone import Backbone
+from supsup.tasks.protocol import TaskData
 
 
 class SeparateHeadsRandom(Baseline):

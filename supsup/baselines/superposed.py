@@ -6,12 +6,12 @@ from collections.abc import Callable
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from supsup.backbone import Backbone
 from supsup.baselines.base import Baseline, Weights, bytes_of
 from supsup.baselines.config import BaselineConfig
 from supsup.baselines.training import fit
-from supsup.evaluate import check_outputs
-from supsup.protocols import TaskData
+from supsup.evaluation.score import check_outputs
+from supsup.networks.backbone import Backbone
+from supsup.tasks.protocol import TaskData
 
 Run = Callable[[Weights, Tensor], Tensor]
 """From weights and images to logits."""

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from supsup.baselines.config import BaselineConfig
 from supsup.errors import TrainingDiverged
-from supsup.evaluate import Batch
-from supsup.optimizers import make_optimizer
-from supsup.protocols import TaskData
-from supsup.sampling import batches
+from supsup.evaluation.score import Batch
+from supsup.tasks.order import batches
+from supsup.tasks.protocol import TaskData
+from supsup.training.updates import make_optimizer
 
 LAST_STEPS = 100
 """Steps whose mean loss a training tells."""

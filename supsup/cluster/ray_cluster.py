@@ -10,15 +10,15 @@ from typing import Any
 
 from maskstore.archive import MaskArchive, StoredTask
 from maskstore.errors import InvalidInput, SupsupError
-from supsup.backbone import Backbone
+from supsup.archives.training import append, tasks_in_step
 from supsup.cluster.connect import connected
 from supsup.cluster.work import Work, rows_that_fit, train_recipes
-from supsup.config import TrainConfig
-from supsup.data import TaskRecipe
-from supsup.engine.group import Outcome
 from supsup.errors import ClusterFailed, TrainingDiverged
-from supsup.session.training import append, together_in
-from supsup.train import Progress, TrainedMask
+from supsup.networks.backbone import Backbone
+from supsup.tasks import TaskRecipe
+from supsup.training.config import TrainConfig
+from supsup.training.group import Outcome
+from supsup.training.loop import Progress, TrainedMask
 
 DEVICES = ("cpu", "cuda")
 
@@ -52,7 +52,7 @@ class RayCluster:
                 the one that ``RAY_ADDRESS`` names or that runs here; ``local`` for one of this
                 machine alone that ends with the context.
             device: ``cpu`` or ``cuda``; that of the workers.
-            data_dir: folder of the data files, on every machine; see :func:`supsup.data.load`.
+            data_dir: folder of the data files, on every machine; see :func:`supsup.datasets.load`.
 
         Raises:
             InvalidInput: Ray is not installed, no cluster answers, or it has no such device.
@@ -138,14 +138,14 @@ class RayCluster:
         progress: Callable[[Progress], None] | None = None,
         diverged: Callable[[TrainingDiverged], None] | None = None,
     ) -> Iterator[StoredTask]:
-        """As :func:`supsup.session.train_into`: this process alone writes the archive.
+        """As :func:`supsup.archives.train_into`: this process alone writes the archive.
 
         Raises:
             ClusterFailed, TrainingDiverged, TaskExists, ArchiveWriteError: the tasks yielded so far
                 are kept.
         """
         if parallel is None and self._device != "cpu":
-            parallel = together_in(archive)
+            parallel = tasks_in_step(archive)
         trained = self.train(
             backbone, recipes, config, parallel=parallel, progress=progress, diverged=diverged
         )

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import torch
 
-from supsup.backbone import Backbone, build
-from supsup.config import TrainConfig
-from supsup.data import ImageSet, Task, TaskRecipe, load, make_task
-from supsup.engine.group import Outcome
-from supsup.engine.plan import plan_for
-from supsup.recipe import BackboneRecipe
-from supsup.train import train
+from supsup.datasets import ImageSet, load
+from supsup.networks.backbone import Backbone, build
+from supsup.networks.recipe import BackboneRecipe
+from supsup.tasks import Task, TaskRecipe, make_task
+from supsup.training.config import TrainConfig
+from supsup.training.group import Outcome
+from supsup.training.loop import train
+from supsup.training.plan import plan_for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,16 +1,15 @@
 """Figures of the paper, trained, measured and drawn anew."""
 
-from supsup.figures.base import PaperFigure, Row
+from supsup.figures.base import PaperFigure, Row, reproduce
 from supsup.figures.bytes import BytesFigure
 from supsup.figures.curves import CurveFigure
 from supsup.figures.nns import NnsFigure
 from supsup.figures.outputs import OutputsFigure
 from supsup.figures.permuted import PermutedFigure
-from supsup.figures.reproduce import reproduce
 from supsup.figures.rotated import RotatedFigure
 from supsup.figures.sizes import Sizes
 from supsup.figures.transfer import TransferFigure
-from supsup.figures.workplace import Workplace
+from supsup.figures.workspace import Workspace
 
 __all__ = [
     "BytesFigure",
@@ -23,6 +22,6 @@ __all__ = [
     "Row",
     "Sizes",
     "TransferFigure",
-    "Workplace",
+    "Workspace",
     "reproduce",
 ]

@@ -1,14 +1,17 @@
-"""The family of figures: what each shows, how it is measured and how it is drawn."""
+"""The family of figures: each from beginning to end checked, trained, measured, written, drawn."""
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
 
 from maskstore.errors import InvalidInput
-from supsup.config import TrainConfig
+from supsup.archives import make_folder
 from supsup.figures.sizes import Sizes
-from supsup.figures.workplace import Workplace
+from supsup.figures.workspace import Workspace, write_json
+from supsup.plots import check_ending
+from supsup.training.config import TrainConfig
 
 Row: TypeAlias = dict[str, Any]
 """One number of a figure and what it is of; flat JSON, all rows of a figure with the same keys."""
@@ -57,7 +60,7 @@ class PaperFigure(ABC):
             )
 
     @abstractmethod
-    def measure(self, sizes: Sizes, place: Workplace) -> list[Row]:
+    def measure(self, sizes: Sizes, workspace: Workspace) -> list[Row]:
         """The figure's numbers; what must be trained is kept in the workplace's folder.
 
         Raises:
@@ -98,3 +101,44 @@ def counts_up_to(tasks: int) -> tuple[int, ...]:
     """Numbers of tasks at which a curve has its points, evenly spread on a logarithmic axis."""
     marks = (2, 5, 10, 25, 50, 100, 250, 500, 1000)
     return (*(mark for mark in marks if mark < tasks), tasks)
+
+
+def reproduce(
+    figure: PaperFigure, sizes: Sizes, workspace: Workspace, *, plot: Path | None = None
+) -> dict[str, Any]:
+    """Measure a figure and write ``NAME.json`` and ``NAME.png`` into the workplace's folder.
+
+    What is there of an earlier run with the same sizes is not trained again.
+
+    Args:
+        plot: the plot's path, in the place of the folder's.
+
+    Returns:
+        The document: the figure, its sizes, in what it differs from the paper's, its numbers.
+
+    Raises:
+        InvalidInput: sizes that the figure, its data or its network do not have, or the plot's
+            ending is no picture format.
+        ArchiveWriteError: the folder cannot be made or written to, or the plot cannot be saved:
+            the numbers are there by then.
+    """
+    picture = plot or workspace.folder / f"{figure.name}.png"
+    numbers = workspace.folder / f"{figure.name}.json"
+    figure.check(sizes)
+    check_ending(picture)
+    make_folder(workspace.folder)
+    start = time.perf_counter()
+    rows = figure.measure(sizes, workspace)
+    document = {
+        "figure": figure.name,
+        "title": figure.title,
+        "sizes": sizes.to_json(),
+        "differences": [*sizes.differences(figure.paper), *figure.other],
+        "rows": rows,
+        "seconds": round(time.perf_counter() - start, 1),
+        "json": str(numbers),
+        "plot": str(picture),
+    }
+    write_json(numbers, document)
+    figure.draw(rows, picture)
+    return document

@@ -7,13 +7,13 @@ from statistics import fmean
 from matplotlib.figure import Figure
 
 from maskstore.archive import MaskArchive
-from supsup.data import task_family
 from supsup.figures.base import EDGE_POPUP_OTHER, PaperFigure, Row, edge_popup
-from supsup.figures.learners import UPPER_BOUND_OTHER, baseline
+from supsup.figures.curves_of_methods import UPPER_BOUND_OTHER, baseline
 from supsup.figures.sizes import Sizes
-from supsup.figures.workplace import Workplace
+from supsup.figures.workspace import Workspace
+from supsup.networks.recipe import BackboneRecipe
 from supsup.plots import save_figure
-from supsup.recipe import BackboneRecipe
+from supsup.tasks import task_family
 
 DENSITIES = (0.05, 0.1, 0.25, 0.5)
 
@@ -58,7 +58,7 @@ class BytesFigure(PaperFigure):
         "paper's code leaves the weights random and trains the vectors at 0.1",
     )
 
-    def measure(self, sizes: Sizes, place: Workplace) -> list[Row]:
+    def measure(self, sizes: Sizes, workspace: Workspace) -> list[Row]:
         rows: list[Row] = []
         for seed in sizes.seeds:
             recipes = task_family(sizes.dataset, sizes.tasks, seed=seed)
@@ -68,12 +68,12 @@ class BytesFigure(PaperFigure):
                     config = edge_popup(sizes.steps, seed, transfer=start, density=density)
                     # An archive of just these tasks: its bytes are counted.
                     family = f"{sizes.dataset}-{sizes.tasks}"
-                    path = place.train(family, recipes, network, config, codec="auto")
+                    path = workspace.train(family, recipes, network, config, codec="auto")
                     with MaskArchive.open(path) as archive:
                         accuracies = [t.metadata["metrics"]["accuracy"] for t in archive]
                         size = archive.file_bytes
                     rows.append(_row(seed, label, density, size, accuracies))
-            tasks = place.tasks(recipes, None, seed)
+            tasks = workspace.tasks(recipes, None, seed)
             for other, (label, lr) in OTHERS.items():
                 (after,) = baseline(
                     other,
@@ -81,7 +81,7 @@ class BytesFigure(PaperFigure):
                     [len(tasks)],
                     sizes=sizes,
                     seed=seed,
-                    place=place,
+                    workspace=workspace,
                     optimizer="adam",
                     lr=lr,
                 )

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from supsup.figures.base import PaperFigure, Row
 from supsup.figures.sizes import Sizes
-from supsup.figures.workplace import Workplace
+from supsup.figures.workspace import Workspace
 from supsup.plots import save_figure
 
 LABELS = {"accuracy": "test accuracy, %", "hamming": "bits that differ"}
@@ -30,7 +30,7 @@ class CurveFigure(PaperFigure):
     logarithmic: ClassVar[bool] = False
 
     @abstractmethod
-    def measure(self, sizes: Sizes, place: Workplace) -> list[Row]:
+    def measure(self, sizes: Sizes, workspace: Workspace) -> list[Row]:
         """Rows with the keys ``seed``, ``curve``, ``x`` and ``y``."""
 
     def table(self, rows: Sequence[Row]) -> list[Row]:

@@ -4,18 +4,19 @@ from pathlib import Path
 from statistics import fmean
 
 from maskstore.archive import MaskArchive
-from supsup.backbone import build
-from supsup.data import TaskRecipe, task_family
+from supsup.archives import backbone_of, create_archive, make_folder
+from supsup.archives.tasks import recipe_of
+from supsup.evaluation import evaluate_nns
 from supsup.figures.base import Row, counts_up_to, paper_training
 from supsup.figures.curves import CurveFigure
-from supsup.figures.learners import inferred
+from supsup.figures.curves_of_methods import inferred
 from supsup.figures.sizes import Sizes
-from supsup.figures.workplace import Workplace
-from supsup.inference import MaskBank, evaluate_nns
-from supsup.nns import KeptLearner, Learner, learn_into, task_stream
-from supsup.recipe import BackboneRecipe
-from supsup.session import backbone_of, create_archive, make_folder
-from supsup.session.tasks import recipe_of
+from supsup.figures.workspace import Workspace
+from supsup.inference import MaskBank
+from supsup.networks.backbone import build
+from supsup.networks.recipe import BackboneRecipe
+from supsup.task_free import Learner, LearnerCheckpoint, learn_into, task_stream
+from supsup.tasks import TaskRecipe, task_family
 
 METHOD, OBJECTIVE = "one-shot", "entropy"
 
@@ -44,17 +45,17 @@ class NnsFigure(CurveFigure):
     x = "tasks"
     logarithmic = True
 
-    def measure(self, sizes: Sizes, place: Workplace) -> list[Row]:
+    def measure(self, sizes: Sizes, workspace: Workspace) -> list[Row]:
         rows: list[Row] = []
         for seed in sizes.seeds:
             recipes = task_family(sizes.dataset, sizes.tasks, seed=seed)
             network = BackboneRecipe(net=sizes.net, outputs=sizes.one_output, seed=seed)
-            named = place.trained(
+            named = workspace.trained(
                 sizes.dataset, recipes, network, paper_training(sizes.steps, seed)
             )
-            tasks = place.tasks(recipes, sizes.images, seed)
-            with MaskArchive.open(learnt(sizes, recipes, network, place)) as archive:
-                backbone = backbone_of(archive, device=place.device)
+            tasks = workspace.tasks(recipes, sizes.images, seed)
+            with MaskArchive.open(learnt(sizes, recipes, network, workspace)) as archive:
+                backbone = backbone_of(archive, device=workspace.device)
                 owners = [recipe_of(archive, stored).name for stored in archive]
                 masks = archive.packed()
             for count in counts_up_to(sizes.tasks):
@@ -82,12 +83,12 @@ class NnsFigure(CurveFigure):
 
 
 def learnt(
-    sizes: Sizes, recipes: list[TaskRecipe], network: BackboneRecipe, place: Workplace
+    sizes: Sizes, recipes: list[TaskRecipe], network: BackboneRecipe, workspace: Workspace
 ) -> Path:
     """The archive of a stream's masks; what is there of it is gone on with."""
     config = paper_training(sizes.steps, network.seed)
-    path = place.archive(f"{sizes.dataset}-{sizes.tasks}-nns", network, config)
-    kept = KeptLearner(
+    path = workspace.archive(f"{sizes.dataset}-{sizes.tasks}-nns", network, config)
+    kept = LearnerCheckpoint(
         path,
         {
             "dataset": sizes.dataset,
@@ -102,9 +103,9 @@ def learnt(
     with MaskArchive.open(path, "a") as archive:
         if len(archive) and not kept.folder.exists():
             return path  # learnt to the end
-        tasks = place.tasks(recipes, 1, network.seed)
+        tasks = workspace.tasks(recipes, 1, network.seed)
         learner = Learner(
-            backbone_of(archive, device=place.device),
+            backbone_of(archive, device=workspace.device),
             config,
             classes=max(task.classes for task in tasks),
         )
@@ -112,5 +113,5 @@ def learnt(
             tasks, least=sizes.steps, most=sizes.steps, batch=config.batch, seed=network.seed
         )
         for _ in learn_into(archive, learner, stream, codec="fast", kept=kept):
-            place.report("learning without names", len(archive), len(tasks))
+            workspace.report("learning without names", len(archive), len(tasks))
     return path

@@ -2,13 +2,13 @@
 
 from statistics import fmean
 
-from supsup.data import task_family
 from supsup.figures.base import Row, counts_up_to, paper_training
 from supsup.figures.curves import CurveFigure
-from supsup.figures.learners import inferred
+from supsup.figures.curves_of_methods import inferred
 from supsup.figures.sizes import Sizes
-from supsup.figures.workplace import Workplace
-from supsup.recipe import BackboneRecipe
+from supsup.figures.workspace import Workspace
+from supsup.networks.recipe import BackboneRecipe
+from supsup.tasks import task_family
 
 
 class OutputsFigure(CurveFigure):
@@ -35,13 +35,13 @@ class OutputsFigure(CurveFigure):
     x = "tasks"
     logarithmic = True
 
-    def measure(self, sizes: Sizes, place: Workplace) -> list[Row]:
+    def measure(self, sizes: Sizes, workspace: Workspace) -> list[Row]:
         rows: list[Row] = []
         for seed in sizes.seeds:
             recipes = task_family(sizes.dataset, sizes.tasks, seed=seed)
-            tasks = place.tasks(recipes, sizes.images, seed)
+            tasks = workspace.tasks(recipes, sizes.images, seed)
             for outputs in sizes.outputs:
-                trained = place.trained(
+                trained = workspace.trained(
                     sizes.dataset,
                     recipes,
                     BackboneRecipe(net=sizes.net, outputs=outputs, seed=seed),

@@ -2,10 +2,9 @@
 
 from statistics import fmean
 
-from supsup.data import task_family
 from supsup.figures.base import Row, counts_up_to, paper_training
 from supsup.figures.curves import CurveFigure
-from supsup.figures.learners import (
+from supsup.figures.curves_of_methods import (
     PSP_OTHER,
     TOLD_THE_TASK,
     UPPER_BOUND_OTHER,
@@ -13,8 +12,9 @@ from supsup.figures.learners import (
     inferred,
 )
 from supsup.figures.sizes import Sizes
-from supsup.figures.workplace import Workplace
-from supsup.recipe import BackboneRecipe
+from supsup.figures.workspace import Workspace
+from supsup.networks.recipe import BackboneRecipe
+from supsup.tasks import task_family
 
 
 class PermutedFigure(CurveFigure):
@@ -43,19 +43,19 @@ class PermutedFigure(CurveFigure):
     x = "tasks"
     logarithmic = True
 
-    def measure(self, sizes: Sizes, place: Workplace) -> list[Row]:
+    def measure(self, sizes: Sizes, workspace: Workspace) -> list[Row]:
         rows: list[Row] = []
         outputs = sizes.one_output
         counts = counts_up_to(sizes.tasks)
         for seed in sizes.seeds:
             recipes = task_family(sizes.dataset, sizes.tasks, seed=seed)
-            trained = place.trained(
+            trained = workspace.trained(
                 sizes.dataset,
                 recipes,
                 BackboneRecipe(net=sizes.net, outputs=outputs, seed=seed),
                 paper_training(sizes.steps, seed),
             )
-            tasks = place.tasks(recipes, sizes.images, seed)
+            tasks = workspace.tasks(recipes, sizes.images, seed)
             curves = {
                 f"SupSup (GNu, {letter})": [
                     inferred(trained, tasks[:count], method="one-shot", objective=objective)
@@ -70,7 +70,7 @@ class PermutedFigure(CurveFigure):
                     counts,
                     sizes=sizes,
                     seed=seed,
-                    place=place,
+                    workspace=workspace,
                     optimizer=optimizer,
                     lr=1e-4,
                 )

@@ -1,9 +1,8 @@
 """rotated-mnist: accuracy at each angle, the task found from whole batches by Binary."""
 
-from supsup.data import task_family
 from supsup.figures.base import Row, paper_training
 from supsup.figures.curves import CurveFigure
-from supsup.figures.learners import (
+from supsup.figures.curves_of_methods import (
     PSP_OTHER,
     TOLD_THE_TASK,
     UPPER_BOUND_OTHER,
@@ -11,8 +10,9 @@ from supsup.figures.learners import (
     inferred,
 )
 from supsup.figures.sizes import Sizes
-from supsup.figures.workplace import Workplace
-from supsup.recipe import BackboneRecipe
+from supsup.figures.workspace import Workspace
+from supsup.networks.recipe import BackboneRecipe
+from supsup.tasks import task_family
 
 COMPARED = {**TOLD_THE_TASK, "lower-bound": ("lower bound", "rmsprop")}
 
@@ -41,18 +41,18 @@ class RotatedFigure(CurveFigure):
     other = (UPPER_BOUND_OTHER, PSP_OTHER)
     x = "degrees"
 
-    def measure(self, sizes: Sizes, place: Workplace) -> list[Row]:
+    def measure(self, sizes: Sizes, workspace: Workspace) -> list[Row]:
         rows: list[Row] = []
         outputs = sizes.one_output
         for seed in sizes.seeds:
             recipes = task_family(sizes.dataset, sizes.tasks, seed=seed)
-            trained = place.trained(
+            trained = workspace.trained(
                 sizes.dataset,
                 recipes,
                 BackboneRecipe(net=sizes.net, outputs=outputs, seed=seed),
                 paper_training(sizes.steps, seed),
             )
-            tasks = place.tasks(recipes, sizes.images, seed)
+            tasks = workspace.tasks(recipes, sizes.images, seed)
             curves = {
                 "SupSup (GNu, H, Binary, full batch)": inferred(
                     trained, tasks, method="binary", objective="entropy", mode="batch"
@@ -65,7 +65,7 @@ class RotatedFigure(CurveFigure):
                     [len(tasks)],
                     sizes=sizes,
                     seed=seed,
-                    place=place,
+                    workspace=workspace,
                     optimizer=optimizer,
                     lr=1e-4,
                 )

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from maskstore.errors import InvalidInput
-from maskstore.seeded import parse_seed
-from supsup.data.catalog import IdxSource, find_source
-from supsup.data.files import at_hand
+from maskstore.seeded.streams import parse_seed
+from supsup.datasets.catalog import IdxSource, find_source
+from supsup.datasets.idx_files import at_hand
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

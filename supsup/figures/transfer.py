@@ -3,12 +3,12 @@
 from statistics import fmean
 
 from maskstore.errors import InvalidInput
-from supsup.data import task_family
 from supsup.figures.base import EDGE_POPUP_OTHER, Row, edge_popup
 from supsup.figures.curves import CurveFigure
 from supsup.figures.sizes import Sizes
-from supsup.figures.workplace import Workplace
-from supsup.recipe import BackboneRecipe
+from supsup.figures.workspace import Workspace
+from supsup.networks.recipe import BackboneRecipe
+from supsup.tasks import task_family
 
 STARTS = {
     "none": "SupSup",
@@ -45,7 +45,7 @@ class TransferFigure(CurveFigure):
     other = (EDGE_POPUP_OTHER,)
     x = "steps"
 
-    def measure(self, sizes: Sizes, place: Workplace) -> list[Row]:
+    def measure(self, sizes: Sizes, workspace: Workspace) -> list[Row]:
         if sizes.tasks < 2:
             raise InvalidInput(f"tasks: transfer needs at least 2, got {sizes.tasks}")
         rows: list[Row] = []
@@ -53,7 +53,7 @@ class TransferFigure(CurveFigure):
             recipes = task_family(sizes.dataset, sizes.tasks, seed=seed)
             for start, label in STARTS.items():
                 for steps in sorted({max(1, sizes.steps // part) for part in (10, 4, 2, 1)}):
-                    trained = place.trained(
+                    trained = workspace.trained(
                         sizes.dataset,
                         recipes,
                         BackboneRecipe(net=sizes.net, outputs=sizes.one_output, seed=seed),

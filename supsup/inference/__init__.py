@@ -1,18 +1,10 @@
 """Finding the task of unlabelled data among thousands of packed masks."""
 
+from supsup.inference.auto import AUTO_OBJECTIVE, choose
 from supsup.inference.bank import MaskBank
-from supsup.inference.choose import AUTO_OBJECTIVE, choose
-from supsup.inference.evaluate import evaluate_gns, evaluate_gnu, evaluate_nns
-from supsup.inference.infer import MODES, Inference, infer, infer_in
-from supsup.inference.methods import (
-    METHODS,
-    Binary,
-    Exhaustive,
-    Hybrid,
-    Logits,
-    Method,
-    OneShot,
-)
+from supsup.inference.find_task import MODES, Inference, infer, infer_in
+from supsup.inference.mask_source import MaskSource, Progress, Resident, Streamed, load_masks
+from supsup.inference.methods import METHODS, Binary, Exhaustive, Hybrid, Logits, Method, OneShot
 from supsup.inference.objectives import (
     OBJECTIVES,
     Energy,
@@ -21,7 +13,6 @@ from supsup.inference.objectives import (
     Objective,
     Superfluous,
 )
-from supsup.inference.source import MaskSource, Progress, Resident, Streamed, load_masks
 
 __all__ = [
     "AUTO_OBJECTIVE",
@@ -46,9 +37,6 @@ __all__ = [
     "Streamed",
     "Superfluous",
     "choose",
-    "evaluate_gns",
-    "evaluate_gnu",
-    "evaluate_nns",
     "infer",
     "infer_in",
     "load_masks",

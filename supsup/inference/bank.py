@@ -11,17 +11,11 @@ from torch import Tensor
 from maskstore.archive import MaskArchive
 from maskstore.errors import InvalidInput, LayoutMismatch
 from maskstore.packed import PackedMasks
-from supsup.backbone import Backbone
-from supsup.inference.frame import from_frames, to_frames
-from supsup.inference.kernels import Kernels, Processor, SparseMasks, kernels_of, sparsify
-from supsup.inference.plain import is_plain
-from supsup.inference.source import (
-    MaskSource,
-    Progress,
-    Resident,
-    nobody_looks,
-    parse_source,
-)
+from supsup.inference.flat import from_flat, to_flat
+from supsup.inference.kernels import CpuKernels, Kernels, SparseMasks, kernels_of, sparsify
+from supsup.inference.mask_source import MaskSource, Progress, Resident, nobody_looks, parse_source
+from supsup.inference.mlp import is_plain
+from supsup.networks.backbone import Backbone
 
 SPARSE_DENSITY = 0.1
 """Below this density a gathered weight is cheaper than the unpacking of all."""
@@ -84,8 +78,8 @@ class MaskBank:
 
     @cached_property
     def weights(self) -> Float32[Tensor, " numbers"]:
-        """The frame of W."""
-        return to_frames(self.backbone.layout, self.backbone.weights)
+        """The flat row of W."""
+        return to_flat(self.backbone.layout, self.backbone.weights)
 
     @cached_property
     def counts(self) -> Int32[Tensor, " numbers"]:
@@ -103,7 +97,7 @@ class MaskBank:
         ones = int(self.counts.sum())
         if (
             not is_plain(self.backbone)
-            or not isinstance(self.kernels, Processor)
+            or not isinstance(self.kernels, CpuKernels)
             or not self.source.in_memory
             or self.density >= SPARSE_DENSITY
             or 8 * ones > SPARSE_BYTES
@@ -124,8 +118,8 @@ class MaskBank:
 
     def masked(self, rows: slice | Int64[np.ndarray, " n"]) -> dict[str, Tensor]:
         """W ⊙ M of some masks, with an axis for them in front of each layer's."""
-        frames = self.kernels.apply_masks(self.source.read(rows), self.weights)
-        return from_frames(self.source.layout, frames)
+        flat = self.kernels.apply_masks(self.source.read(rows), self.weights)
+        return from_flat(self.source.layout, flat)
 
     def append(self, name: str, bits: UInt8[np.ndarray, " bytes"]) -> None:
         """One more mask; the totals follow. Only for masks in memory."""

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from maskstore.errors import InvalidInput
 from supsup.inference.bank import MaskBank
-from supsup.inference.frame import from_frames, to_frames
+from supsup.inference.flat import from_flat, to_flat
+from supsup.inference.mlp import image_slopes, is_plain
 from supsup.inference.objectives import Objective
-from supsup.inference.plain import image_slopes, is_plain
 
 _FRAMES_BYTES = 2**26
 """Memory for the gradients of single images that are held at a time."""
@@ -29,7 +29,7 @@ def superposed(bank: MaskBank, rows: Int64[np.ndarray, " n"] | None = None) -> d
     mean = counts.float()
     mean /= len(bank) if rows is None else len(rows)
     mean *= bank.weights
-    layers = from_frames(bank.source.layout, mean)
+    layers = from_flat(bank.source.layout, mean)
     return {name: layer.requires_grad_() for name, layer in layers.items()}
 
 
@@ -54,11 +54,11 @@ def gradients(
     count = len(bank) if rows is None else len(rows)
     parts, done, groups = [], 0, len(x)
     for images in x.split(at_once) if per_image else [x]:
-        frames = _slopes(bank, images, objective, weights, per_image)
-        frames *= bank.weights
+        flat = _slopes(bank, images, objective, weights, per_image)
+        flat *= bank.weights
         products = []
         for where, bits in bank.source.blocks(rows):
-            products.append(bank.kernels.multiply(bits, frames).cpu().double())
+            products.append(bank.kernels.multiply(bits, flat).cpu().double())
             bank.progress("weighing", done * count + len(images) * where.stop, groups * count)
         parts.append(torch.cat(products, dim=1))
         done += len(images)
@@ -72,11 +72,11 @@ def _slopes(
     weights: dict[str, Tensor],
     per_image: bool,
 ) -> Float32[Tensor, "group numbers"]:
-    """∂H/∂U as frames."""
+    """∂H/∂U as flat."""
     layout = bank.source.layout
     if not per_image:
         slopes = torch.autograd.grad(_value(bank, x, objective, weights), list(weights.values()))
-        return to_frames(layout, dict(zip(weights, slopes, strict=True)))[None]
+        return to_flat(layout, dict(zip(weights, slopes, strict=True)))[None]
     with torch.no_grad():
         logits = bank.run(x, weights)  # what is wrong with the data as a whole is said as such
     classes = bank.class_count(logits.shape[1])
@@ -93,7 +93,7 @@ def _slopes(
         raise InvalidInput(
             f"one image at a time: {error}; or let all images decide together (mode batch)"
         ) from error
-    return to_frames(layout, each, batch=len(x))
+    return to_flat(layout, each, batch=len(x))
 
 
 def _value(

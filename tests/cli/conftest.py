@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pytest
 
-from cli.main import main
+from supsup_store.main import main
 
 
 class Result(NamedTuple):

@@ -10,7 +10,7 @@ import pytest
 from maskstore import InvalidInput, MaskArchive
 from supsup import BackboneRecipe, TrainConfig, build
 from supsup.cluster import RayCluster
-from supsup.data import TaskRecipe, task_family
+from supsup.tasks import TaskRecipe, task_family
 from tests.cli.processes import Mark
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'supsup-store[ray]'")
@@ -83,7 +83,7 @@ def test_a_cluster_of_this_machine_alone_ends_with_the_training(run, tmp_path):
     command = (*TRAINING[:3], "2", "--steps", "20", *NET)
     on_ray = ("--engine", "ray", "--address", "local", "--json")
     done = subprocess.run(
-        [sys.executable, "-m", "cli", "train", path, *command, *on_ray],
+        [sys.executable, "-m", "supsup_store", "train", path, *command, *on_ray],
         capture_output=True,
         text=True,
         env=mark.environment,

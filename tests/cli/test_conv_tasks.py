@@ -10,10 +10,11 @@ import pytest
 
 from maskstore import MaskArchive
 from supsup import BackboneRecipe, build
-from supsup.data import SOURCES, task_family
-from supsup.data import catalog as catalog_module
-from supsup.session import create_archive
-from tests.supsup.data.helpers import cifar_like, colours, write_cifar, write_class_folders
+from supsup.archives import create_archive
+from supsup.datasets import SOURCES
+from supsup.datasets import catalog as catalog_module
+from supsup.tasks import task_family
+from tests.supsup.datasets.helpers import cifar_like, colours, write_cifar, write_class_folders
 
 ROOT = Path(__file__).parents[2]
 
@@ -53,7 +54,7 @@ def test_split_cifar100(run, tmp_path, monkeypatch):
     assert [task["name"] for task in first["trained"]] == ["split-cifar100/0"]
     assert (len(later["trained"]), later["skipped"]) == (2, 1)
 
-    stand_in = ("tests.supsup.data.cifar_stand_in", data)
+    stand_in = ("tests.supsup.datasets.cifar_stand_in", data)
     evaluated = in_a_new_process(*stand_in, "eval", archive, "--data", data, "--quiet")
     accuracies = check_accuracies(archive, evaluated, tasks=3)
     assert np.mean(accuracies) > 0.3  # of five colours
@@ -82,7 +83,7 @@ def test_split_imagenet(run, tmp_path):
     done = run("train", archive, *given, *training).json()
     assert [task["name"] for task in done["trained"]] == ["split-imagenet/0", "split-imagenet/1"]
 
-    evaluated = in_a_new_process("cli", "eval", archive, "--data", data, "--quiet")
+    evaluated = in_a_new_process("supsup_store", "eval", archive, "--data", data, "--quiet")
     check_accuracies(archive, evaluated, tasks=2)
     pictures = data / "imagenet" / "train" / f"n{classes[0]:08d}"
     found = run("infer", archive, "--data", pictures, "--mode", "batch", "--json").json()

@@ -8,7 +8,8 @@ import pytest
 
 from hopfield import load_memory, pattern_of, save_memory
 from maskstore import MaskArchive
-from supsup.data import load, make_task, task_family
+from supsup.datasets import load
+from supsup.tasks import make_task, task_family
 
 TRAIN = ("--dataset", "split-mnist-sample", "--net", "bn-2048", "--outputs", "10", "--steps", "20")
 OF = ("--dataset", "split-mnist-sample", "--task")
@@ -19,7 +20,7 @@ def masks(tmp_path_factory):
     """An archive of three tasks."""
     import sys
 
-    from cli.main import main
+    from supsup_store.main import main
 
     path = tmp_path_factory.mktemp("hopfield") / "a.h5"
     with pytest.MonkeyPatch.context() as patch:
@@ -34,7 +35,7 @@ def masks(tmp_path_factory):
 @pytest.fixture(scope="module")
 def memory(masks):
     """All three in one memory."""
-    from cli.memory import encode_archive
+    from supsup.recovery.mask_memory import encode_archive
 
     path = masks.with_name("memory.h5")
     with MaskArchive.open(masks) as archive:

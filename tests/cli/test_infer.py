@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from cli.console import stage_progress
-from supsup.data import load, make_task, task_family
+from supsup.datasets import load
+from supsup.tasks import make_task, task_family
+from supsup_store.console import stage_progress
 
 
 @pytest.fixture(scope="module")
@@ -15,7 +16,7 @@ def rotated(tmp_path_factory):
     """Three rotations, upright first; and images of the third."""
     import sys
 
-    from cli.main import main
+    from supsup_store.main import main
 
     folder = tmp_path_factory.mktemp("rotated")
     path = folder / "a.h5"
@@ -82,7 +83,7 @@ def test_a_bar_for_each_stage(rotated, run, monkeypatch):
     path, data, _ = rotated
     shown = io.StringIO()
     console = Console(file=shown, force_terminal=True, width=200)
-    monkeypatch.setattr("cli.console.stderr", console)
+    monkeypatch.setattr("supsup_store.console.stderr", console)
     for quiet, expected in (((), True), (("--quiet",), False)):
         shown.truncate(0)
         assert run("infer", path, "--data", data, "--json", *quiet).code == 0

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from cli.reproduce import NAMES, find_figure
 from hopfield import pattern_of
 from maskstore import MaskArchive
+from supsup_store.reproduce import NAMES, find_figure
 
 TINY = ("--dataset", "split-mnist-sample", "--tasks", "2", "--steps", "20", "--quiet")
 

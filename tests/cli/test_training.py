@@ -25,7 +25,8 @@ def trained(tmp_path_factory):
     """Two trained tasks, made by the command in a process of its own."""
     path = tmp_path_factory.mktemp("trained") / "split.h5"
     subprocess.run(
-        [sys.executable, "-m", "cli", "train", path, *TINY, "--tasks", "2", "--quiet"], check=True
+        [sys.executable, "-m", "supsup_store", "train", path, *TINY, "--tasks", "2", "--quiet"],
+        check=True,
     )
     return path
 
@@ -105,15 +106,16 @@ def test_training_that_cannot_be(trained, run, arguments, message):
 
 
 def test_tasks_that_diverge_are_named_and_the_others_kept(run, tmp_path, monkeypatch):
-    from supsup import data
+    from supsup import tasks
+    from supsup.tasks.task import make_task as real
 
     def make_task(recipe, images):
-        made = data.tasks.make_task(recipe, images)
+        made = real(recipe, images)
         if recipe.index in (0, 2):
             made.scale.fill_(float("nan"))
         return made
 
-    monkeypatch.setattr(data, "make_task", make_task)
+    monkeypatch.setattr(tasks, "make_task", make_task)
     path, log = tmp_path / "a.h5", tmp_path / "log.csv"
     result = run(
         *("train", path, *TINY, "--tasks", "4", "--json", "--quiet"),
@@ -196,7 +198,17 @@ def test_ctrl_c_leaves_a_valid_archive_and_says_how_to_go_on(tmp_path):
     path, mark = tmp_path / "a.h5", Mark()
     command = ("--dataset", "permuted-mnist-sample", "--tasks", "40", "--steps", "60")
     process = subprocess.Popen(
-        [sys.executable, "-m", "cli", "train", path, *command, "--parallel", "2", "--quiet"],
+        [
+            sys.executable,
+            "-m",
+            "supsup_store",
+            "train",
+            path,
+            *command,
+            "--parallel",
+            "2",
+            "--quiet",
+        ],
         stderr=subprocess.PIPE,
         text=True,
         env=mark.environment,

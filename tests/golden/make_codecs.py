@@ -7,7 +7,7 @@ from pathlib import Path
 from maskstore import MaskLayout
 from maskstore.codecs import CODECS, Prior
 from maskstore.layout import sha256_of_bits
-from maskstore.scores import ScoreStart
+from maskstore.seeded.scores import ScoreStart
 from tests.maskstore.codecs.helpers import packed_mask, trained_masks
 
 LAYOUT = MaskLayout({"fc1.weight": (24, 50), "fc2.weight": (10, 24), "bn.weight": (9,)})

@@ -10,7 +10,7 @@ import pytest
 import zstandard
 
 from hopfield import load_memory, masks_of, new_memory, pattern_of, save_memory
-from hopfield.container import assemble, parts_of
+from hopfield.file import assemble, parts_of
 from maskstore import ArchiveError, ArchiveWriteError, InvalidInput, MaskArchive, NotAnArchive
 from maskstore.errors import ArchiveNotFound, CorruptArchive, UnsupportedVersion
 from tests.hopfield.helpers import EVERY, memory_of, patterns

@@ -6,9 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hopfield import FORMS, RULES, BlockMemory, layer_blocks, new_memory, quantised
-from hopfield.rules.covariance import CovarianceMemory
+from hopfield.rules.covariance import CovarianceMemory, PackedCovarianceMemory
 from hopfield.rules.modern import ModernMemory
-from hopfield.rules.packed_covariance import PackedCovarianceMemory
 from maskstore import InvalidInput, MaskLayout
 from tests.hopfield.helpers import EVERY, MATRIX_RULES, matrix_of, memory_of, naive, patterns
 

@@ -6,7 +6,7 @@ import struct
 import zlib
 from dataclasses import fields, replace
 
-from maskstore.format import (
+from maskstore.storage.format import (
     EXTENT_BYTES,
     HEADER_OFFSET,
     ROW,
@@ -16,7 +16,7 @@ from maskstore.format import (
     SLOT_OFFSETS,
     Slot,
 )
-from maskstore.store import Store
+from maskstore.storage.store import Store
 from maskstore.testing import MemoryDevice
 
 DAMAGE = ("flip", "truncate", "splice", "insert", "zero", "sectors")

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from maskstore import ArchiveError, MaskArchive, MaskLayout
-from maskstore.maintain import compact
-from maskstore.store import Store
+from maskstore._verify import verify
+from maskstore.maintenance import compact
+from maskstore.storage.store import Store
 from maskstore.testing import MemoryDevice
-from maskstore.verify import verify
 from tests.maskstore.codecs.helpers import RECIPE, START, almost, trained_masks
 from tests.maskstore.fuzz import DAMAGE, FORGERY, fuzzed
 from tests.maskstore.helpers import random_masks

@@ -12,8 +12,8 @@ import h5py
 import numpy as np
 
 from maskstore import MaskArchive, MaskLayout
-from maskstore.format import ROW_BYTES, Slot
-from maskstore.verify import verify
+from maskstore._verify import verify
+from maskstore.storage.format import ROW_BYTES, Slot
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 LAYOUT = MaskLayout({"conv.weight": (4, 1, 3, 3), "fc.weight": (5, 13)})

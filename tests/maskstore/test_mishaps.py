@@ -12,10 +12,10 @@ import pytest
 
 import maskstore
 from maskstore import ArchiveWriteError, MaskArchive
-from maskstore.device import FileDevice
-from maskstore.maintain import compact
-from maskstore.metadata import MAX_METADATA_DEPTH
-from maskstore.verify import verify
+from maskstore._verify import verify
+from maskstore.maintenance import compact
+from maskstore.storage.metadata import MAX_METADATA_DEPTH
+from maskstore.storage.raw_file import FileDevice
 from tests.maskstore.helpers import LAYOUT, equal, random_masks
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from maskstore import MaskArchive, MaskLayout
 from maskstore.layout import count_ones
-from maskstore.scores import ScoreStart
+from maskstore.seeded.scores import ScoreStart
 from maskstore.stats import archive_stats, layer_stats, task_stats
 from tests.maskstore.helpers import random_masks
 

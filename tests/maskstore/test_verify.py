@@ -1,7 +1,7 @@
 import pytest
 
 from maskstore import CorruptArchive, MaskArchive
-from maskstore.verify import verify
+from maskstore._verify import verify
 from tests.maskstore.helpers import LAYOUT, equal, random_masks
 
 

@@ -7,7 +7,7 @@ import jaxtyping
 import torch
 from torch import Tensor, nn
 
-from maskstore import seeded
+from maskstore.seeded import streams as seeded
 from supsup import BackboneRecipe
 
 

@@ -8,8 +8,8 @@ from safetensors.torch import load_file
 
 from maskstore import ArchiveExists, InvalidInput, MaskArchive
 from supsup import BackboneRecipe, build
+from supsup.archives import create_archive
 from supsup.checkpoints import export_dense, import_checkpoint
-from supsup.session import create_archive
 
 
 def reference_checkpoint(path, tasks=3):

@@ -1,7 +1,7 @@
 """Kernels on packed masks. They know nothing of networks.
 
-Wherever a row of packed bits has ``bytes`` bytes, a *frame* is the float32 row of ``8 * bytes``
-numbers that lies over it, one a bit, padding included (:mod:`supsup.inference.frame`).
+Wherever a row of packed bits has ``bytes`` bytes, the *flat row* is the float32 row of
+``8 * bytes`` numbers that lies over it, one a bit, padding included (:mod:`supsup.inference.flat`).
 """
 
 from importlib.util import find_spec
@@ -9,27 +9,27 @@ from importlib.util import find_spec
 import torch
 
 from supsup.inference.kernels.base import Kernels
-from supsup.inference.kernels.eager import Eager
-from supsup.inference.kernels.processor import Processor
+from supsup.inference.kernels.cpu import CpuKernels
 from supsup.inference.kernels.sparse import SparseMasks, run_sparse, sparsify
+from supsup.inference.kernels.torch_ops import TorchKernels
 
 
 def kernels_of(device: torch.device) -> Kernels:
     """The kernels for masks on a device: the one place where they are chosen."""
     if device.type == "cpu":
-        return Processor()
+        return CpuKernels()
     if device.type == "cuda" and find_spec("triton") is not None:
-        from supsup.inference.kernels.fused import Fused
+        from supsup.inference.kernels.triton_ops import TritonKernels
 
-        return Fused()
-    return Eager()
+        return TritonKernels()
+    return TorchKernels()
 
 
 __all__ = [
-    "Eager",
+    "CpuKernels",
     "Kernels",
-    "Processor",
     "SparseMasks",
+    "TorchKernels",
     "kernels_of",
     "run_sparse",
     "sparsify",

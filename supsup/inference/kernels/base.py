@@ -14,12 +14,12 @@ class Kernels(ABC):
 
     @abstractmethod
     def multiply(
-        self, bits: UInt8[Tensor, "task bytes"], frames: Float32[Tensor, "vector numbers"]
+        self, bits: UInt8[Tensor, "task bytes"], flat: Float32[Tensor, "vector numbers"]
     ) -> Float[Tensor, "vector task"]:
-        """For every frame and every row of bits, the sum of the frame's numbers whose bit is set.
+        """For every flat and every row of bits, the sum of the flat's numbers whose bit is set.
 
         Args:
-            frames: ``8 * bytes`` numbers each.
+            flat: ``8 * bytes`` numbers each.
 
         Sums of float32 numbers within 1e-5 of their largest.
         """
@@ -39,4 +39,4 @@ class Kernels(ABC):
     def apply_masks(
         self, bits: UInt8[Tensor, "task bytes"], weights: Float32[Tensor, " numbers"]
     ) -> Float32[Tensor, "task numbers"]:
-        """For every row of bits the frame of weights, 0 where the bit is not set."""
+        """For every row of bits the flat row of weights, 0 where the bit is not set."""

@@ -46,7 +46,7 @@ def sparsify(
     """The non-zeros of W ⊙ M for every mask.
 
     Args:
-        weights: frame of W.
+        weights: flat row of W.
         layout: matrices of (units, inputs), each with the units of the one before as its inputs.
     """
     bits = np.ascontiguousarray(bits)

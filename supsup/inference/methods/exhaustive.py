@@ -8,9 +8,9 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from supsup.inference.bank import MaskBank
+from supsup.inference.forward_all import Reduce, forward_masks
 from supsup.inference.methods.base import Method
 from supsup.inference.objectives import Objective
-from supsup.inference.sweep import Reduce, sweep
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Exhaustive(Method):
         *,
         per_image: bool,
     ) -> Float64[np.ndarray, "group task"]:
-        values = sweep(bank, x, reducer(bank, objective))
+        values = forward_masks(bank, x, reducer(bank, objective))
         return -values.T if per_image else -values.mean(1)[None]
 
 

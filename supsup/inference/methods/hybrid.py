@@ -10,11 +10,11 @@ from torch import Tensor
 
 from maskstore.errors import InvalidInput
 from supsup.inference.bank import MaskBank
+from supsup.inference.forward_all import forward_masks
 from supsup.inference.methods.base import Method
 from supsup.inference.methods.exhaustive import reducer
 from supsup.inference.objectives import Objective
 from supsup.inference.superposition import gradients
-from supsup.inference.sweep import sweep
 
 _MASKS_AT_ONCE = 32
 
@@ -60,7 +60,7 @@ class Hybrid(Method):
         if per_image:
             _rank_images(bank, x, objective, listed, scores)
         else:
-            values = sweep(bank, x, reducer(bank, objective), rows=listed[0])
+            values = forward_masks(bank, x, reducer(bank, objective), rows=listed[0])
             scores[0, listed[0]] = -values.mean(1)
         return scores
 

@@ -8,9 +8,9 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from supsup.inference.bank import MaskBank
+from supsup.inference.forward_all import forward_masks
 from supsup.inference.methods.base import Method
 from supsup.inference.objectives import Objective
-from supsup.inference.sweep import sweep
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,5 +33,5 @@ class Logits(Method):
         def reduce(logits: Tensor) -> Tensor:
             return logits[..., : bank.class_count(logits.shape[-1])].amax(-1)
 
-        values = sweep(bank, x, reduce)
+        values = forward_masks(bank, x, reduce)
         return values.T if per_image else values.mean(1)[None]

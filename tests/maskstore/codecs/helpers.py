@@ -8,7 +8,7 @@ import numpy as np
 from maskstore import CorruptArchive, MaskLayout
 from maskstore.codecs import Prior
 from maskstore.layout import sha256_of_bits
-from maskstore.scores import ScoreStart
+from maskstore.seeded.scores import ScoreStart
 
 RECIPE = {"net": "x", "outputs": 10, "seed": 3, "init": "signed-constant"}
 START = ScoreStart(seed=5)

@@ -9,11 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maskstore.codecs import kernels
-from maskstore.codecs.coder import Decoder, Encoder
-from maskstore.codecs.fit import code_bits, fit_pull
+from maskstore.codecs.contextual.search import Task, code_bits, fit_pull
+from maskstore.codecs.entropy.coder import Decoder, Encoder
+from maskstore.codecs.entropy.levels import put_bits, take_bits
 from maskstore.codecs.kernels.search import MIDDLE
-from maskstore.codecs.levels import put_bits, take_bits
-from maskstore.codecs.search import Task
 
 SEEDS = st.integers(0, 2**32)
 SHIFT = 3
@@ -166,6 +165,6 @@ def test_the_search_finds_the_same_each_time_and_counts_as_the_decoder_does():
 
 
 def test_importing_maskstore_does_not_load_the_compiler():
-    script = "import sys, maskstore.verify, maskstore.maintain; print('numba' in sys.modules)"
+    script = "import sys, maskstore._verify, maskstore.maintenance; print('numba' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "False"

@@ -5,8 +5,8 @@ import pytest
 
 from maskstore import MaskLayout
 from maskstore.codecs import BY_NAME, PRESETS, encode
-from maskstore.codecs.levels import LEVELS, NUMERATORS, level_of
-from maskstore.scores import ScoreStart
+from maskstore.codecs.entropy.levels import LEVELS, NUMERATORS, level_of
+from maskstore.seeded.scores import ScoreStart
 from maskstore.stats import binary_entropy
 from tests.maskstore.codecs.helpers import almost, packed_mask, prior_of, trained_masks
 

@@ -14,11 +14,10 @@ import pytest
 
 from maskstore import MaskLayout
 from maskstore.codecs import BY_NAME, Prior
-from maskstore.codecs.coder import Decoder, Encoder, geometric, model_of, uniform
-from maskstore.codecs.layermodel import LayerContexts, LayerModel
-from maskstore.codecs.startcode import take_start
+from maskstore.codecs.contextual.layer_model import LayerContexts, LayerModel
+from maskstore.codecs.entropy.coder import Decoder, Encoder, geometric, model_of, uniform
 from maskstore.layout import sha256_of_bits
-from maskstore.scores import ScoreStart
+from maskstore.seeded.scores import ScoreStart, take_start
 from tests.maskstore.codecs.helpers import (
     LAYOUT,
     RECIPE,
@@ -59,7 +58,7 @@ class Ans:
 
 
 def numerator(level):
-    from maskstore.codecs.levels import NUMERATORS
+    from maskstore.codecs.entropy.levels import NUMERATORS
 
     return NUMERATORS[level]
 

@@ -6,7 +6,7 @@ from torch import Tensor
 from maskstore.errors import InvalidInput
 from supsup.baselines import Ewc
 from supsup.baselines.fisher import diagonal_fisher
-from supsup.sampling import batches
+from supsup.tasks.order import batches
 from tests.supsup.baselines.helpers import ENOUGH, FEW, blobs, small_net, taught
 
 

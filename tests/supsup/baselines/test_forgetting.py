@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from maskstore import seeded
+from maskstore.seeded import streams as seeded
 from supsup.baselines import (
     BASELINES,
     BaselineConfig,
@@ -14,7 +14,7 @@ from supsup.baselines import (
     SeparateHeadsRandom,
     evaluate_baseline,
 )
-from supsup.sampling import batches
+from supsup.tasks.order import batches
 from tests.supsup.baselines.helpers import ENOUGH, blobs, small_net
 
 TASKS = 4

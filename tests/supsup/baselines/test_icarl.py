@@ -3,12 +3,12 @@ import pytest
 import torch
 from torch.nn.functional import binary_cross_entropy
 
-from maskstore import seeded
 from maskstore.errors import InvalidInput
+from maskstore.seeded import streams as seeded
 from supsup import TensorTask
 from supsup.baselines import BaselineConfig, Icarl
 from supsup.baselines.herding import herd
-from supsup.sampling import batches
+from supsup.tasks.order import batches
 from tests.supsup.baselines.helpers import ENOUGH, FEW, blobs, small_net, taught
 
 

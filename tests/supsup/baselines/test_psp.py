@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from maskstore import seeded
 from maskstore.errors import InvalidInput
+from maskstore.seeded import streams as seeded
 from supsup import Backbone, build
 from supsup.baselines import Psp, PspRotation
 from supsup.baselines.psp_rotation import random_rotation

@@ -7,7 +7,7 @@ from torch.nn.functional import cross_entropy
 from maskstore.errors import InvalidInput
 from supsup import TensorTask
 from supsup.baselines import BaselineConfig, UpperBound
-from supsup.sampling import batches
+from supsup.tasks.order import batches
 from tests.supsup.baselines.helpers import blobs, small_net
 
 OPTIMIZERS = {

@@ -9,8 +9,10 @@ import pytest
 from maskstore import MaskArchive
 from maskstore.errors import ArchiveWriteError, InvalidInput
 from supsup import BackboneRecipe, build
+from supsup.archives import backbone_of, tasks_of
 from supsup.baselines import BASELINES, BaselineConfig, evaluate_baseline
-from supsup.data import load, make_task, task_family
+from supsup.datasets import load
+from supsup.evaluation import evaluate_gnu
 from supsup.figures import (
     BytesFigure,
     NnsFigure,
@@ -18,12 +20,12 @@ from supsup.figures import (
     PermutedFigure,
     RotatedFigure,
     TransferFigure,
-    Workplace,
+    Workspace,
     reproduce,
 )
-from supsup.holdout import sample_test
-from supsup.inference import MaskBank, evaluate_gnu
-from supsup.session import backbone_of, tasks_of
+from supsup.inference import MaskBank
+from supsup.tasks import make_task, task_family
+from supsup.tasks.subset import sample_test
 
 PNG = b"\x89PNG"
 
@@ -41,7 +43,7 @@ def no_training(monkeypatch):
         def refuse(*_, **__):
             raise AssertionError("trained again")
 
-        monkeypatch.setattr("supsup.session.prepared.train_into", refuse)
+        monkeypatch.setattr("supsup.archives.training.train_into", refuse)
         monkeypatch.setattr("supsup.figures.nns.learn_into", refuse)
         for baseline in BASELINES.values():
             monkeypatch.setattr(baseline, "_learn", refuse)
@@ -54,9 +56,9 @@ def curves(rows, x):
 
 
 def test_permuted(folder, no_training):
-    figure, place = PermutedFigure(), Workplace(folder=folder)
+    figure, workspace = PermutedFigure(), Workspace(folder=folder)
     sizes = replace(figure.small, tasks=3, steps=20, outputs=(20,), images=40)
-    document = reproduce(figure, sizes, place)
+    document = reproduce(figure, sizes, workspace)
     found = curves(document["rows"], "tasks")
     assert len(found) == len(document["rows"]) == 5 * 2  # after 2 tasks and after 3
     (path,) = folder.glob("permuted-mnist-sample-lenet*.h5")
@@ -94,8 +96,10 @@ def test_permuted(folder, no_training):
     assert [line["tasks"] for line in lines] == [2, 3]
     assert lines[1]["SupSup (GNu, H)"] == found["SupSup (GNu, H)", 3]
     no_training()
-    assert reproduce(figure, sizes, place)["rows"] == document["rows"]
-    fewer = reproduce(OutputsFigure(), replace(sizes, tasks=2), place)["rows"]  # the same archive
+    assert reproduce(figure, sizes, workspace)["rows"] == document["rows"]
+    fewer = reproduce(OutputsFigure(), replace(sizes, tasks=2), workspace)[
+        "rows"
+    ]  # the same archive
     assert curves(fewer, "tasks") == {
         ("s = 20, H", 2): found["SupSup (GNu, H)", 2],
         ("s = 20, G", 2): found["SupSup (GNu, G)", 2],
@@ -103,9 +107,9 @@ def test_permuted(folder, no_training):
 
 
 def test_curves_are_means_over_seeds(folder):
-    figure, place = OutputsFigure(), Workplace(folder=folder)
+    figure, workspace = OutputsFigure(), Workspace(folder=folder)
     sizes = replace(figure.small, tasks=2, steps=10, outputs=(12, 20), images=20, seeds=(1, 2))
-    rows = figure.measure(sizes, place)
+    rows = figure.measure(sizes, workspace)
     assert len(rows) == 2 * 2 * 2
     assert {row["seed"] for row in rows} == {1, 2}
     (line,) = figure.table(rows)
@@ -116,9 +120,9 @@ def test_curves_are_means_over_seeds(folder):
 
 def test_a_seed_that_ended_counts_with_its_last_value():
     rows = [
-        {"seed": seed, "curve": "a", "tasks": place, "accuracy": value}
+        {"seed": seed, "curve": "a", "tasks": workspace, "accuracy": value}
         for seed, run in ((0, [4.0, 1.0]), (1, [8.0, 6.0, 5.0, 3.0]))
-        for place, value in enumerate(run)
+        for workspace, value in enumerate(run)
     ]
     lines = OutputsFigure().table(rows)
     assert lines == [{"tasks": at, "a": mean} for at, mean in enumerate([6.0, 3.5, 3.0, 2.0])]
@@ -140,19 +144,19 @@ def test_what_a_figure_is_not_made_of_is_refused_before_training(figure, tmp_pat
         raise LookupError("it measures")
 
     monkeypatch.setattr(type(figure), "measure", measured)
-    place, takes_any = Workplace(folder=tmp_path / "new"), figure.name in ("bytes", "transfer")
+    workspace, takes_any = Workspace(folder=tmp_path / "new"), figure.name in ("bytes", "transfer")
     for rule in ("split", "permuted", "rotated"):
         other = replace(figure.small, dataset=f"{rule}-mnist-sample")
         if rule == figure.rule or takes_any:
             with pytest.raises(LookupError, match="it measures"):
-                reproduce(figure, other, place)
+                reproduce(figure, other, workspace)
         else:
             message = f"--dataset {rule}-mnist-sample: figure {figure.name} is of {figure.rule} "
             with pytest.raises(InvalidInput, match=message + f"tasks, got '{rule}'; give"):
-                reproduce(figure, other, place)
+                reproduce(figure, other, workspace)
     few = replace(figure.small, images=20)
     with pytest.raises(InvalidInput if takes_any else LookupError, match="--images 20|measures"):
-        reproduce(figure, few, place)
+        reproduce(figure, few, workspace)
 
 
 def test_the_plot_costs_no_measurement(tmp_path, monkeypatch):
@@ -160,25 +164,25 @@ def test_the_plot_costs_no_measurement(tmp_path, monkeypatch):
     monkeypatch.setattr(OutputsFigure, "measure", lambda *_: rows)
     folder = tmp_path / "new"
     with pytest.raises(InvalidInput, match="cannot draw there"):
-        reproduce(figure, figure.small, Workplace(folder=folder), plot=tmp_path / "a.xyz")
+        reproduce(figure, figure.small, Workspace(folder=folder), plot=tmp_path / "a.xyz")
     assert not folder.exists()
     with pytest.raises(ArchiveWriteError, match="cannot save the plot"):
-        reproduce(figure, figure.small, Workplace(folder=folder), plot=tmp_path / "none" / "a.png")
+        reproduce(figure, figure.small, Workspace(folder=folder), plot=tmp_path / "none" / "a.png")
     assert json.loads((folder / "outputs.json").read_text())["rows"] == rows
-    reproduce(figure, figure.small, Workplace(folder=folder), plot=tmp_path / "a.SVG")
+    reproduce(figure, figure.small, Workspace(folder=folder), plot=tmp_path / "a.SVG")
     assert (tmp_path / "a.SVG").read_text().startswith("<?xml")
 
 
 def test_rotated(folder, no_training, monkeypatch):
-    figure, place, asked = RotatedFigure(), Workplace(folder=folder), []
+    figure, workspace, asked = RotatedFigure(), Workspace(folder=folder), []
 
     def spy(*arguments, **how):
         asked.append(how)
         return evaluate_gnu(*arguments, **how)
 
-    monkeypatch.setattr("supsup.figures.learners.evaluate_gnu", spy)
+    monkeypatch.setattr("supsup.figures.curves_of_methods.evaluate_gnu", spy)
     sizes = replace(figure.small, tasks=2, steps=20, outputs=(20,), images=128)
-    rows = figure.measure(sizes, place)
+    rows = figure.measure(sizes, workspace)
     assert asked == [{"method": "binary", "objective": "entropy", "mode": "batch"}]
     found = curves(rows, "degrees")
     assert {degrees for _, degrees in found} == {0, 10}
@@ -193,13 +197,13 @@ def test_rotated(folder, no_training, monkeypatch):
     assert found["lower bound", 10] > 0.5  # the last task, which nothing disturbed
     assert found["upper bound", 0] > 0.5
     no_training()
-    assert figure.measure(sizes, place) == rows
+    assert figure.measure(sizes, workspace) == rows
 
 
 def test_nns_goes_on_after_a_kill(tmp_path, no_training):
     figure = NnsFigure()
     sizes = replace(figure.small, tasks=2, steps=80, outputs=(20,), images=30)
-    whole = figure.measure(sizes, Workplace(folder=tmp_path / "whole"))
+    whole = figure.measure(sizes, Workspace(folder=tmp_path / "whole"))
     found = curves(whole, "tasks")
     assert set(found) == {("SupSup (GNu, H)", 2), ("SupSup (NNs, H)", 2)}
     assert found["SupSup (NNs, H)", 2] > 0.4
@@ -209,21 +213,21 @@ def test_nns_goes_on_after_a_kill(tmp_path, no_training):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        figure.measure(sizes, Workplace(folder=tmp_path / "cut", report=kill))
+        figure.measure(sizes, Workspace(folder=tmp_path / "cut", report=kill))
     assert list((tmp_path / "cut").glob("*.learning"))
     other = replace(sizes, images=20, seeds=(0, 1))
     with pytest.raises(KeyboardInterrupt):  # it goes on: what is learnt is the same
-        figure.measure(other, Workplace(folder=tmp_path / "cut", report=kill))
-    assert figure.measure(sizes, Workplace(folder=tmp_path / "cut")) == whole
+        figure.measure(other, Workspace(folder=tmp_path / "cut", report=kill))
+    assert figure.measure(sizes, Workspace(folder=tmp_path / "cut")) == whole
     assert not list((tmp_path / "cut").glob("*.learning"))
     no_training()
-    assert figure.measure(sizes, Workplace(folder=tmp_path / "cut")) == whole
+    assert figure.measure(sizes, Workspace(folder=tmp_path / "cut")) == whole
 
 
 def test_transfer(folder, no_training):
-    figure, place = TransferFigure(), Workplace(folder=folder)
+    figure, workspace = TransferFigure(), Workspace(folder=folder)
     sizes = replace(figure.small, tasks=3, steps=4, seeds=(0,))
-    rows = figure.measure(sizes, place)
+    rows = figure.measure(sizes, workspace)
     found = curves(rows, "steps")
     assert len(found) == len(rows) == 3 * 3
     assert {steps for _, steps in found} == {1, 2, 4}
@@ -233,16 +237,16 @@ def test_transfer(folder, no_training):
     assert found["SupSup Transfer (mean of masks)", 4] == fmean(later)
     assert len({found[curve, 4] for curve, _ in found}) > 1
     no_training()
-    assert figure.measure(sizes, place) == rows
+    assert figure.measure(sizes, workspace) == rows
     with pytest.raises(InvalidInput, match="at least 2"):
-        figure.measure(replace(sizes, tasks=1), place)
+        figure.measure(replace(sizes, tasks=1), workspace)
 
 
 def test_bytes(folder, no_training, monkeypatch):
     monkeypatch.setattr("supsup.figures.bytes.DENSITIES", (0.05, 0.5))
-    figure, place = BytesFigure(), Workplace(folder=folder)
+    figure, workspace = BytesFigure(), Workspace(folder=folder)
     sizes = replace(figure.small, tasks=2, steps=4)
-    document = reproduce(figure, sizes, place)
+    document = reproduce(figure, sizes, workspace)
     rows = {(row["curve"], row["density"]): row for row in document["rows"]}
     assert len(rows) == 2 * 2 + 4
     sparse, dense = rows["SupSup", 0.05], rows["SupSup", 0.5]
@@ -271,4 +275,4 @@ def test_bytes(folder, no_training, monkeypatch):
     assert {line["accuracy"] for line in lines} >= {dense["accuracy"] / 2, sparse["accuracy"]}
     assert (folder / "bytes.png").read_bytes().startswith(PNG)
     no_training()
-    assert figure.measure(sizes, place) == document["rows"]
+    assert figure.measure(sizes, workspace) == document["rows"]

@@ -2,10 +2,10 @@
 
 import pytest
 
-from supsup.inference.kernels import Eager, Processor
+from supsup.inference.kernels import CpuKernels, TorchKernels
 
 
-@pytest.fixture(params=[Processor, Eager], scope="module")
+@pytest.fixture(params=[CpuKernels, TorchKernels], scope="module")
 def kernels(request):
     """What a new bank takes unless it is told otherwise."""
     with pytest.MonkeyPatch.context() as patch:

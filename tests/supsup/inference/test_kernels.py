@@ -7,10 +7,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maskstore.layout import MaskLayout
-from supsup.inference.kernels import Eager, Kernels, Processor, kernels_of, run_sparse, sparsify
+from supsup.inference.kernels import (
+    CpuKernels,
+    Kernels,
+    TorchKernels,
+    kernels_of,
+    run_sparse,
+    sparsify,
+)
 from supsup.inference.kernels.threads import split
 
-either = st.sampled_from([Processor(), Eager()])
+either = st.sampled_from([CpuKernels(), TorchKernels()])
 shapes = st.tuples(st.integers(1, 40), st.integers(1, 300), st.integers(0, 2**32 - 1))
 
 
@@ -28,8 +35,8 @@ def random_bits(rows: int, size: int, seed: int) -> tuple[torch.Tensor, np.ndarr
 
 
 def random_frames(vectors: int, size: int, seed: int) -> tuple[torch.Tensor, np.ndarray]:
-    frames = np.random.default_rng(seed).standard_normal((vectors, 8 * size)).astype(np.float32)
-    return torch.from_numpy(frames), frames.astype(np.float64)
+    flat = np.random.default_rng(seed).standard_normal((vectors, 8 * size)).astype(np.float32)
+    return torch.from_numpy(flat), flat.astype(np.float64)
 
 
 def counted(kernels: Kernels, bits: torch.Tensor) -> torch.Tensor:
@@ -43,32 +50,32 @@ def counted(kernels: Kernels, bits: torch.Tensor) -> torch.Tensor:
 def test_products_are_those_of_the_unpacked_matrix(kernels, shape, vectors):
     rows, size, seed = shape
     bits, unpacked = random_bits(rows, size, seed)
-    frames, numbers = random_frames(vectors, size, seed)
-    found = kernels.multiply(bits, frames).numpy()
+    flat, numbers = random_frames(vectors, size, seed)
+    found = kernels.multiply(bits, flat).numpy()
     np.testing.assert_allclose(found, numbers @ unpacked.T, atol=1e-5 * 8 * size)
 
 
-@pytest.mark.parametrize("kernels", [Processor(), Eager()])
+@pytest.mark.parametrize("kernels", [CpuKernels(), TorchKernels()])
 def test_products_over_several_blocks(kernels, monkeypatch):
-    monkeypatch.setattr("supsup.inference.kernels.eager.UNPACKED_BYTES", 5 * 32 * 20_001)
+    monkeypatch.setattr("supsup.inference.kernels.torch_ops.UNPACKED_BYTES", 5 * 32 * 20_001)
     bits, unpacked = random_bits(17, 20_001, 0)
-    frames, numbers = random_frames(4, 20_001, 0)
+    flat, numbers = random_frames(4, 20_001, 0)
     for count in (1, 4):
         expected = numbers[:count] @ unpacked.T
-        error = np.abs(kernels.multiply(bits, frames[:count]).numpy() - expected).max()
+        error = np.abs(kernels.multiply(bits, flat[:count]).numpy() - expected).max()
         assert error < 1e-5 * np.abs(expected).max()
     assert np.array_equal(counted(kernels, bits), unpacked.sum(0))
 
 
-@pytest.mark.parametrize("kernels", [Processor(), Eager()])
+@pytest.mark.parametrize("kernels", [CpuKernels(), TorchKernels()])
 def test_each_bit_selects_its_own_number(kernels):
     bits = np.eye(1, 8 * 5, dtype=np.uint8)
-    frame = torch.arange(1, 41, dtype=torch.float32)
+    flat = torch.arange(1, 41, dtype=torch.float32)
     for at in range(40):
         packed = np.packbits(np.roll(bits, at, axis=1), axis=1, bitorder="little")
         one = torch.from_numpy(packed)
-        assert kernels.multiply(one, frame[None])[0, 0] == at + 1
-        assert kernels.apply_masks(one, frame)[0].nonzero().flatten().tolist() == [at]
+        assert kernels.multiply(one, flat[None])[0, 0] == at + 1
+        assert kernels.apply_masks(one, flat)[0].nonzero().flatten().tolist() == [at]
 
 
 @settings(max_examples=40, deadline=None)
@@ -91,10 +98,12 @@ def test_applied_masks(kernels, shape):
 
 
 def test_the_device_says_which():
-    assert isinstance(kernels_of(torch.device("cpu")), Processor)
-    assert isinstance(kernels_of(torch.device("meta")), Eager)
+    assert isinstance(kernels_of(torch.device("cpu")), CpuKernels)
+    assert isinstance(kernels_of(torch.device("meta")), TorchKernels)
     cuda = kernels_of(torch.device("cuda"))
-    assert type(cuda).__name__ == ("Eager" if find_spec("triton") is None else "Fused")
+    assert type(cuda).__name__ == (
+        "TorchKernels" if find_spec("triton") is None else "TritonKernels"
+    )
 
 
 @settings(max_examples=40, deadline=None)
@@ -110,8 +119,8 @@ def test_sparse_masks_compute_what_dense_ones_do(widths, count, batch, density, 
     pairs = enumerate(zip(widths[1:], widths[:-1], strict=True))
     layout = MaskLayout({f"fc{at}": shape for at, shape in pairs})
     masks = [{n: rng.random(s) < density for n, s in layout.shapes.items()} for _ in range(count)]
-    frame = rng.standard_normal(8 * layout.packed_bytes).astype(np.float32)
-    sparse = sparsify(np.stack([layout.pack(m) for m in masks]), frame, layout)
+    flat = rng.standard_normal(8 * layout.packed_bytes).astype(np.float32)
+    sparse = sparsify(np.stack([layout.pack(m) for m in masks]), flat, layout)
     assert len(sparse) == count
     assert len(sparse.weights) == sum(int(m.sum()) for mask in masks for m in mask.values())
     x = rng.standard_normal((batch, widths[0])).astype(np.float32)
@@ -119,7 +128,7 @@ def test_sparse_masks_compute_what_dense_ones_do(widths, count, batch, density, 
     for mask, logits in zip(masks, found, strict=True):
         hidden = x.astype(np.float64)
         for name, shape, where, bits in layout.layers():
-            weights = frame[8 * where.start : 8 * where.start + bits].reshape(shape)
+            weights = flat[8 * where.start : 8 * where.start + bits].reshape(shape)
             hidden = hidden @ (weights * mask[name]).T
             if name != list(layout.shapes)[-1]:
                 hidden = np.maximum(hidden, 0)

@@ -18,7 +18,7 @@ from supsup.inference import (
     OneShot,
     Superfluous,
 )
-from supsup.inference.kernels import Eager, Processor
+from supsup.inference.kernels import CpuKernels, TorchKernels
 from supsup.inference.methods import parse_method
 from tests.supsup.helpers import ConvNet
 from tests.supsup.inference.helpers import (
@@ -116,7 +116,7 @@ def test_binary_ends_where_all_masks_tie(count, base, kernels):
         MaskBank(backbone, same), images(2), Entropy(), per_image=True
     )
     assert (np.isfinite(found).sum(1) <= base).all()
-    if kernels is Processor:  # others' sums of equal masks may differ by rounding
+    if kernels is CpuKernels:  # others' sums of equal masks may differ by rounding
         assert found.argmax(1).tolist() == [0, 0]
 
 
@@ -166,8 +166,8 @@ def test_any_module():
 def test_sparse_and_dense_sweeps_agree():
     backbone = odd_net()
     masks = random_masks(backbone, 20, density=0.05)
-    bank = MaskBank(backbone, masks, kernels=Processor())
-    dense = MaskBank(backbone, masks, kernels=Eager())
+    bank = MaskBank(backbone, masks, kernels=CpuKernels())
+    dense = MaskBank(backbone, masks, kernels=TorchKernels())
     assert bank.sparse is not None
     assert dense.sparse is None
     for x in (images(1), images(7)):

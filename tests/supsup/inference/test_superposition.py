@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from supsup import Backbone
+from supsup import Backbone, build
 from supsup.inference import Energy, Entropy, MaskBank, MaxProbability, Superfluous
 from supsup.inference.superposition import gradients, superposed
 from tests.supsup.helpers import ConvNet, small_bn
@@ -15,9 +15,6 @@ from tests.supsup.inference.helpers import (
     random_masks,
     stacked,
 )
-
-from supsup import build  # isort: skip
-
 
 pytestmark = pytest.mark.usefixtures("kernels")
 

@@ -1,5 +1,0 @@
-"""``python -m cli`` is ``supsup-store``."""
-
-from cli.main import main
-
-main()

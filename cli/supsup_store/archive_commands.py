@@ -1,0 +1,267 @@
+"""Commands on the archive itself, without its network."""
+
+import json
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from maskstore import InvalidInput, MaskArchive
+from maskstore import maintenance as maintain
+from maskstore._verify import verify as verify_archive
+from maskstore.interchange import load_masks, save_masks
+from maskstore.stats import MaskStats, archive_stats, layer_stats, task_stats
+from supsup_store import options
+from supsup_store.console import print_json, print_table, task_progress
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the app."""
+    app.command("list")(list_tasks)
+    for command in (add, show, get, remove, stats, verify, repair, compact, merge):
+        app.command()(command)
+
+
+def add(
+    archive: options.Archive,
+    task: options.TaskName,
+    file: Annotated[Path, typer.Argument(help="Mask: .npz or .safetensors of boolean arrays.")],
+    metadata: Annotated[str, typer.Option(help="JSON object to keep with the task.")] = "{}",
+    codec: options.Codec = "auto",
+    timeout: options.Timeout = 10.0,
+    no_lock: options.NoLock = False,
+    as_json: options.Json = False,
+) -> None:
+    """Add the mask of one task from a file."""
+    with MaskArchive.open(archive, "a", timeout=timeout, lock=not no_lock) as opened:
+        masks = load_masks(file, opened.layout)
+        added = opened.add(task, masks, _parse_json_object(metadata), codec=codec)
+    if as_json:
+        print_json(added.to_json())
+    else:
+        typer.echo(f"added {added.name}: {added.bytes} bytes ({added.codec}), {added.ones} ones")
+
+
+def list_tasks(archive: options.Archive, as_json: options.Json = False) -> None:
+    """List the tasks in order of arrival."""
+    with MaskArchive.open(archive) as opened:
+        tasks = list(opened)
+        total = opened.file_bytes
+    if as_json:
+        print_json({"tasks": [task.to_json() for task in tasks], "total_bytes": total})
+        return
+    rows = [
+        (
+            task.index,
+            task.name,
+            task.ones / task.bits,
+            task.codec,
+            task.bytes,
+            8 * task.bytes / task.bits,
+            _accuracy(task.metadata),
+            task.sha256[:12],
+        )
+        for task in tasks
+    ]
+    headings = ("#", "task", "density", "codec", "bytes", "bits/weight", "accuracy", "sha256")
+    print_table(headings, rows, title=f"{archive}: {len(tasks)} tasks, {total:,} bytes")
+
+
+def show(
+    archive: options.Archive,
+    task: Annotated[str | None, typer.Argument(metavar="[TASK]", help="A task, or all.")] = None,
+    as_json: options.Json = False,
+) -> None:
+    """Show what the archive is made for or, with TASK, all that is kept of one task."""
+    with MaskArchive.open(archive) as opened:
+        if task is not None:
+            document = opened.task(task).to_json()
+        else:
+            document = {
+                "layout": opened.layout.to_json(),
+                "bits": opened.layout.bits,
+                "backbone": opened.backbone,
+                "weights_digest": opened.weights_digest,
+                "parameters": opened.parameters,
+                "tasks": len(opened),
+                "file_bytes": opened.file_bytes,
+            }
+    if as_json:
+        print_json(document)
+    else:
+        print_table(("", ""), [(key, json.dumps(value)) for key, value in document.items()])
+
+
+def get(
+    archive: options.Archive,
+    task: options.TaskName,
+    out: Annotated[Path, typer.Option(help="File to write: .npz or .safetensors.")],
+    as_json: options.Json = False,
+) -> None:
+    """Write the mask of a task to a file of boolean arrays."""
+    with MaskArchive.open(archive) as opened:
+        save_masks(out, opened.get(task))
+        found = opened.task(task)
+    if as_json:
+        print_json(found.to_json() | {"out": str(out)})
+    else:
+        typer.echo(f"wrote {found.name} to {out}: {found.bits} bits, {found.ones} ones")
+
+
+def remove(
+    archive: options.Archive,
+    task: options.TaskName,
+    timeout: options.Timeout = 10.0,
+    no_lock: options.NoLock = False,
+    as_json: options.Json = False,
+) -> None:
+    """Remove a task."""
+    with MaskArchive.open(archive, "a", timeout=timeout, lock=not no_lock) as opened:
+        removed = opened.task(task)
+        opened.remove(task)
+        left = len(opened)
+    if as_json:
+        print_json({"removed": removed.name, "tasks": left})
+    else:
+        typer.echo(f"removed {removed.name}; {left} tasks left")
+
+
+def stats(
+    archive: options.Archive,
+    per_task: Annotated[
+        bool, typer.Option("--per-task", help="Also a row for every task.")
+    ] = False,
+    per_layer: Annotated[
+        bool, typer.Option("--per-layer", help="Also a row for every layer; decodes every mask.")
+    ] = False,
+    plot: options.Plot = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Bytes a task, beside one bit a weight, the entropy bound and a dense model each."""
+    details: dict[str, list[MaskStats]] = {}
+    with MaskArchive.open(archive) as opened:
+        figures = archive_stats(opened)
+        if per_task:
+            details["per_task"] = list(task_stats(opened))
+        if per_layer:
+            with task_progress("reading masks", len(opened), quiet=quiet) as report:
+                details["per_layer"] = layer_stats(opened, on_task=report)
+    if plot is not None:
+        from supsup.plots import plot_bytes
+
+        plot_bytes(figures, plot)
+    if as_json:
+        rows_of = {key: [row.to_json() for row in rows] for key, rows in details.items()}
+        print_json(figures.to_json() | rows_of)
+        return
+    rows = [
+        (key.replace("_", " "), value)
+        for key, value in figures.to_json().items()
+        if key != "by_codec"
+    ]
+    for codec, counts in figures.by_codec.items():
+        rows.append((f"codec {codec}", f"{counts['tasks']:,} tasks, {counts['bytes']:,} bytes"))
+    print_table(("figure", "value"), rows, title=str(archive))
+    for key, each in details.items():
+        fields = [row.to_json() for row in each]
+        headings = [name.replace("_", " ") for name in fields[0]] if fields else []
+        print_table(headings, [list(row.values()) for row in fields], title=key.replace("_", " "))
+
+
+def verify(
+    archive: options.Archive,
+    deep: Annotated[bool, typer.Option("--deep", help="Decode every mask, too.")] = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Check the archive; exit code 1 and the name of every damaged task if there is damage."""
+    with MaskArchive.open(archive) as opened:
+        tasks = len(opened)
+        with task_progress("verifying", tasks, quiet=quiet) as report:
+            damage = verify_archive(opened, deep=deep, on_task=report)
+    if as_json:
+        print_json({"tasks": tasks, "deep": deep, "damage": [item._asdict() for item in damage]})
+    elif damage:
+        print_table(("task", "cause"), damage, title=f"{archive}: damaged")
+    else:
+        typer.echo(f"{archive}: {tasks} tasks, no damage")
+    if damage:
+        raise typer.Exit(1)
+
+
+def repair(
+    archive: options.Archive,
+    out: Annotated[Path, typer.Option(help="The new archive.")],
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Copy every intact task into a new archive and name what is lost."""
+    with (
+        MaskArchive.open(archive) as opened,
+        task_progress("repairing", len(opened), quiet=quiet) as report,
+    ):
+        lost = maintain.repair(opened, out, on_task=report)
+    with MaskArchive.open(out) as repaired:
+        tasks = len(repaired)
+    if as_json:
+        print_json({"out": str(out), "tasks": tasks, "lost": [item._asdict() for item in lost]})
+        return
+    if lost:
+        print_table(("task", "cause"), lost, title="lost")
+    typer.echo(f"{out}: {tasks} tasks, {len(lost)} lost")
+
+
+def compact(
+    archive: options.Archive,
+    codec: Annotated[
+        str | None, typer.Option(help="Re-encode every mask: auto, fast, history or a codec.")
+    ] = None,
+    timeout: options.Timeout = 10.0,
+    no_lock: options.NoLock = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Rewrite the archive without what removals and growth left behind."""
+    with MaskArchive.open(archive, "a", timeout=timeout, lock=not no_lock) as opened:
+        with task_progress("compacting", len(opened), quiet=quiet) as report:
+            saved = maintain.compact(opened, codec=codec, on_task=report)
+        left = opened.file_bytes
+    if as_json:
+        print_json({"saved_bytes": saved, "total_bytes": left})
+    else:
+        typer.echo(f"{archive}: {left:,} bytes, {saved:,} saved")
+
+
+def merge(
+    archives: Annotated[list[Path], typer.Argument(help="Archives of one network.")],
+    out: Annotated[Path, typer.Option(help="The new archive.")],
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Join archives of the same network into a new one."""
+    with ExitStack() as stack:
+        opened = [stack.enter_context(MaskArchive.open(path)) for path in archives]
+        report = stack.enter_context(task_progress("merging", sum(map(len, opened)), quiet=quiet))
+        tasks = maintain.merge(opened, out, on_task=report)
+    if as_json:
+        print_json({"out": str(out), "tasks": tasks})
+    else:
+        typer.echo(f"{out}: {tasks} tasks from {len(archives)} archives")
+
+
+def _accuracy(metadata: dict[str, Any]) -> Any:
+    """What training recorded; anything may stand there in a mask added by hand."""
+    metrics = metadata.get("metrics")
+    return metrics.get("accuracy") if isinstance(metrics, dict) else None
+
+
+def _parse_json_object(text: str) -> dict[str, object]:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InvalidInput(f"--metadata: not JSON ({error})") from None
+    if not isinstance(value, dict):
+        raise InvalidInput(f"--metadata: expected a JSON object, got {text[:40]!r}")
+    return value

@@ -1,0 +1,243 @@
+"""Commands on Hopfield memories: encode, recover, compare."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from maskstore import InvalidInput, MaskArchive
+from maskstore.interchange import save_masks
+from supsup_store import options
+from supsup_store.console import print_json, print_table, progress_bar, task_progress
+
+Memory = Annotated[Path, typer.Argument(metavar="MEMORY", help="A memory file of `encode`.")]
+Rule = Annotated[
+    str, typer.Option(help="Learning rule: projection, storkey, covariance, hebb or modern.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the app."""
+    for command in (encode, recover, compare):
+        app.command()(command)
+
+
+def encode(
+    archive: options.Archive,
+    out: Annotated[Path, typer.Option(help="The memory file to write.")],
+    rule: Rule = "projection",
+    form: Annotated[
+        str | None, typer.Option(help="dense, packed or blocks; by default the rule's own.")
+    ] = None,
+    bits: Annotated[
+        int | None, typer.Option(help="Bits of a synapse (1, 2, 4 or 8); float32 without.")
+    ] = None,
+    net: options.TrustedNet = None,
+    device: options.Device = "cpu",
+    data: options.Data = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Write all masks of an archive into one Hopfield memory of fixed size."""
+    from supsup.archives import parse_device
+    from supsup.recovery.mask_memory import encode_archive
+
+    place = parse_device(device)
+    with (
+        MaskArchive.open(archive) as opened,
+        task_progress("encoding", len(opened), quiet=quiet) as report,
+    ):
+        made = encode_archive(
+            opened,
+            rule=rule,
+            form=form,
+            bits=bits,
+            device=place,
+            trusted_net=net,
+            data_dir=data,
+            on_task=report,
+        )
+        archive_bytes = opened.file_bytes
+    size = made.save(out)
+    if as_json:
+        print_json(
+            {
+                "memory": str(out),
+                "rule": made.memory.rule,
+                "form": made.memory.form,
+                "tasks": made.memory.count,
+                "units": made.memory.size,
+                "bytes": size,
+                "archive_bytes": archive_bytes,
+                "accept": {task.name: task.accept for task in made.tasks},
+            }
+        )
+    else:
+        typer.echo(
+            f"{out}: {made.memory.count} masks of {made.memory.size:,} bits in {size:,} bytes, "
+            f"rule {made.memory.rule} ({made.memory.form}); the archive has {archive_bytes:,} bytes"
+        )
+
+
+def recover(
+    memory: Memory,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data",
+            metavar="PATH",
+            help="Unlabelled images: .npy, .npz, IDX or a folder of pictures. With --dataset, the "
+            "folder of its files.",
+        ),
+    ] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="Take half of the test images of a task of this data set.")
+    ] = None,
+    task: Annotated[str | None, typer.Option(help="The task, such as split-mnist/1.")] = None,
+    archive: Annotated[
+        str | None, typer.Option(help="Archive of the masks, only to count bits that differ.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write the mask here: .npz or .safetensors.")
+    ] = None,
+    net: options.TrustedNet = None,
+    device: options.Device = "cpu",
+    plot: options.Plot = None,
+    as_json: options.Json = False,
+) -> None:
+    """Recover the mask that fits unlabelled images, from the memory alone."""
+    from hopfield import masks_of
+    from supsup.archives import parse_device
+    from supsup.datasets.inputs import load_inputs
+    from supsup.recovery.mask_memory import open_memory, task_by_name
+    from supsup.recovery.report import recovery_json
+    from supsup.tasks.subset import hold_out
+
+    known = open_memory(memory, device=parse_device(device), trusted_net=net)
+    if (dataset is None) != (task is None) or (dataset is None and data is None):
+        raise InvalidInput("recover: say which images, either --data FILE or --dataset with --task")
+    if dataset is not None and task is not None:
+        assert known.backbone.recipe is not None
+        x, _ = hold_out(task_by_name(known, dataset, task, data), seed=known.backbone.recipe.seed)
+    else:
+        assert data is not None
+        x = load_inputs(data, known.dataset)
+    found = known.recover(x)
+    document = recovery_json(known, found, task, archive)
+    if out is not None:
+        save_masks(out, masks_of(found.pattern, known.layout))
+    if plot is not None:
+        from supsup.recovery.plots import plot_recovery
+
+        plot_recovery(document["trajectory"], document["task"], plot)
+    if as_json:
+        print_json(document)
+        return
+    if document["known"] is False:
+        typer.echo(
+            f"unknown: no stored mask is as certain as on data of its own task; the best has "
+            f"entropy {found.entropy:.3f} (margin {_number(found.margin)})"
+        )
+    else:
+        typer.echo(
+            f"{document['task'] or 'a mask that no task has'}: entropy {found.entropy:.3f}, "
+            f"margin {_number(found.margin)}, {document['steps']} steps, "
+            f"{document['restarts']} restarts, bits that differ {_number(document['hamming'])}"
+        )
+
+
+def compare(
+    dataset: Annotated[str, typer.Option(help="Data set of tasks, such as split-mnist.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of archives and memories.")],
+    net: Annotated[str, typer.Option(help="The network.")] = "bn-2048",
+    outputs: Annotated[int, typer.Option(help="Outputs of the network.")] = 10,
+    seeds: Annotated[str, typer.Option(help="Seeds, separated by commas.")] = "0",
+    tasks: Annotated[int | None, typer.Option(help="So many tasks; all by default.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Training steps a task.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Or passes (default 1, the paper's).")] = None,
+    rule: Rule = "projection",
+    same_data: Annotated[
+        bool,
+        typer.Option("--same-data", help="Recover on the test set that is scored, as the paper."),
+    ] = False,
+    device: options.Device = "cpu",
+    data: options.Data = None,
+    plot: options.Plot = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Explicit storage against a Hopfield memory: accuracy, exactness, bytes, by seed and task."""
+    from supsup import BackboneRecipe, TrainConfig
+    from supsup.archives import parse_device, train_missing
+    from supsup.datasets import load
+    from supsup.recovery.compare import compare_seed, comparison_json
+    from supsup.tasks import task_family
+
+    place, numbers = parse_device(device), options.parse_numbers("--seeds", seeds)
+    runs, sizes = [], []
+    with progress_bar(quiet=quiet) as bar:
+        shown = bar.add_task("comparing", total=None)
+        for seed in numbers:
+            recipes = task_family(dataset, tasks, seed=seed)
+            bar.update(shown, total=len(recipes) * len(numbers), description=f"seed {seed}")
+            path = out / f"{dataset}-{seed}.h5"
+            train_missing(
+                path,
+                recipes,
+                BackboneRecipe(net=net, outputs=outputs, seed=seed),
+                TrainConfig(
+                    steps=steps,
+                    epochs=1 if steps is None and epochs is None else epochs,
+                    seed=seed,
+                ),
+                dataset_of=lambda name: load(name, data),
+                device=place,
+            )
+            more, size = compare_seed(
+                path,
+                rule=rule,
+                disjoint=not same_data,
+                data_dir=data,
+                device=place,
+                on_run=lambda name: bar.update(shown, advance=1, description=name),
+            )
+            runs += more
+            sizes.append(size)
+    document = comparison_json(runs, sizes)
+    if plot is not None:
+        from supsup.recovery.plots import plot_comparison
+
+        plot_comparison(document["runs"], plot)
+    if as_json:
+        print_json(document)
+        return
+    print_table(
+        ("seed", "task", "explicit", "Hopfield", "bits that differ", "batches", "seconds"),
+        [
+            (
+                run.seed,
+                run.task,
+                run.explicit_accuracy,
+                run.hopfield_accuracy,
+                run.hamming,
+                run.batches,
+                run.seconds,
+            )
+            for run in runs
+        ],
+        title=f"accuracy with the stored and with the recovered mask, rule {rule}",
+    )
+    typer.echo(
+        f"exact {sum(run.exact for run in runs)} of {len(runs)}; mean accuracy "
+        f"{np.mean([run.explicit_accuracy for run in runs]):.4f} explicit, "
+        f"{np.mean([run.hopfield_accuracy for run in runs]):.4f} Hopfield\n"
+        f"bytes: archive {document['explicit_bytes']:,}, memory {document['hopfield_bytes']:,}, "
+        f"dense models {document['dense_bytes']:,}"
+    )
+
+
+def _number(value: Any) -> str:
+    if value is None:
+        return "not known"
+    return str(value) if isinstance(value, int) else f"{value:.3f}"

@@ -1,0 +1,168 @@
+"""Commands that use the masks of an archive: eval and infer."""
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from maskstore import MaskArchive
+from supsup_store import options
+from supsup_store.console import print_json, print_table, stage_progress, stderr, task_progress
+
+# torch takes seconds to import: the functions below import supsup when they run.
+if TYPE_CHECKING:
+    from supsup import Evaluation
+
+Method = Annotated[
+    str,
+    typer.Option(
+        help="How the task is found: auto, one-shot, binary, exhaustive, logits or hybrid."
+    ),
+]
+Objective = Annotated[
+    str, typer.Option(help="auto, entropy, superfluous, energy or max-probability.")
+]
+Mode = Annotated[
+    str,
+    typer.Option(
+        help="image: each by itself; batch: all together; first: the first decides for all."
+    ),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the app."""
+    app.command("eval")(evaluate)
+    app.command()(infer)
+
+
+def evaluate(
+    archive: options.Archive,
+    scenario: Annotated[
+        str,
+        typer.Option(
+            help="GG: the task is given. GNs, GNu: it is inferred; labels shared or not. "
+            "NNs: it was not known in training either."
+        ),
+    ] = "GG",
+    method: Method = "auto",
+    objective: Objective = "auto",
+    mode: Mode = "image",
+    batch: Annotated[int, typer.Option(help="Images a forward pass.")] = 128,
+    net: options.TrustedNet = None,
+    device: options.Device = "cpu",
+    data: options.Data = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Evaluate the archive on the test sets of all its tasks."""
+    from supsup.archives import backbone_of, parse_device
+    from supsup.model import evaluate_archive
+
+    place = parse_device(device)
+    with (
+        MaskArchive.open(archive) as opened,
+        task_progress("evaluating", len(opened), quiet=quiet) as report,
+    ):
+        backbone = backbone_of(opened, device=place, trusted_net=net)
+        found = evaluate_archive(
+            opened,
+            backbone,
+            scenario=scenario,
+            method=method,
+            objective=objective,
+            mode=mode,
+            batch=batch,
+            data_dir=data,
+            on_task=report,
+        )
+    if as_json:
+        print_json(found.to_json())
+    else:
+        print_evaluation(found, str(archive))
+
+
+def infer(
+    archive: options.Archive,
+    inputs: Annotated[
+        Path,
+        typer.Option("--data", help="Images: .npy, .npz, IDX or a folder of pictures."),
+    ],
+    method: Method = "auto",
+    objective: Objective = "auto",
+    mode: Mode = "image",
+    net: options.TrustedNet = None,
+    device: options.Device = "cpu",
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Find the task of unlabelled images, and predict their classes."""
+    from supsup.archives import backbone_of, parse_device
+    from supsup.model import infer_file, known_in
+
+    with MaskArchive.open(archive) as opened, stage_progress(quiet=quiet) as report:
+        backbone = backbone_of(opened, device=parse_device(device), trusted_net=net)
+        found = infer_file(
+            opened,
+            backbone,
+            inputs,
+            method=method,
+            objective=objective,
+            mode=mode,
+            progress=report,
+        )
+        known = known_in(opened, found, mode)
+    rows = [
+        {
+            "task": name,
+            # One mask has no second to be ahead of.
+            "margin": margin if math.isfinite(margin) else None,
+            "confidence": confidence,
+            "prediction": prediction,
+            "known": like_the_task,
+        }
+        for name, margin, confidence, prediction, like_the_task in zip(
+            found.names,
+            found.margin.tolist(),
+            found.confidence.tolist(),
+            found.predictions.tolist(),
+            known,
+            strict=True,
+        )
+    ]
+    if as_json:
+        print_json(
+            {
+                "method": found.method,
+                "objective": found.objective,
+                "mode": mode,
+                "reason": found.reason or None,
+                "images": rows,
+            }
+        )
+        return
+    if found.reason and not quiet:
+        stderr.print(f"method {found.method}: {found.reason}", markup=False, soft_wrap=True)
+    print_table(
+        ("image", "task", "prediction", "confidence", "margin", "known"),
+        [
+            (number, *(row[key] for key in ("task", "prediction", "confidence", "margin", "known")))
+            for number, row in enumerate(rows)
+        ],
+    )
+    if not quiet and (strange := known.count(False)):
+        stderr.print(
+            f"{strange} of {len(known)} images are unlike those of the task found for them: "
+            "they may be of a task that is not here",
+            soft_wrap=True,
+        )
+
+
+def print_evaluation(found: "Evaluation", title: str) -> None:
+    """The table of an evaluation."""
+    rows = [(row.name, row.accuracy, row.task_accuracy) for row in found.per_task]
+    rows.append(("mean", found.accuracy, found.task_accuracy))
+    print_table(
+        ("task", "accuracy", "task accuracy"), rows, title=f"{title}, scenario {found.scenario}"
+    )

@@ -1,0 +1,128 @@
+"""Command that makes a figure of the paper anew: reproduce."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from maskstore import InvalidInput
+from supsup_store import options
+from supsup_store.console import print_json, print_table, stage_progress
+
+# torch takes seconds to import: the functions below import supsup when they run.
+if TYPE_CHECKING:
+    from supsup.figures import PaperFigure
+
+NAMES = (
+    "permuted-mnist",
+    "rotated-mnist",
+    "outputs",
+    "nns",
+    "transfer",
+    "bytes",
+    "hopfield",
+    "hopfield-seeds",
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add this command to the app."""
+    app.command()(reproduce)
+
+
+def reproduce(
+    figure: Annotated[str, typer.Argument(metavar="FIGURE", help=", ".join(NAMES) + ".")],
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder of archives, numbers and plot.")
+    ] = Path("supsup-figures"),
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            help="Family of tasks; by default the figure's of MNIST where its files are at hand, "
+            "otherwise of the digits in the package."
+        ),
+    ] = None,
+    tasks: Annotated[int | None, typer.Option(help="How many tasks.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Training steps a task.")] = None,
+    net: Annotated[str | None, typer.Option(help="The network.")] = None,
+    outputs: Annotated[
+        str | None, typer.Option(help="Its outputs; for outputs several: 25,100,200.")
+    ] = None,
+    images: Annotated[int | None, typer.Option(help="Test images a task at most.")] = None,
+    seeds: Annotated[
+        str | None,
+        typer.Option("--seed", "--seeds", help="Seed, or several: 0,1,2; the plot is of the mean."),
+    ] = None,
+    device: options.Device = "cpu",
+    data: options.Data = None,
+    plot: options.Plot = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Train and measure a figure of the paper, smaller than there unless told; numbers and a plot.
+
+    Each option's default is the figure's own; what differs from the paper is said at the end.
+    """
+    from supsup.archives import parse_device
+    from supsup.figures import Workspace
+    from supsup.figures import reproduce as make
+    from supsup.figures.sizes import family_at_hand
+
+    chosen = find_figure(figure)
+    asked: dict[str, Any] = {
+        "dataset": dataset or family_at_hand(chosen.rule, data),
+        "tasks": tasks,
+        "steps": steps,
+        "net": net,
+        "outputs": None if outputs is None else options.parse_numbers("--outputs", outputs),
+        "images": images,
+        "seeds": None if seeds is None else options.parse_numbers("--seeds", seeds),
+    }
+    sizes = replace(chosen.small, **{k: value for k, value in asked.items() if value is not None})
+    place = parse_device(device)
+    with stage_progress(quiet=quiet) as report:
+        document = make(
+            chosen,
+            sizes,
+            Workspace(folder=out, data_dir=data, device=place, report=report),
+            plot=plot,
+        )
+    if as_json:
+        print_json(document)
+    else:
+        print_figure(chosen, document)
+
+
+def find_figure(name: str) -> "PaperFigure":
+    """The figure of a name; raises InvalidInput, listing all of them, on another."""
+    from supsup import figures
+    from supsup.figures.hopfield import HopfieldFigure, HopfieldSeedsFigure
+
+    known: tuple[PaperFigure, ...] = (
+        figures.PermutedFigure(),
+        figures.RotatedFigure(),
+        figures.OutputsFigure(),
+        figures.NnsFigure(),
+        figures.TransferFigure(),
+        figures.BytesFigure(),
+        HopfieldFigure(),
+        HopfieldSeedsFigure(),
+    )
+    for each in known:
+        if each.name == name:
+            return each
+    raise InvalidInput(f"figure {name!r}: expected one of {', '.join(f.name for f in known)}")
+
+
+def print_figure(figure: "PaperFigure", document: Mapping[str, Any]) -> None:
+    """The numbers as a table, then what differs from the paper and where the files are."""
+    lines = figure.table(document["rows"])
+    print_table(list(lines[0]), [list(line.values()) for line in lines], title=figure.title)
+    for line in document["differences"]:
+        typer.echo(f"unlike the paper: {line}")
+    typer.echo(
+        f"numbers {document['json']}\nplot    {document['plot']}\n"
+        f"done in {document['seconds']:.1f} s"
+    )

@@ -1,0 +1,239 @@
+"""Vectors of small whole numbers, and their code: each plain, or all as smooth images.
+
+The columns of a first layer are the pixels of an image, and neighbours see the same things. With a
+width, a vector is an image in rows of that width, and all vectors are coded together in three
+passes: the pixels of even row and even column; those of odd row and odd column, given the sum of
+their four diagonal neighbours; then the rest, given the sum of the four beside, above and below.
+(Neighbours beyond an edge are 0.)
+"""
+
+import math
+from collections.abc import Iterator
+from functools import cache, lru_cache
+
+import numpy as np
+from jaxtyping import Bool, Float64, Int16, Int64, Integer
+
+from maskstore.codecs.entropy.coder import Decoder, Encoder, Model, model_of, uniform
+
+MAX_NUMBER = 7
+MAX_WIDTH = 255
+_NUMBERS = np.arange(-MAX_NUMBER, MAX_NUMBER + 1)
+_SCALES = 16
+_SPREADS = 32
+_NEVER = 2.0**20
+_DIAGONAL = ((0, 0), (0, 2), (2, 0), (2, 2))
+_BESIDE = ((0, 1), (1, 0), (1, 2), (2, 1))
+
+Vectors = Int16[np.ndarray, "rank n"]
+
+
+def put_vectors(encoder: Encoder, vectors: Vectors, width: int) -> None:
+    """Append vectors of numbers from -MAX_NUMBER to MAX_NUMBER; width 0 is plain."""
+    if not width:
+        for vector in vectors:
+            _put_plain(encoder, vector, _limit(vector))
+        return
+    limit = _limit(vectors)
+    first, *_ = _passes(vectors.shape[1], width)
+    _put_plain(encoder, vectors[:, first].reshape(-1), limit)
+    for where, sums in _later_passes(vectors, width):
+        numbers = vectors[:, where].reshape(-1)
+        spread, _ = _cheapest_spread(numbers, sums, limit)
+        encoder.put(uniform(_SPREADS), [spread])
+        order, counts = _grouped(sums)
+        at = 0
+        for total, count in counts:
+            chosen = numbers[order[at : at + count]]
+            encoder.put(_near(total, spread, limit), chosen.astype(np.int32) + limit)
+            at += count
+
+
+def take_vectors(decoder: Decoder, rank: int, length: int, width: int) -> Vectors:
+    """The inverse of :func:`put_vectors`."""
+    vectors = np.zeros((rank, length), np.int16)
+    if not width:
+        for vector in vectors:
+            vector[:], _ = _take_plain(decoder, length)
+        return vectors
+    first, *_ = _passes(length, width)
+    numbers, limit = _take_plain(decoder, rank * int(np.count_nonzero(first)))
+    vectors[:, first] = numbers.reshape(rank, -1)
+    for where, sums in _later_passes(vectors, width):
+        spread = decoder.take_one(uniform(_SPREADS))
+        order, counts = _grouped(sums)
+        pieces = [decoder.take(_near(total, spread, limit), count) for total, count in counts]
+        if pieces:
+            numbers = np.empty(len(sums), np.int16)
+            numbers[order] = np.concatenate(pieces) - limit
+            vectors[:, where] = numbers.reshape(rank, -1)
+    return vectors
+
+
+def ideal_bits(vectors: Vectors, width: int) -> float:
+    """Code length of vectors."""
+    first, *_ = _passes(vectors.shape[1], width)
+    counts = _counts(vectors[:, first])
+    if not width:
+        return _plain_bits(counts, np.maximum(np.abs(vectors).max(axis=1), 1).astype(np.int64))
+    limit = _limit(vectors)
+    bits = _plain_bits(counts.sum(axis=0, keepdims=True), np.array([limit]))
+    for where, sums in _later_passes(vectors, width):
+        bits += _cheapest_spread(vectors[:, where].reshape(-1), sums, limit)[1]
+        bits += math.log2(_SPREADS)
+    return bits
+
+
+def costs_of_moves(
+    vectors: Vectors, width: int
+) -> tuple[Float64[np.ndarray, "rank n"], Float64[np.ndarray, "rank n"]]:
+    """By how many bits the code grows if a number goes up by one, and if it goes down by one.
+
+    All others stay as they are, and so do the models. 2**20 bits for numbers that there are not.
+    """
+    first, *_ = _passes(vectors.shape[1], width)
+    counts = _counts(vectors[:, first])
+    if width:
+        counts = counts.sum(axis=0, keepdims=True)
+    shares = (counts + 0.3) / (counts + 0.3).sum(axis=1, keepdims=True)
+    own = np.pad(-np.log2(shares), ((0, 0), (1, 1)), constant_values=_NEVER)
+    line = np.zeros((len(vectors), 1), np.int64) if width else np.arange(len(vectors))[:, None]
+    at = vectors.astype(np.int64) + (MAX_NUMBER + 1)
+    up, down = own[line, at + 1] - own[line, at], own[line, at - 1] - own[line, at]
+    for where, sums in _later_passes(vectors, width):
+        numbers = vectors[:, where].astype(np.int64)
+        spread, _ = _cheapest_spread(numbers.reshape(-1), sums, _limit(vectors))
+        unit = _near_bits(MAX_NUMBER)[0][spread]
+        away = 4 * numbers - sums.reshape(numbers.shape)
+        up[:, where] = unit * (np.abs(away + 4) - np.abs(away))
+        down[:, where] = unit * (np.abs(away - 4) - np.abs(away))
+    up[vectors == MAX_NUMBER] = down[vectors == -MAX_NUMBER] = _NEVER
+    return up, down
+
+
+def widths_of(length: int) -> list[int]:
+    """Widths that are worth trying: plain, a square image, a square image of three colours."""
+    widths = [0]
+    for planes in (1, 3):
+        width = math.isqrt(length // planes)
+        if 4 <= width <= MAX_WIDTH and planes * width * width == length:
+            widths.append(width)
+    return widths
+
+
+# ---------------------------------------------------------------- plain
+
+
+def _limit(numbers: Int16[np.ndarray, "..."]) -> int:
+    return max(1, int(np.abs(numbers).max()))
+
+
+def _put_plain(encoder: Encoder, numbers: Int16[np.ndarray, " n"], limit: int) -> None:
+    counts = np.bincount(numbers.astype(np.int64) + limit, minlength=2 * limit + 1)
+    scale = _scale(counts).tolist()
+    encoder.put(uniform(MAX_NUMBER), [limit - 1])
+    encoder.put(uniform(_SCALES), scale)
+    encoder.put(_by_scale(tuple(scale)), numbers.astype(np.int32) + limit)
+
+
+def _take_plain(decoder: Decoder, length: int) -> tuple[Int16[np.ndarray, " n"], int]:
+    limit = decoder.take_one(uniform(MAX_NUMBER)) + 1
+    scale = decoder.take(uniform(_SCALES), 2 * limit + 1).tolist()
+    numbers = decoder.take(_by_scale(tuple(scale)), length) - limit
+    return numbers.astype(np.int16), limit
+
+
+def _counts(vectors: Vectors) -> Int64[np.ndarray, "rank 15"]:
+    """How often each number occurs in each vector."""
+    kinds = vectors + (MAX_NUMBER + np.arange(len(vectors)) * len(_NUMBERS))[:, None]
+    counts = np.bincount(kinds.reshape(-1), minlength=len(vectors) * len(_NUMBERS))
+    return counts.reshape(len(vectors), -1)
+
+
+def _plain_bits(counts: Int64[np.ndarray, "rank 15"], limits: Int64[np.ndarray, " rank"]) -> float:
+    """Code length of plain vectors with those counts of numbers."""
+    scale = _scale(counts)
+    inside = np.abs(_NUMBERS) <= limits[:, None]
+    own = np.log2((np.exp2(scale) * inside).sum(axis=1, keepdims=True)) - scale
+    parameters = len(counts) * math.log2(MAX_NUMBER) + math.log2(_SCALES) * inside.sum()
+    return float((counts * own).sum() + parameters)
+
+
+def _scale(counts: Int64[np.ndarray, "..."]) -> Int64[np.ndarray, "..."]:
+    """Frequencies (last axis) as powers of two, the most frequent as 2**15."""
+    relative = np.log2(np.maximum(counts, 1e-9) / np.maximum(counts.max(axis=-1, keepdims=True), 1))
+    return np.clip(np.rint(relative) + _SCALES - 1, 0, _SCALES - 1).astype(np.int64)
+
+
+def _by_scale(scale: tuple[int, ...]) -> Model:
+    return model_of([1 << each for each in scale])
+
+
+# ---------------------------------------------------------------- images
+
+
+@lru_cache(maxsize=64)
+def _passes(length: int, width: int) -> tuple[Bool[np.ndarray, " n"], ...]:
+    """The places of each pass."""
+    if not width:
+        return (np.ones(length, np.bool_),)
+    row, column = np.divmod(np.arange(length), width)
+    even_row, even_column = row % 2 == 0, column % 2 == 0
+    return even_row & even_column, ~even_row & ~even_column, even_row ^ even_column
+
+
+def _later_passes(
+    vectors: Vectors, width: int
+) -> Iterator[tuple[Bool[np.ndarray, " n"], Int64[np.ndarray, " numbers"]]]:
+    """Places of each pass after the first, and the sums of neighbours, vector after vector.
+
+    The sums of a pass are taken when it is asked for, from what ``vectors`` then holds.
+    """
+    if not width:
+        return
+    rank, length = vectors.shape
+    height = -(-length // width)
+    for where, steps in zip(_passes(length, width)[1:], (_DIAGONAL, _BESIDE), strict=True):
+        flat = np.zeros((rank, height * width), np.int64)
+        flat[:, :length] = vectors
+        framed = np.pad(flat.reshape(rank, height, width), ((0, 0), (1, 1), (1, 1)))
+        sums = sum(framed[:, y : y + height, x : x + width] for y, x in steps)
+        yield where, np.asarray(sums).reshape(rank, -1)[:, :length][:, where].reshape(-1)
+
+
+def _grouped(
+    sums: Int64[np.ndarray, " numbers"],
+) -> tuple[Int64[np.ndarray, " numbers"], list[tuple[int, int]]]:
+    """The stable order by sum, and how often each sum occurs."""
+    found, counts = np.unique(sums, return_counts=True)
+    return np.argsort(sums, kind="stable"), list(zip(found.tolist(), counts.tolist(), strict=True))
+
+
+@cache
+def _near(total: int, spread: int, limit: int) -> Model:
+    """Numbers -limit … limit, falling off from a quarter of ``total``."""
+    distances = [abs(4 * number - total) for number in range(-limit, limit + 1)]
+    return model_of([1 + (((spread + 1) ** d << 64) >> 5 * d) for d in distances])
+
+
+@cache
+def _near_bits(
+    limit: int,
+) -> tuple[Float64[np.ndarray, " spread"], Float64[np.ndarray, "spread sums"]]:
+    """Ideal code lengths under :func:`_near`, by spread: a unit of distance, and what is added."""
+    shares = (np.arange(_SPREADS) + 1) / _SPREADS
+    sums = np.arange(-4 * limit, 4 * limit + 1)
+    distances = np.abs(4 * np.arange(-limit, limit + 1)[:, None] - sums)
+    return -np.log2(shares), np.log2((shares[:, None, None] ** distances).sum(axis=1))
+
+
+def _cheapest_spread(
+    numbers: Integer[np.ndarray, " n"], sums: Int64[np.ndarray, " n"], limit: int
+) -> tuple[int, float]:
+    """The spread, and the code length of the numbers under it."""
+    unit, at_zero = _near_bits(limit)
+    counts = np.bincount(sums + 4 * limit, minlength=8 * limit + 1)
+    distance = float(np.abs(4 * numbers.astype(np.int64) - sums).sum())
+    costs = unit * distance + at_zero @ counts
+    best = int(costs.argmin())
+    return best, float(costs[best])

@@ -1,0 +1,90 @@
+"""What is known of a mask before its bytes are read: layout, weights, where its scores started."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import UInt8
+
+from maskstore.codecs.cache import LruCache
+from maskstore.errors import CorruptArchive, InvalidInput
+from maskstore.layout import MaskLayout
+from maskstore.seeded.scores import ScoreStart
+from maskstore.seeded.weights import WeightSigns
+
+_KEPT_BYTES = 1 << 26
+"""What the contexts kept of several starts may take together."""
+
+
+class Start(NamedTuple):
+    """The initial scores of every weight, layer after layer, as far as codecs use them.
+
+    Attributes:
+        mask: 1 where the initial score is not negative: the mask of the untrained scores.
+        size: the 7 highest bits of the size of the score, 0 (near 0) to 127 (near the bound).
+        toward: 1 where a growing effective weight drives the score towards the other sign, that is
+            where weight and score differ in sign.
+    """
+
+    mask: UInt8[np.ndarray, " d"]
+    size: UInt8[np.ndarray, " d"]
+    toward: UInt8[np.ndarray, " d"]
+
+
+def _find_nothing(digest: bytes) -> UInt8[np.ndarray, " bytes"]:
+    raise CorruptArchive(f"no mask whose sha256 begins with {digest.hex()} is at hand")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Prior:
+    """What coder and decoder share.
+
+    Attributes:
+        layout: of the mask.
+        weights: signs of the frozen weights; None where the archive has no recipe for them.
+        start: where the scores of the task at hand started, if known. Only encoders look at it:
+            a stored mask names its start itself, as metadata may be changed later.
+        reference: the packed mask of an earlier task that the one at hand may be coded against.
+            Only encoders look at it: a stored mask names its reference itself.
+        find: gives the packed mask of the archive whose sha256 begins with some bytes; raises
+            CorruptArchive where there is none, or none that stands for itself.
+    """
+
+    layout: MaskLayout
+    weights: WeightSigns | None = None
+    start: ScoreStart | None = None
+    reference: UInt8[np.ndarray, " bytes"] | None = None
+    find: Callable[[bytes], UInt8[np.ndarray, " bytes"]] = field(default=_find_nothing, repr=False)
+    _starts: LruCache[ScoreStart, Start] = field(
+        default_factory=lambda: LruCache(_KEPT_BYTES, lambda start: 3 * len(start.mask)), repr=False
+    )
+
+    @classmethod
+    def of_archive(cls, layout: MaskLayout, backbone: Mapping[str, Any] | None) -> "Prior":
+        """The prior of all masks of an archive, from its header."""
+        return cls(layout=layout, weights=WeightSigns.from_recipe(backbone))
+
+    def of_task(self, metadata: Mapping[str, Any]) -> "Prior":
+        """The prior of one task, from the ``scores`` that training left in its metadata."""
+        try:
+            start = ScoreStart.from_json(metadata.get("scores"))
+        except InvalidInput:
+            return self
+        return replace(self, start=start)
+
+    def draw(self, start: ScoreStart) -> Start:
+        """The initial scores from ``start``, as contexts."""
+        return self._starts.get(start, lambda: _draw(start, self.layout, self.weights))
+
+
+def _draw(start: ScoreStart, layout: MaskLayout, weights: WeightSigns | None) -> Start:
+    parts = []
+    for name, shape, _, bits in layout.layers():
+        top = start.top_bytes(name, bits)
+        mask = top >> 7
+        # The 7 bits under the sign grow away from 0 for a positive score, towards it else.
+        size = (top & 0x7F) ^ np.where(mask, 0, 0x7F).astype(np.uint8)
+        positive = np.ones(bits, np.uint8) if weights is None else weights.draw(name, shape)
+        parts.append((mask, size, mask ^ positive))
+    return Start(*(np.concatenate(column) for column in zip(*parts, strict=True)))

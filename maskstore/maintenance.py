@@ -1,0 +1,219 @@
+"""Whole archives rewritten: compact, repair, merge. The old file stays until the new is done."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from maskstore import codecs
+from maskstore.archive import MaskArchive
+from maskstore.codecs.history import DIGEST_BYTES, HistoryCodec, reference_of
+from maskstore.codecs.references import BLOCK, choose_references
+from maskstore.errors import ArchiveError, CorruptArchive, InvalidInput, LayoutMismatch, TaskExists
+from maskstore.layout import sha256_of_bits
+from maskstore.parallel import map_ahead
+from maskstore.storage.format import KIND_MASK, Record
+from maskstore.storage.index import Damage
+from maskstore.storage.lifecycle import create_file
+from maskstore.storage.metadata import encode_json, encode_metadata
+from maskstore.storage.store import Store
+
+_BATCH_BYTES = 1 << 25
+_IDENTITY = ("layout", "backbone", "weights_digest")
+
+OnTask = Callable[[str], None]
+"""Called with a task's name when it is done."""
+
+
+def _no_report(name: str) -> None:
+    pass
+
+
+def compact(archive: MaskArchive, *, codec: str | None = None, on_task: OnTask = _no_report) -> int:
+    """Rewrite an archive without what removals and growth left behind; returns the bytes saved.
+
+    Readers keep the old file until they refresh. A crash leaves the old file as it was.
+
+    Args:
+        archive: open for writing; it goes on with the new file.
+        codec: re-encode every mask (``"auto"``: the smallest; ``"history"``: smaller still where
+            tasks are alike, see :mod:`maskstore.codecs.references`); None keeps the stored bytes.
+
+    Raises:
+        CorruptArchive: a task is damaged; nothing was changed.
+        ArchiveWriteError: the system refused; nothing was changed.
+    """
+    allowed = None if codec is None else codecs.parse_codec(codec)
+    before = archive.file_bytes
+    archive.rewrite(
+        lambda draft: _copy(archive, archive.names(), draft, allowed=allowed, on_task=on_task)
+    )
+    return before - archive.file_bytes
+
+
+def repair(source: MaskArchive, path: Path, *, on_task: OnTask = _no_report) -> list[Damage]:
+    """Copy every intact task into a new archive at ``path``; returns what was lost.
+
+    Every mask is decoded and compared with its sha256 on the way.
+
+    Raises:
+        ArchiveExists, ArchiveWriteError: no new archive was made.
+    """
+    lost = source.damage
+    intact = []
+    for name in source.names():
+        try:
+            source.get_packed(name)
+            source.task(name)
+        except ArchiveError as error:
+            lost.append(Damage(name, str(error)))
+        else:
+            intact.append(name)
+        on_task(name)
+    _write_new(path, source.store.header, [(source, intact)])
+    return lost
+
+
+def merge(sources: Sequence[MaskArchive], path: Path, *, on_task: OnTask = _no_report) -> int:
+    """Join archives of the same layout and backbone into a new one; returns its tasks.
+
+    Raises:
+        InvalidInput: no source.
+        LayoutMismatch: the sources are made for different networks.
+        TaskExists: a name is in two of them.
+        ArchiveExists, ArchiveWriteError, CorruptArchive: no new archive was made.
+    """
+    if not sources:
+        raise InvalidInput("merge: expected at least one archive")
+    first = sources[0]
+    names: dict[str, str | Path] = {}
+    for source in sources:
+        if any(source.store.header.get(k) != first.store.header.get(k) for k in _IDENTITY):
+            raise LayoutMismatch(
+                f"{source.path}: made for another network than {first.path} "
+                "(`supsup-store show` prints layout, backbone and digest of each)"
+            )
+        for name in source.names():
+            if name in names:
+                raise TaskExists(
+                    f"task {name!r} is in both {names[name]} and {source.path}; remove one of them"
+                )
+            names[name] = source.path
+    parts = [(source, source.names()) for source in sources]
+    _write_new(path, first.store.header, parts, on_task)
+    return len(names)
+
+
+def _write_new(
+    path: Path,
+    header: dict[str, Any],
+    parts: Iterable[tuple[MaskArchive, Sequence[str]]],
+    on_task: OnTask = _no_report,
+) -> None:
+    def fill(store: Store) -> None:
+        for source, names in parts:
+            _copy(source, names, store, allowed=None, on_task=on_task)
+
+    create_file(path, header, timeout=0, lock=True, fill=fill).device.close()
+
+
+def _copy(
+    source: MaskArchive,
+    names: Sequence[str],
+    target: Store,
+    *,
+    allowed: tuple[codecs.Codec, ...] | None,
+    on_task: OnTask,
+) -> None:
+    """Append the tasks to the transaction in flight of ``target``.
+
+    Args:
+        allowed: the codecs to choose among; None keeps the stored bytes.
+    """
+    batch: list[Record] = []
+    size = 0
+    same_example = source.store.header.get("metadata_example") == target.header.get(
+        "metadata_example"
+    )
+    payloads = _kept(source, names) if allowed is None else _recoded(source, names, allowed)
+    for name, (used, payload) in zip(names, payloads, strict=True):
+        entry = source.entry(name)
+        batch.append(
+            Record(
+                kind=KIND_MASK,
+                name=name.encode(),
+                metadata=entry.metadata if same_example else _translate(source, name, target),
+                payload=payload,
+                codec=used,
+                ones=entry.ones,
+                sha256=entry.sha256,
+            )
+        )
+        size += len(payload) + len(entry.metadata)
+        if size > _BATCH_BYTES:
+            target.append(batch)
+            batch, size = [], 0
+        on_task(name)
+    target.append(batch)
+
+
+def _translate(source: MaskArchive, name: str, target: Store) -> bytes:
+    """Metadata of a task, stored the way of an archive with another example."""
+    example = target.header.get("metadata_example")
+    stored = encode_json("metadata example", example) if example else b""
+    return encode_metadata(name, source.task(name).metadata, stored)
+
+
+def _kept(source: MaskArchive, names: Sequence[str]) -> Iterator[tuple[int, bytes]]:
+    """The stored bytes of the tasks, except of those whose reference does not come along."""
+    entries = map(source.entry, names)
+    digests = {each.sha256[:DIGEST_BYTES] for each in entries if each.codec != HistoryCodec.id}
+    for name in names:
+        entry, stored = source.entry(name), source.stored_bytes(name)
+        if entry.codec == HistoryCodec.id and reference_of(stored) not in digests:
+            yield _recode(source, name, codecs.PRESETS["auto"], None)
+        else:
+            yield entry.codec, stored
+
+
+def _recoded(
+    source: MaskArchive, names: Sequence[str], allowed: tuple[codecs.Codec, ...]
+) -> Iterator[tuple[int, bytes]]:
+    def recode(task: tuple[str, str | None]) -> tuple[int, bytes]:
+        return _recode(source, task[0], allowed, task[1])
+
+    with_history = any(codec.id == HistoryCodec.id for codec in allowed)
+    yield from map_ahead(
+        recode, _with_references(source, names) if with_history else ((n, None) for n in names)
+    )
+
+
+def _with_references(source: MaskArchive, names: Sequence[str]) -> Iterator[tuple[str, str | None]]:
+    """Each task, and the one that it may be coded against."""
+    for start in range(0, len(names), BLOCK):
+        block = names[start : start + BLOCK]
+        masks = list(source.packed(block).bits)
+        priors = [_prior_of(source, name) for name in block]
+        for name, at in zip(block, choose_references(masks, priors), strict=True):
+            yield name, None if at is None else block[at]
+
+
+def _prior_of(source: MaskArchive, name: str) -> codecs.Prior:
+    return source.prior.of_task(source.task(name).metadata)
+
+
+def _recode(
+    source: MaskArchive, name: str, allowed: tuple[codecs.Codec, ...], reference: str | None
+) -> tuple[int, bytes]:
+    prior = _prior_of(source, name)
+    if reference is not None:
+        earlier = source.get_packed(reference)
+        prior = replace(prior, reference=earlier, find=lambda digest: earlier)
+    used, payload = codecs.encode(source.get_packed(name), prior, allowed)
+    # The old bytes go once this returns: prove that the new ones give the same mask.
+    if sha256_of_bits(used.decode(payload, prior)) != source.entry(name).sha256:
+        raise CorruptArchive(
+            f"{source.path}: task {name!r}: codec {used.name!r} does not give its mask back, so "
+            "nothing was changed; please report this, and compact with another codec"
+        )
+    return used.id, payload

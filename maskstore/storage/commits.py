@@ -1,0 +1,116 @@
+"""The newest committed state of a file, read without trusting a byte of it."""
+
+import json
+import zlib
+from typing import Any
+
+from maskstore.errors import CorruptArchive, NotAnArchive, UnsupportedVersion
+from maskstore.storage import hdf5
+from maskstore.storage.format import (
+    EXTENT_BYTES,
+    HEADER_OFFSET,
+    MAX_HEADER_BYTES,
+    ROW_BYTES,
+    SECTOR,
+    SLOT_OFFSETS,
+    VERSION,
+    Extent,
+    Slot,
+    slot_version,
+)
+from maskstore.storage.hdf5_view import group_address
+from maskstore.storage.raw_file import ReadableDevice
+
+_MAX_EXTENTS = 1 << 16
+
+
+def read_state(device: ReadableDevice, name: str) -> tuple[Slot, list[Extent], bytes]:
+    """(commit slot, extents, header) of an archive; ``name`` is what errors call it.
+
+    A file that lost its end is accepted as long as the index is there: what is missing then costs
+    only the tasks whose payloads were there.
+
+    Raises:
+        NotAnArchive, UnsupportedVersion, CorruptArchive: see :mod:`maskstore.errors`.
+    """
+    head = device.read(0, min(device.size(), HEADER_OFFSET))
+    if not any(Slot.decode(head[at : at + SECTOR]) for at in SLOT_OFFSETS):
+        # Two commits during one read can tear both slots; a second look settles it.
+        head = device.read(0, min(device.size(), HEADER_OFFSET))
+    slot = _newest_slot(head, name)
+    # After the slot: a commit in between only makes the file longer than the slot needs.
+    size = device.size()
+    if slot.header_bytes > MAX_HEADER_BYTES or not 0 < slot.table_extents <= _MAX_EXTENTS:
+        raise CorruptArchive(f"{name}: the commit slot claims impossible sizes")
+    header = _read_checked(
+        device, HEADER_OFFSET, slot.header_bytes, slot.header_crc32, f"{name}: the header"
+    )
+    table = _read_checked(
+        device,
+        slot.table_offset,
+        slot.table_extents * EXTENT_BYTES,
+        slot.table_crc32,
+        f"{name}: the extent table",
+    )
+    extents = [
+        Extent.decode(table[at : at + EXTENT_BYTES]) for at in range(0, len(table), EXTENT_BYTES)
+    ]
+    extents[-1] = slot.last_extent(extents[-1])
+    claimed = sum(each.index_capacity * ROW_BYTES + each.text_capacity for each in extents)
+    views = range(group_address(0), slot.end_of_file)
+    if (
+        claimed > size
+        or not all(each.is_inside(slot.end_of_file, size) for each in extents)
+        or not all(each.group in views for each in extents[:-1])
+    ):
+        raise CorruptArchive(
+            f"{name}: the index lies outside the file, which has {size} bytes "
+            f"of {slot.end_of_file} committed"
+        )
+    return slot, extents, header
+
+
+def parse_header(header: bytes, name: str) -> dict[str, Any]:
+    """The header's JSON object; raises CorruptArchive."""
+    try:
+        parsed = json.loads(header)
+    except (ValueError, RecursionError) as error:
+        raise CorruptArchive(f"{name}: the header is not JSON ({error})") from error
+    if not isinstance(parsed, dict):
+        raise CorruptArchive(f"{name}: the header is not a JSON object")
+    return parsed
+
+
+def _newest_slot(head: bytes, name: str) -> Slot:
+    if not head.startswith(hdf5.SIGNATURE):
+        raise NotAnArchive(f"{name}: not an HDF5 file, so no mask archive")
+    sectors = [head[at : at + SECTOR] for at in SLOT_OFFSETS]
+    found = [slot_version(sector) for sector in sectors if len(sector) == SECTOR]
+    versions = [version for version in found if version is not None]
+    if not versions:
+        raise NotAnArchive(f"{name}: an HDF5 file, but not a mask archive of supsup-store")
+    slots = [slot for slot in map(Slot.decode, sectors) if slot is not None]
+    # A sound slot of another version beside one of ours may be the newer state.
+    newer = [each for each, sound in versions if each != VERSION and (sound or not slots)]
+    if slots and not newer:
+        return max(slots, key=lambda each: each.generation)
+    if newer:
+        raise UnsupportedVersion(
+            f"{name}: format version {newer[0]}, this release reads version {VERSION}; "
+            "use a newer supsup-store"
+        )
+    raise CorruptArchive(
+        f"{name}: both commit slots fail their checksums, so its index cannot be found; "
+        "go back to a copy"
+    )
+
+
+def _read_checked(device: ReadableDevice, offset: int, size: int, crc32: int, what: str) -> bytes:
+    if offset + size > device.size():
+        raise CorruptArchive(f"{what} lies outside the file")
+    data = device.read(offset, size)
+    if zlib.crc32(data) != crc32:
+        raise CorruptArchive(
+            f"{what} fails its checksum (stored {crc32:08x}, computed {zlib.crc32(data):08x})"
+        )
+    return data

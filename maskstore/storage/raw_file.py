@@ -1,0 +1,182 @@
+"""Positioned reads and writes: all that an archive asks of storage."""
+
+import os
+import stat
+from abc import ABC, abstractmethod
+from pathlib import Path
+
+from maskstore.errors import ArchiveNotFound, ArchiveWriteError, CorruptArchive, InvalidInput
+from maskstore.storage.lock import unlock
+
+
+class ReadableDevice(ABC):
+    """Storage that can be read at any position."""
+
+    writable: bool = False
+
+    @abstractmethod
+    def size(self) -> int:
+        """Length in bytes."""
+
+    @abstractmethod
+    def read(self, offset: int, size: int) -> bytes:
+        """Exactly ``size`` bytes from ``offset``; raises CorruptArchive where the file ends."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release the storage, and its lock if there is one."""
+
+
+class Device(ReadableDevice):
+    """Storage that can be written. Writes are durable only after :meth:`sync`."""
+
+    writable = True
+
+    @abstractmethod
+    def write(self, offset: int, data: bytes) -> None:
+        """Write all of ``data``; raises ArchiveWriteError when the system refuses."""
+
+    @abstractmethod
+    def sync(self) -> None:
+        """Return once everything written, and the length, will survive power loss."""
+
+    @abstractmethod
+    def truncate(self, size: int) -> None:
+        """Cut the file to ``size`` bytes."""
+
+    def require_in_place(self) -> None:
+        """Raise ArchiveWriteError where what is written could not be found again."""
+
+
+class FileDevice(Device):
+    """A file of the operating system."""
+
+    def __init__(self, path: Path, *, mode: str, label: str | None = None) -> None:
+        """Open ``path``: mode ``r`` reads, ``a`` reads and writes, ``x`` makes a new file.
+
+        Args:
+            label: what errors call the file; the path by default.
+
+        Raises:
+            InvalidInput: no path at all.
+            ArchiveNotFound: there is no such file, or it is a folder.
+            ArchiveWriteError: the system refuses.
+        """
+        flags = {"r": os.O_RDONLY, "a": os.O_RDWR, "x": os.O_RDWR | os.O_CREAT | os.O_EXCL}[mode]
+        self.fd = -1
+        self.label = label or str(path)
+        self.writable = mode != "r"
+        self._owner = os.getpid()
+        try:
+            # Links are followed once: a file that is replaced later is the one opened now, and
+            # a change of the working folder changes nothing.
+            self.path = path.resolve()
+            # Not blocking: a named pipe must be refused, not waited for.
+            self.fd = os.open(path, flags | os.O_CLOEXEC | os.O_NONBLOCK, 0o666)
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+            if mode == "x":
+                raise self._refused(error) from error
+            raise self._not_found(error.strerror) from error
+        except OSError as error:
+            raise self._refused(error) from error
+        except ValueError as error:
+            raise InvalidInput(f"{self.label!r}: not a path ({error})") from error
+        if not stat.S_ISREG(os.fstat(self.fd).st_mode):
+            self.close()
+            raise self._not_found("not a regular file")
+
+    def _not_found(self, why: str | None) -> ArchiveNotFound:
+        return ArchiveNotFound(
+            f"{self.label}: no archive there ({why}); "
+            "make one with `supsup-store create` or check the path"
+        )
+
+    def _refused(self, error: OSError) -> ArchiveWriteError:
+        return ArchiveWriteError(f"{self.label}: {error.strerror or error}")
+
+    def size(self) -> int:
+        return os.fstat(self.fd).st_size
+
+    def read(self, offset: int, size: int) -> bytes:
+        try:
+            data = os.pread(self.fd, size, offset)
+            while len(data) < size:  # one pread returns at most 2 GiB
+                more = os.pread(self.fd, size - len(data), offset + len(data))
+                if not more:
+                    break
+                data += more
+        except OSError as error:
+            raise CorruptArchive(
+                f"{self.label}: reading {size} bytes at {offset} failed: {error.strerror or error}"
+            ) from error
+        if len(data) != size:
+            raise CorruptArchive(
+                f"{self.label}: expected {size} bytes at {offset}, the file ends after {len(data)}"
+            )
+        return data
+
+    def write(self, offset: int, data: bytes) -> None:
+        view = memoryview(data)
+        try:
+            while view:
+                written = os.pwrite(self.fd, view, offset)
+                offset, view = offset + written, view[written:]
+        except OSError as error:
+            raise self._refused(error) from error
+
+    def sync(self) -> None:
+        try:
+            os.fsync(self.fd)
+        except OSError as error:
+            raise self._refused(error) from error
+
+    def truncate(self, size: int) -> None:
+        try:
+            os.ftruncate(self.fd, size)
+        except OSError as error:
+            raise self._refused(error) from error
+
+    def is_replaced(self) -> bool:
+        """Whether the path now leads to another file than the one held open, or to none."""
+        try:
+            there = os.stat(self.path)
+        except OSError:
+            return True
+        return not os.path.samestat(there, os.fstat(self.fd))
+
+    def require_in_place(self) -> None:
+        if self.is_replaced():
+            raise ArchiveWriteError(
+                f"{self.label}: the file was deleted or replaced while it was open, so nothing "
+                "more is written to it; open the archive again"
+            )
+
+    def close(self) -> None:
+        if self.fd >= 0:
+            if self.writable and os.getpid() == self._owner:
+                # A process forked meanwhile shares the lock and would keep it.
+                unlock(self.fd)
+            os.close(self.fd)
+            self.fd = -1
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """Write a file that is on the disk when this returns; its name is after :func:`sync_folder`."""
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename or a new name in ``folder`` survive power loss."""
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    except OSError as error:
+        raise ArchiveWriteError(f"{folder}: {error.strerror or error}") from error
+    finally:
+        os.close(fd)

@@ -1,0 +1,311 @@
+"""Store: the file itself. Committed rows, appends, and the switch between two states.
+
+A transaction writes only where no committed state looks: payloads behind the end of the file, rows
+and text into preallocated room, the HDF5 view into the copy that is not in use. ``commit`` makes
+those durable, then writes the one sector that is the new state, then makes that durable. Nothing
+committed is ever overwritten, so readers need no lock and a crash needs no repair.
+"""
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from maskstore.errors import ArchiveClosed, ArchiveWriteError, CorruptArchive, InvalidInput
+from maskstore.storage.commits import parse_header, read_state
+from maskstore.storage.format import (
+    EXTENT_BYTES,
+    HEADER_OFFSET,
+    MAX_HEADER_BYTES,
+    ROW,
+    ROW_BYTES,
+    SLOT_OFFSETS,
+    Extent,
+    Record,
+    Slot,
+    encode_records,
+)
+from maskstore.storage.hdf5_view import LastExtentView, extent_view, new_extent, static_view
+from maskstore.storage.metadata import encode_json
+from maskstore.storage.raw_file import Device, ReadableDevice
+
+_MIN_ROWS = 16
+_GROWTH = 8
+"""A new extent has room for 1/8 of the rows there are: at most 12.5% of the index is slack."""
+_FIRST_TEXT_BYTES = 128
+_MAX_EXTENT_TEXT_BYTES = 1 << 31
+
+
+class Store:
+    """The rows of an archive file, read from and appended to one device."""
+
+    def __init__(self, device: ReadableDevice, name: str) -> None:
+        """Read the newest committed state; ``name`` is what error messages call the file.
+
+        Raises:
+            NotAnArchive, UnsupportedVersion, CorruptArchive: see :mod:`maskstore.errors`.
+        """
+        self.device = device
+        self.name = name
+        self.slot, self.extents, self.header_bytes = read_state(device, name)
+        self.header = parse_header(self.header_bytes, name)
+        self._undo: list[tuple[int, bytes]] = []
+        self._unsure = False
+        self._end = self.slot.end_of_file
+        self._table_offset = self.slot.table_offset
+        self._committed_rows = self.total_rows
+
+    # ---------------------------------------------------------------- reading
+
+    def read_rows(self, extent: Extent) -> tuple[np.ndarray, bytes]:
+        """(rows, text) of an extent: two reads. Row checksums are the caller's to check."""
+        rows = self.device.read(extent.index_offset, extent.rows * ROW_BYTES)
+        return np.frombuffer(rows, ROW), self.device.read(extent.text_offset, extent.text_bytes)
+
+    def refresh(self) -> bool:
+        """Read the newest committed state; False if it is the one at hand."""
+        slot, extents, header = read_state(self.device, self.name)
+        if slot == self.slot:
+            return False
+        if header != self.header_bytes:
+            raise CorruptArchive(f"{self.name}: the header changed; open the archive again")
+        self._adopt(slot, extents)
+        return True
+
+    def _adopt(self, slot: Slot, extents: list[Extent]) -> None:
+        # An interrupt may come between any two of these: nothing of a finished commit may be
+        # undone, so that goes first, and the slot, by which abort() tells, comes last.
+        self._undo.clear()
+        self.extents = extents
+        self._end, self._table_offset = slot.end_of_file, slot.table_offset
+        self._committed_rows = self.total_rows
+        self.slot = slot
+
+    # ---------------------------------------------------------------- writing
+
+    @classmethod
+    def create(
+        cls,
+        device: Device,
+        header: dict[str, Any],
+        name: str,
+        *,
+        rows: int = _MIN_ROWS,
+        text_bytes: int = _MIN_ROWS * _FIRST_TEXT_BYTES,
+    ) -> "Store":
+        """Write an empty archive to an empty device, durable on return.
+
+        Args:
+            rows, text_bytes: room to begin with; more is made as needed.
+
+        Raises:
+            InvalidInput: the header is not JSON or larger than ``MAX_HEADER_BYTES``.
+        """
+        text = encode_json(f"{name}: archive header", header)
+        if len(text) > MAX_HEADER_BYTES:
+            raise InvalidInput(
+                f"{name}: header of {len(text)} bytes, at most {MAX_HEADER_BYTES} are possible"
+            )
+        static_address, static = static_view(len(text))
+        start = bytes(HEADER_OFFSET) + text
+        device.write(0, start.ljust(static_address, b"\0") + static)
+        store = cls.__new__(cls)
+        store.device, store.name = device, name
+        store.header, store.header_bytes = header, text
+        store.extents, store._undo, store._unsure = [], [], False
+        store._end = static_address + len(static)
+        store._table_offset = 0
+        # Generation -1: the first commit makes it 0, in the first slot.
+        store.slot = Slot(
+            generation=-1,
+            header_bytes=len(text),
+            header_crc32=zlib.crc32(text),
+            table_offset=0,
+            table_extents=0,
+            table_crc32=0,
+            rows=0,
+            text_bytes=0,
+            heap_bytes=0,
+            end_of_file=0,
+        )
+        store._add_extent(max(rows, 1), max(text_bytes, 1))
+        store.commit()
+        return store
+
+    @property
+    def total_rows(self) -> int:
+        """Rows in all extents, those of the transaction in flight included."""
+        return sum(extent.rows for extent in self.extents)
+
+    def recover(self) -> None:
+        """Remove what an interrupted writer left: call once the lock is held."""
+        device = self._writable()
+        view = LastExtentView(self.slot.table_offset, len(self.extents))
+        superblock = view.superblock(self.slot.generation % 2, self.slot.end_of_file)
+        if device.read(0, len(superblock)) != superblock:
+            # The superblock may show the lost state; it must stop before its bytes are reused.
+            device.write(0, superblock)
+            device.sync()
+        if device.size() > self.slot.end_of_file:
+            device.truncate(self.slot.end_of_file)
+
+    def append(self, records: Sequence[Record]) -> list[int]:
+        """Add rows to the transaction in flight; returns the file offset of each payload.
+
+        Raises:
+            ArchiveWriteError: the system refused; none of these rows is in the transaction.
+        """
+        before = list(self.extents), self._end, self._table_offset
+        try:
+            return self._append_all(records)
+        except BaseException:
+            self.extents, self._end, self._table_offset = before
+            raise
+
+    def _append_all(self, records: Sequence[Record]) -> list[int]:
+        offsets: list[int] = []
+        while records:
+            last = self.extents[-1]
+            room, text = last.index_capacity - last.rows, last.text_capacity - last.text_bytes
+            fitting = 0
+            for record in records[:room]:
+                text -= len(record.name) + len(record.metadata)
+                if text < 0:
+                    break
+                fitting += 1
+            if fitting:
+                offsets += self._append_to_last(records[:fitting])
+                records = records[fitting:]
+            else:
+                self._grow(records)
+        return offsets
+
+    def _append_to_last(self, records: Sequence[Record]) -> list[int]:
+        last = self.extents[-1]
+        rows, text, offsets = encode_records(records, last)
+        # The only write that needs new space comes first: a full disk changes nothing else.
+        self._write(self._end, b"".join(record.payload for record in records))
+        self._write(last.text_offset + last.text_bytes, text)
+        self._write(last.index_offset + last.rows * ROW_BYTES, rows)
+        self._end += sum(len(record.payload) for record in records)
+        self.extents[-1] = replace(
+            last,
+            rows=last.rows + len(records),
+            text_bytes=last.text_bytes + len(text),
+            heap_bytes=self._end - last.heap_offset,
+        )
+        return offsets
+
+    def _grow(self, records: Sequence[Record]) -> None:
+        """Add an extent with room for ``records`` and in proportion to the rows there are."""
+        text_bytes = sum(len(each.name) + len(each.metadata) for each in records)
+        per_row = sum(extent.text_bytes for extent in self.extents) // max(self.total_rows, 1) + 1
+        rows = max(len(records), _MIN_ROWS, self.total_rows // _GROWTH)
+        self._add_extent(rows, min(max(text_bytes, rows * per_row), _MAX_EXTENT_TEXT_BYTES))
+
+    def _add_extent(self, rows: int, text_bytes: int) -> None:
+        """Freeze the last extent and begin one behind the end of the file."""
+        grown = new_extent(
+            self._end, self.extents, len(self.header_bytes), rows=rows, text_bytes=text_bytes
+        )
+        self._write(self._end, grown.region)
+        self.extents = grown.extents
+        self._table_offset, self._end = grown.table_offset, self._end + len(grown.region)
+
+    def commit(self) -> None:
+        """Make everything appended durable and current, or raise and leave no trace.
+
+        Raises:
+            ArchiveWriteError: the system refused; the archive is as before the transaction.
+        """
+        device = self._writable()
+        device.require_in_place()
+        last = self.extents[-1]
+        copy = (self.slot.generation + 1) % 2
+        view = LastExtentView(self._table_offset, len(self.extents))
+        table_crc32 = self.slot.table_crc32
+        if self._table_offset != self.slot.table_offset:
+            table_crc32 = zlib.crc32(
+                device.read(self._table_offset, len(self.extents) * EXTENT_BYTES)
+            )
+        slot = replace(
+            self.slot,
+            generation=self.slot.generation + 1,
+            table_offset=self._table_offset,
+            table_extents=len(self.extents),
+            table_crc32=table_crc32,
+            rows=last.rows,
+            text_bytes=last.text_bytes,
+            heap_bytes=last.heap_bytes,
+            end_of_file=self._end,
+        )
+        self._write(view.copies[copy], extent_view(view.copies[copy], last))
+        device.sync()
+        superblock = view.superblock(copy, self._end)
+        try:
+            self._switch(superblock, slot)
+        except ArchiveWriteError:
+            # The new state may be on disk by now; what it points to must stay untouched until it
+            # is revoked for certain.
+            self._unsure = True
+            for offset, data in self._undo[-2:]:
+                device.write(offset, data)
+            device.sync()
+            self._unsure = False
+            raise
+        except BaseException:
+            # An interrupt. A reader may have seen the new state, so it is finished, not revoked.
+            self._switch(superblock, slot)
+            self._adopt(slot, self.extents)
+            raise
+        self._adopt(slot, self.extents)
+
+    def _switch(self, superblock: bytes, slot: Slot) -> None:
+        """The commit itself: two sectors, made durable."""
+        self._write(0, superblock)
+        self._write(SLOT_OFFSETS[slot.generation % 2], slot.encode())
+        self._writable().sync()
+
+    def abort(self) -> None:
+        """Forget the transaction in flight; the file is again what it was, to the byte."""
+        if self._unsure:
+            return
+        device = self._writable()
+        undo, generation = list(self._undo), self.slot.generation
+        self._unsure = True  # until all of this is done
+        slot, extents, _ = read_state(device, self.name)
+        self._adopt(slot, extents)
+        if slot.generation == generation:  # else an interrupt came after the commit was done
+            for offset, data in reversed(undo):
+                device.write(offset, data)
+            if device.size() > slot.end_of_file:
+                device.truncate(slot.end_of_file)
+        self._unsure = False
+
+    def commit_if_changed(self) -> None:
+        """:meth:`commit`, unless nothing was appended."""
+        if self.total_rows != self._committed_rows:
+            self.commit()
+
+    def require_writable(self) -> None:
+        """Raise ArchiveClosed unless the store can be written to."""
+        self._writable()
+
+    def _write(self, offset: int, data: bytes) -> None:
+        device = self._writable()
+        old = min(len(data), self.slot.end_of_file - offset)
+        if old > 0:
+            self._undo.append((offset, device.read(offset, old)))
+        device.write(offset, data)
+
+    def _writable(self) -> Device:
+        if not isinstance(self.device, Device) or not self.device.writable:
+            raise ArchiveClosed(f"{self.name}: opened for reading; open it with mode 'a' to write")
+        if self._unsure:
+            raise ArchiveWriteError(
+                f"{self.name}: the system could not say whether the last commit is on disk; "
+                "close the archive and open it again"
+            )
+        return self.device

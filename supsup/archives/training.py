@@ -1,0 +1,196 @@
+"""Training into an archive: what is still to be done, each mask as soon as it is there, or all that
+a caller needs."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
+from itertools import chain
+from pathlib import Path
+
+import torch
+
+from maskstore.archive import MaskArchive, StoredTask
+from maskstore.errors import ArchiveWriteError, InvalidInput, TaskExists
+from supsup.archives.network import backbone_of, check_recipe, create_archive
+from supsup.archives.score_sums import ScoreSums
+from supsup.datasets import ImageSet, load
+from supsup.errors import TrainingDiverged
+from supsup.networks.backbone import Backbone, build
+from supsup.networks.recipe import BackboneRecipe
+from supsup.tasks import TaskRecipe, make_task
+from supsup.tasks.protocol import TaskData
+from supsup.training.config import TrainConfig
+from supsup.training.loop import Progress, TrainedMask, train
+from supsup.training.outliers import check_spare
+
+
+def check_classes(recipes: Sequence[TaskRecipe], outputs: int, *, outliers: bool = False) -> None:
+    """Raise InvalidInput where a task has more classes than a network of ``outputs`` outputs.
+
+    Args:
+        outliers: whether there must be an output more, for outliers.
+    """
+    for recipe in recipes:
+        if outliers:
+            check_spare(recipe.name, recipe.class_count, outputs)
+        if recipe.class_count > outputs:
+            raise InvalidInput(
+                f"task {recipe.name!r} has {recipe.class_count} classes, the network {outputs} "
+                f"outputs; make the archive with --outputs {recipe.class_count} or more"
+            )
+
+
+def missing_tasks(
+    archive: MaskArchive, recipes: Sequence[TaskRecipe], config: TrainConfig, *, resume: bool
+) -> list[TaskRecipe]:
+    """The tasks still to be trained.
+
+    Args:
+        resume: skip the tasks that are there, provided they were trained the same way.
+
+    Raises:
+        TaskExists: a task is there and ``resume`` is off.
+        InvalidInput: a task is there but was trained on other data or with other settings.
+    """
+    missing = []
+    for recipe in recipes:
+        if recipe.name not in archive:
+            missing.append(recipe)
+            continue
+        if not resume:
+            raise TaskExists(
+                f"{archive.path}: task {recipe.name!r} is there already; "
+                "go on with --resume to skip what is there, or remove it first"
+            )
+        metadata = archive.task(recipe.name).metadata
+        expected = {"task": recipe.to_json(), "training": config.to_json()}
+        for what, wanted in expected.items():
+            found = metadata.get(what) or {}
+            if what == "training" and found:
+                found = TrainConfig.from_json(found).to_json()  # with fields younger than the mask
+            for key, value in wanted.items():
+                if found.get(key) != value:
+                    raise InvalidInput(
+                        f"{archive.path}: task {recipe.name!r} was trained with "
+                        f"{what} {key} {found.get(key)!r}, asked for {value!r}; "
+                        "resume with the same settings, or use another archive"
+                    )
+    return missing
+
+
+def train_into(
+    archive: MaskArchive,
+    backbone: Backbone,
+    tasks: Iterable[TaskData],
+    config: TrainConfig,
+    *,
+    codec: str = "auto",
+    parallel: int | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    diverged: Callable[[TrainingDiverged], None] | None = None,
+) -> Iterator[StoredTask]:
+    """Train each task and append its mask as soon as it is done, durable when it is yielded.
+
+    Args:
+        parallel, progress, diverged: as in :func:`supsup.train`. On a GPU ``parallel`` is by
+            default what the archive's last mask was trained with: bits may depend on it.
+
+    With transfer, all tasks of the archive are the earlier ones. Where it is of scores, these are
+    kept in a file beside the archive (:mod:`supsup.archives.score_sums`), for the tasks to come.
+
+    Raises:
+        TrainingDiverged, TaskExists, ArchiveWriteError: the tasks yielded so far are kept.
+        InvalidInput: with transfer of scores, that file is lost or another archive's.
+    """
+    left = iter(tasks)
+    if (first := next(left, None)) is None:
+        return
+    kept = ScoreSums(archive) if config.transfer == "scores" else None
+    before = list(archive) if config.transfer == "masks" else []
+    if parallel is None and backbone.device.type != "cpu":
+        parallel = tasks_in_step(archive)
+    trained = train(
+        backbone,
+        chain([first], left),
+        config,
+        parallel=parallel,
+        earlier=kept.earlier if kept else (archive.get(task.name) for task in before),
+        progress=progress,
+        diverged=diverged,
+    )
+    yield from append(archive, trained, codec=codec, kept=kept)
+
+
+def tasks_in_step(archive: MaskArchive) -> int | None:
+    """How many tasks shared a step when the last mask was trained; None where none did."""
+    if not len(archive):
+        return None
+    *_, last = archive
+    return last.metadata.get("together")
+
+
+def append(
+    archive: MaskArchive,
+    trained: Iterable[TrainedMask],
+    *,
+    codec: str = "auto",
+    kept: ScoreSums | None = None,
+) -> Iterator[StoredTask]:
+    """Append each mask as it comes, and keep its scores; it is durable when it is yielded."""
+    for each in trained:
+        with kept.adding(each) if kept else nullcontext():
+            stored = archive.add(
+                each.name, each.masks, each.metadata | {"metrics": each.metrics}, codec=codec
+            )
+        yield stored
+
+
+def train_missing(
+    path: Path,
+    recipes: Sequence[TaskRecipe],
+    network: BackboneRecipe,
+    config: TrainConfig,
+    *,
+    codec: str = "auto",
+    dataset_of: Callable[[str], ImageSet] = load,
+    device: torch.device | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    on_task: Callable[[StoredTask], None] = lambda stored: None,
+) -> int:
+    """Make the archive if there is none, train what it lacks of those tasks; returns how many.
+
+    Folders on the way are made. What was killed goes on after the last mask that is there.
+
+    Args:
+        dataset_of: gives a data set by its name, asked for where something is missing.
+        progress: see :func:`supsup.train`.
+        on_task: called with each mask that was appended.
+
+    Raises:
+        ArchiveWriteError: the folder cannot be made or written to.
+        LayoutMismatch, InvalidInput: what is there was made in another way.
+    """
+    make_folder(path.parent)
+    check_classes(recipes, network.outputs, outliers=config.outliers > 0)
+    if not path.exists():
+        create_archive(path, build(network), config).close()
+    with MaskArchive.open(path, "a") as archive:
+        check_recipe(archive, network)
+        missing = missing_tasks(archive, recipes, config, resume=True)
+        if missing:
+            place = device or torch.device("cpu")
+            dataset = dataset_of(missing[0].dataset).to(place)
+            tasks = (make_task(recipe, dataset) for recipe in missing)
+            backbone = backbone_of(archive, device=place)
+            for stored in train_into(
+                archive, backbone, tasks, config, codec=codec, progress=progress
+            ):
+                on_task(stored)
+    return len(missing)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those on the way; raises ArchiveWriteError where that cannot be done."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ArchiveWriteError(f"{folder}: cannot make the folder: {error.strerror}") from error

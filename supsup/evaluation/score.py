@@ -1,0 +1,164 @@
+"""Accuracy of masks on their tasks' test sets (scenario GG: the task is given)."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from maskstore.errors import InvalidInput
+from supsup.inference.ood import free_energy
+from supsup.networks.backbone import Backbone
+from supsup.tasks.protocol import TaskData
+
+EVAL_BATCH = 128
+"""Test images a forward pass, the paper's. Nets with batch statistics answer by the whole batch,
+so their accuracy is that of this batch size and of the test set's own order."""
+
+Batch = tuple[Float[Tensor, "batch ..."], Int64[Tensor, " batch"]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskAccuracy:
+    """One row of an evaluation.
+
+    Attributes:
+        accuracy: share of test images with the right label.
+        task_accuracy: share of batches whose task was found; 1 where the task is given.
+    """
+
+    name: str
+    accuracy: float
+    task_accuracy: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """A scenario over all tasks; accuracies are the means over tasks."""
+
+    scenario: str
+    method: str | None
+    objective: str | None
+    batch: int
+    per_task: tuple[TaskAccuracy, ...]
+
+    @property
+    def accuracy(self) -> float:
+        """Mean accuracy; NaN never, an evaluation has at least one task."""
+        return sum(row.accuracy for row in self.per_task) / len(self.per_task)
+
+    @property
+    def task_accuracy(self) -> float:
+        """Mean task accuracy."""
+        return sum(row.task_accuracy for row in self.per_task) / len(self.per_task)
+
+    def to_json(self) -> dict[str, Any]:
+        """The document of ``eval --json``."""
+        return {
+            "scenario": self.scenario,
+            "method": self.method,
+            "objective": self.objective,
+            "batch": self.batch,
+            "tasks": len(self.per_task),
+            "accuracy": self.accuracy,
+            "task_accuracy": self.task_accuracy,
+            "per_task": [
+                {"name": r.name, "accuracy": r.accuracy, "task_accuracy": r.task_accuracy}
+                for r in self.per_task
+            ],
+        }
+
+
+def accuracy(
+    backbone: Backbone,
+    masks: Mapping[str, Bool[np.ndarray, "..."]],
+    task: TaskData,
+    batch: int = EVAL_BATCH,
+) -> float:
+    """Share of the task's test images that the masked backbone labels rightly, 0 to 1.
+
+    Only the task's own classes compete: further outputs belong to no label.
+
+    Args:
+        batch: images a forward pass. A rest smaller than half of it joins the batch before, so
+            that batch statistics never come from a few images.
+
+    Raises:
+        InvalidMask: the masks do not fit the backbone.
+        InvalidInput: the task has no test images, or labels the backbone has no output for.
+    """
+    return accuracy_and_energy(backbone, masks, task, batch)[0]
+
+
+def accuracy_and_energy(
+    backbone: Backbone,
+    masks: Mapping[str, Bool[np.ndarray, "..."]],
+    task: TaskData,
+    batch: int = EVAL_BATCH,
+) -> tuple[float, Float[Tensor, " image"]]:
+    """:func:`accuracy`, and the free energy of each test image; raises as that does."""
+    if batch < 1:
+        raise InvalidInput(f"evaluation batch: expected a whole number from 1, got {batch}")
+    weights = backbone.masked(backbone.tensors(masks))
+    right = torch.zeros((), dtype=torch.int64, device=backbone.device)
+    energies = [torch.zeros(0, device=backbone.device)]
+    with torch.no_grad():
+        for images, labels in whole_batches(task.test_batches(batch), batch):
+            logits = backbone.run(images.to(backbone.device), weights)
+            check_outputs(logits.shape[1], task)
+            answers = logits[:, : task.classes].argmax(1)
+            right += (answers == labels.to(backbone.device)).sum()
+            energies.append(free_energy(logits, task.classes))
+    energy = torch.cat(energies)
+    if not len(energy):
+        raise InvalidInput(f"task {task.name!r}: no test images")
+    return int(right) / len(energy), energy
+
+
+def evaluate_gg(
+    backbone: Backbone,
+    tasks: Iterable[tuple[TaskData, Mapping[str, Bool[np.ndarray, "..."]]]],
+    batch: int = EVAL_BATCH,
+) -> Evaluation:
+    """Scenario GG (paper, section 3.2): each task's test set under its own mask.
+
+    Args:
+        tasks: pairs of a task and its masks, taken one at a time.
+
+    Raises:
+        InvalidInput: there is no task, or one cannot be evaluated.
+    """
+    rows = tuple(
+        TaskAccuracy(
+            name=task.name, accuracy=accuracy(backbone, masks, task, batch), task_accuracy=1.0
+        )
+        for task, masks in tasks
+    )
+    if not rows:
+        raise InvalidInput("evaluation: no tasks; add some first (`supsup-store train`)")
+    return Evaluation(scenario="GG", method=None, objective=None, batch=batch, per_task=rows)
+
+
+def whole_batches(batches: Iterable[Batch], size: int) -> Iterator[Batch]:
+    """The same images in the same order, a small last batch joined to the one before it."""
+    held: Batch | None = None
+    for images, labels in batches:
+        if held is not None and len(labels) * 2 < size:
+            images, labels = torch.cat([held[0], images]), torch.cat([held[1], labels])
+        elif held is not None:
+            yield held
+        held = (images, labels)
+    if held is not None:
+        yield held
+
+
+def check_outputs(outputs: int, task: TaskData) -> None:
+    """Raise InvalidInput where a task has more classes than the backbone has outputs."""
+    if task.classes > outputs:
+        raise InvalidInput(
+            f"task {task.name!r} has {task.classes} classes but the backbone {outputs} outputs; "
+            f"make the archive with --outputs {task.classes} or more"
+        )

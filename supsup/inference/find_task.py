@@ -1,0 +1,206 @@
+"""Which task is it? One call from unlabelled data and masks to tasks and predictions."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32, Float64, Int64
+from torch import Tensor
+
+from maskstore.archive import MaskArchive
+from maskstore.errors import InvalidInput
+from maskstore.packed import PackedMasks
+from supsup.inference.auto import AUTO_OBJECTIVE, choose
+from supsup.inference.bank import MaskBank
+from supsup.inference.mask_source import MaskSource
+from supsup.inference.methods import Method, parse_method
+from supsup.inference.mlp import is_plain
+from supsup.inference.objectives import Objective, parse_objective
+from supsup.inference.ood import free_energy
+from supsup.networks.backbone import Backbone
+
+MODES = ("image", "batch", "first")
+"""Who decides: every image for itself; all of a batch together; its first image for all, which is
+the paper's code's way."""
+
+_MASKS_AT_ONCE = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Inference:
+    """What was found for a batch; every array has one entry an image.
+
+    Attributes:
+        tasks: index of the mask in the bank.
+        names: its name.
+        predictions: class under that mask.
+        energy: free energy under that mask (Liu et al., 2020, eq. 4): higher than usual where the
+            image is like none of the mask's task (:class:`supsup.inference.ood.EnergyThreshold`).
+        confidence: 0 to 1: how likely the found mask stands out from the others by more than
+            chance; see :func:`confidence_of`.
+        margin: evidence of the found mask less that of the next, in the method's unit; inf where
+            there is no other.
+        evidence: the method's evidence: a row an image, or one row where all decided together.
+        method: name of the method used.
+        objective: name of the objective.
+        reason: why ``auto`` took the method; empty where it was named.
+    """
+
+    tasks: Int64[np.ndarray, " batch"]
+    names: tuple[str, ...]
+    predictions: Int64[np.ndarray, " batch"]
+    energy: Float32[np.ndarray, " batch"]
+    confidence: Float64[np.ndarray, " batch"]
+    margin: Float64[np.ndarray, " batch"]
+    evidence: Float64[np.ndarray, "group task"]
+    method: str
+    objective: str
+    reason: str
+
+
+def infer(
+    backbone: Backbone,
+    masks: PackedMasks | MaskArchive | MaskSource,
+    x: Float[Tensor, "batch ..."],
+    *,
+    method: str | Method = "auto",
+    objective: str | Objective = "auto",
+    mode: str = "image",
+    classes: int | None = None,
+    temperature: float = 1.0,
+) -> Inference:
+    """Find the task of unlabelled data and predict (paper, scenarios GNs and GNu).
+
+    For more than one batch make a :class:`MaskBank` once and call :func:`infer_in`.
+
+    Args:
+        masks: packed masks in memory, or an archive, whose masks are then decoded in blocks.
+        x: images as the network was trained on, normalised alike.
+        method: a name of ``METHODS``, ``auto``, or a method with its own settings.
+        objective: a name of ``OBJECTIVES``, ``auto`` (:data:`AUTO_OBJECTIVE`), or an objective.
+        mode: one of ``MODES``.
+        classes: outputs that stand for a class, the first ones; None for all.
+        temperature: of an objective given by name; ``auto`` has its own.
+
+    Raises:
+        InvalidInput: no masks; data that is not finite, of another type or size; a setting.
+        LayoutMismatch: the masks are of another network.
+    """
+    bank = MaskBank(backbone, masks, classes=classes)
+    if objective != "auto":
+        objective = parse_objective(objective, temperature)
+    return infer_in(bank, x, method=method, objective=objective, mode=mode)
+
+
+def infer_in(
+    bank: MaskBank,
+    x: Float[Tensor, "batch ..."],
+    *,
+    method: str | Method = "auto",
+    objective: str | Objective = "auto",
+    mode: str = "image",
+) -> Inference:
+    """:func:`infer` with a bank that is there already; raises as it does."""
+    if mode not in MODES:
+        raise InvalidInput(f"mode: expected one of {', '.join(MODES)}, got {mode!r}")
+    x = parse_data(x).to(bank.backbone.device)
+    reason = ""
+    if method == "auto":
+        method, reason = choose(bank, images=len(x), mode=mode)
+    if objective == "auto":
+        objective = AUTO_OBJECTIVE
+    method, objective = parse_method(method), parse_objective(objective)
+    deciding = x[:1] if mode == "first" else x
+    evidence = method.evidence(bank, deciding, objective, per_image=mode == "image")
+    if np.isnan(evidence).any():
+        raise InvalidInput(
+            "inference: the network's answer is not finite; is the data scaled as in training?"
+        )
+    found = evidence.argmax(axis=1)
+    repeat = 1 if mode == "image" else len(x)
+    tasks = np.repeat(found, repeat)
+    names = bank.names
+    predictions, energy = predict(bank, x, tasks)
+    return Inference(
+        tasks=tasks,
+        names=tuple(names[task] for task in tasks),
+        predictions=predictions,
+        energy=energy,
+        confidence=np.repeat([confidence_of(row) for row in evidence], repeat),
+        margin=np.repeat([margin_of(row) for row in evidence], repeat),
+        evidence=evidence,
+        method=method.name,
+        objective=objective.name,
+        reason=reason,
+    )
+
+
+def parse_data(x: Tensor) -> Float[Tensor, "batch ..."]:
+    """Images that can be used; raises InvalidInput otherwise."""
+    if x.ndim < 2 or not len(x):
+        raise InvalidInput(
+            f"data: expected a batch of at least one image, (batch, …), got shape {tuple(x.shape)}"
+        )
+    if x.dtype != torch.float32:
+        raise InvalidInput(
+            f"data: expected float32, got {x.dtype}; scale pixels as in training first"
+        )
+    bad = int((~torch.isfinite(x)).flatten(1).any(1).sum())
+    if bad:
+        raise InvalidInput(f"data: {bad} of {len(x)} images have numbers that are NaN or infinite")
+    return x
+
+
+def predict(
+    bank: MaskBank, x: Float[Tensor, "batch ..."], tasks: Int64[np.ndarray, " batch"]
+) -> tuple[Int64[np.ndarray, " batch"], Float32[np.ndarray, " batch"]]:
+    """Each image's class and free energy under the mask of its task.
+
+    All images run together under each mask, so that nets with batch statistics see the whole batch;
+    of plain nets only those of the task.
+    """
+    predictions, energy = np.empty(len(x), np.int64), np.empty(len(x), np.float32)
+    wanted = np.unique(tasks)
+    alone = is_plain(bank.backbone)
+    for start in range(0, len(wanted), _MASKS_AT_ONCE):
+        chosen = wanted[start : start + _MASKS_AT_ONCE]
+        weights = bank.masked(chosen)
+        for at, task in enumerate(chosen):
+            of_task = np.flatnonzero(tasks == task)
+            with torch.no_grad():
+                images = x[of_task] if alone else x
+                logits = bank.run(images, {name: w[at] for name, w in weights.items()})
+                logits = logits[:, : bank.class_count(logits.shape[1])].float()
+            if not alone:
+                logits = logits[of_task]
+            predictions[of_task] = logits.argmax(1).cpu().numpy()
+            energy[of_task] = free_energy(logits, logits.shape[1]).cpu().numpy()
+        bank.progress("predicting", start + len(chosen), len(wanted))
+    return predictions, energy
+
+
+def confidence_of(evidence: Float64[np.ndarray, " task"]) -> float:
+    """The chance that the best mask's evidence would be lower, were that mask like the others.
+
+    With the mean and deviation of the other n - 1 masks' evidence the best has a standard score z;
+    the largest of n such normal draws stays below z with probability Φ(z)^n. Scale and number of
+    masks drop out, unlike in the softmax of eq. 5, which is flat for thousands of masks whatever
+    they say. For n <= 3, where there is no deviation to speak of, it is that softmax.
+    """
+    scores = np.sort(evidence[np.isfinite(evidence)])
+    best, others = scores[-1], scores[:-1]
+    if len(others) < 3:
+        return float(1 / np.exp(scores - best).sum())
+    spread = float(others.std())
+    if spread == 0.0:
+        return 1.0 / len(scores) if best == others[-1] else 1.0
+    z = (best - float(others.mean())) / spread
+    return float(torch.special.ndtr(torch.tensor(z, dtype=torch.float64))) ** len(scores)
+
+
+def margin_of(evidence: Float64[np.ndarray, " task"]) -> float:
+    """The best evidence less the next; inf where there is no other."""
+    if len(evidence) == 1:
+        return float("inf")
+    second, best = np.partition(evidence, -2)[-2:]
+    return float(best - second)

@@ -1,0 +1,64 @@
+"""Every mask on its own: K forward passes, or the price of the ones where these are few."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float64, Int64
+from torch import Tensor
+
+from supsup.inference.bank import MaskBank
+from supsup.inference.kernels import run_sparse
+from supsup.inference.mlp import is_plain, run_plain, takes
+
+_BLOCK_BYTES = 2**25
+"""Memory for the unpacked weights of a block of masks."""
+
+_CACHED_BYTES = 2**22
+"""Memory for a block of logits that are read several times at once."""
+
+Reduce = Callable[[Float[Tensor, "task batch outputs"]], Float[Tensor, "task batch"]]
+
+
+def forward_masks(
+    bank: MaskBank,
+    x: Float[Tensor, "batch ..."],
+    reduce: Reduce,
+    rows: Int64[np.ndarray, " n"] | None = None,
+) -> Float64[np.ndarray, "task batch"]:
+    """``reduce`` of the logits of every mask (or those of ``rows``) on every image.
+
+    Raises:
+        InvalidInput: the network does not take the data.
+    """
+    plain = is_plain(bank.backbone) and takes(bank.backbone, x)
+    if rows is None and plain and bank.sparse is not None:
+        return _forward_sparse(bank, x, reduce)
+    size = max(1, _BLOCK_BYTES // bank.weights.nbytes)
+    count = len(bank) if rows is None else len(rows)
+    values = np.empty((count, len(x)))
+    run = run_plain if plain else torch.func.vmap(bank.run, in_dims=(None, 0))
+    with torch.no_grad():
+        for start in range(0, count, size):
+            where = slice(start, min(start + size, count))
+            logits = run(x, bank.masked(where if rows is None else rows[where]))
+            values[where] = reduce(logits).cpu().numpy()
+            bank.progress("trying", where.stop, count)
+    return values
+
+
+def _forward_sparse(
+    bank: MaskBank, x: Float[Tensor, "batch ..."], reduce: Reduce
+) -> Float64[np.ndarray, "task batch"]:
+    masks = bank.sparse
+    assert masks is not None
+    images = x.flatten(1).numpy()
+    size = max(1, _CACHED_BYTES // (4 * masks.widths[-1] * len(x)))
+    values = np.empty((len(bank), len(x)))
+    with torch.no_grad():
+        for start in range(0, len(bank), size):
+            stop = min(start + size, len(bank))
+            logits = torch.from_numpy(run_sparse(masks, images, start, stop))
+            values[start:stop] = reduce(logits.transpose(1, 2)).numpy()
+            bank.progress("trying", stop, len(bank))
+    return values

@@ -1,0 +1,151 @@
+"""Objectives: how little a network's answer says that the mask is the right one."""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from maskstore.errors import InvalidInput
+from supsup.inference.kernels.entropy import entropies
+from supsup.inference.ood import free_energy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Objective(ABC):
+    """A number per image, low where the network under a mask is sure of its answer.
+
+    Attributes:
+        name: what the command line and reports call it.
+        temperature: logits are divided by it first. Above 1 it takes confidence away.
+
+    Raises:
+        InvalidInput: a temperature that is not a positive number.
+    """
+
+    name: ClassVar[str]
+    temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.temperature < math.inf:
+            raise InvalidInput(f"temperature: expected a positive number, got {self.temperature!r}")
+
+    @abstractmethod
+    def of(self, logits: Float[Tensor, "*batch outputs"], classes: int) -> Float[Tensor, "*batch"]:
+        """The objective of each image, differentiable in the logits.
+
+        Args:
+            logits: divided by the temperature already.
+            classes: outputs that stand for a class; those behind are superfluous.
+        """
+
+    def check(self, outputs: int, classes: int) -> None:  # noqa: B027 - most take any network
+        """Raise InvalidInput where the objective has no meaning for such a network."""
+
+    def __call__(
+        self, logits: Float[Tensor, "*batch outputs"], classes: int
+    ) -> Float[Tensor, "*batch"]:
+        """The objective of each image; lower is more certain."""
+        return self.of(logits if self.temperature == 1.0 else logits / self.temperature, classes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Energy(Objective):
+    """E = -T logsumexp(z / T) over the class outputs (Liu et al., 2020, eq. 4): low on data like
+    that of training. The factor T, the same for all masks, is kept so that values are theirs."""
+
+    name: ClassVar[str] = "energy"
+
+    def of(self, logits: Float[Tensor, "*batch outputs"], classes: int) -> Float[Tensor, "*batch"]:
+        return self.temperature * free_energy(logits, classes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entropy(Objective):
+    """H(p) = -Σ p log p over all outputs, in nats (paper, scenarios GNs and GNu, ℋ)."""
+
+    name: ClassVar[str] = "entropy"
+
+    def of(self, logits: Float[Tensor, "*batch outputs"], classes: int) -> Float[Tensor, "*batch"]:
+        if not torch.is_grad_enabled() and logits.ndim == 3 and _is_plain(logits):
+            return torch.from_numpy(entropies(logits.transpose(1, 2).numpy()))
+        # H = log Σ exp z - Σ p z: no logarithm of a probability that may be 0.
+        shifted = logits - logits.detach().amax(-1, keepdim=True)
+        weights = shifted.exp()
+        total = weights.sum(-1)
+        return total.log() - (weights * shifted).sum(-1) / total
+
+
+def _is_plain(logits: Tensor) -> bool:
+    return logits.device.type == "cpu" and logits.dtype == torch.float32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaxProbability(Objective):
+    """-max p over all outputs (Hendrycks and Gimpel, 2017). Flat where the network is certain, so
+    it tells sure masks apart worse than the others do."""
+
+    name: ClassVar[str] = "max-probability"
+
+    def of(self, logits: Float[Tensor, "*batch outputs"], classes: int) -> Float[Tensor, "*batch"]:
+        return -logits.softmax(-1).amax(-1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Superfluous(Objective):
+    """G = logsumexp of the superfluous outputs (paper, superfluous neurons).
+
+    Training pushes outputs that never are the label down, on the task's own data only. The paper
+    takes the logsumexp of all outputs and lets the gradient through the superfluous ones alone;
+    for one image that is this gradient times a positive number, so the same task is found, and
+    here the value is comparable between masks, too.
+    """
+
+    name: ClassVar[str] = "superfluous"
+
+    def of(self, logits: Float[Tensor, "*batch outputs"], classes: int) -> Float[Tensor, "*batch"]:
+        return logits[..., classes:].logsumexp(-1)
+
+    def check(self, outputs: int, classes: int) -> None:
+        if outputs <= classes:
+            raise InvalidInput(
+                f"objective superfluous: the network has {outputs} outputs for {classes} classes "
+                "and none to spare; use --objective entropy, or train with more --outputs"
+            )
+
+
+OBJECTIVES: Mapping[str, type[Objective]] = {
+    "entropy": Entropy,
+    "superfluous": Superfluous,
+    "energy": Energy,
+    "max-probability": MaxProbability,
+}
+"""What the command line's ``--objective`` names."""
+
+
+def parse_objective(objective: str | Objective, temperature: float = 1.0) -> Objective:
+    """An objective from its name; one that is made already is returned as it is.
+
+    Raises:
+        InvalidInput: an unknown name, or a temperature that is not positive.
+    """
+    if isinstance(objective, Objective):
+        return objective
+    if objective not in OBJECTIVES:
+        raise InvalidInput(f"objective: expected one of {', '.join(OBJECTIVES)}, got {objective!r}")
+    return OBJECTIVES[objective](temperature=temperature)
+
+
+__all__ = [
+    "OBJECTIVES",
+    "Energy",
+    "Entropy",
+    "MaxProbability",
+    "Objective",
+    "Superfluous",
+    "parse_objective",
+]

@@ -1,0 +1,166 @@
+"""Backbone: a frozen random network, run under masks."""
+
+import copy
+from collections.abc import Mapping
+from functools import cached_property
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from maskstore.errors import DigestMismatch, InvalidInput
+from maskstore.layout import MaskLayout
+from maskstore.seeded.streams import parse_seed
+from supsup.networks.recipe import BackboneRecipe, check_init, parse_maskable
+from supsup.networks.registry import default_maskable, make_module
+from supsup.networks.weights import digest_of, freeze
+
+
+class Backbone:
+    """A module whose weights W never change, computing p = f(x, W ⊙ M) (paper, eq. 2).
+
+    Attributes:
+        recipe: regenerates it; None for a module that was handed in.
+        module: the frozen module. It is never written to after construction.
+        layout: the parameters that masks cover, in the module's order.
+    """
+
+    def __init__(
+        self, module: nn.Module, recipe: BackboneRecipe | None, maskable: tuple[str, ...] | None
+    ) -> None:
+        """Used by :func:`build` and :meth:`from_module`; ``module`` is frozen already."""
+        self.module = module
+        self.recipe = recipe
+        parameters = dict(module.named_parameters())
+        if maskable is None:
+            maskable = tuple(name for name, w in parameters.items() if w.ndim >= 2)
+        for name in maskable:
+            if name not in parameters:
+                known = ", ".join(parameters)
+                raise InvalidInput(f"maskable: no parameter {name!r}; the module has: {known}")
+        if not maskable:
+            raise InvalidInput("the module has no parameter that a mask could cover")
+        self.layout = MaskLayout(
+            {name: tuple(w.shape) for name, w in parameters.items() if name in maskable}
+        )
+
+    @classmethod
+    def from_module(
+        cls,
+        module: nn.Module,
+        *,
+        seed: int,
+        init: str = "signed-constant",
+        fan_density: float = 0.5,
+        maskable: tuple[str, ...] | None = None,
+    ) -> "Backbone":
+        """A backbone with the architecture of any module; the module itself is left alone.
+
+        Args:
+            module: float32; its weights do not matter, they are drawn from the seed.
+            maskable: names of the parameters that masks cover; None for all of two axes or more.
+
+        Raises:
+            InvalidInput: a parameter is unknown or not float32, or there is none to cover.
+        """
+        check_init(init, fan_density)
+        names = None if maskable is None else parse_maskable(maskable)
+        frozen = copy.deepcopy(module)
+        freeze(frozen, seed=parse_seed(seed), init=init, fan_density=fan_density)
+        return cls(frozen.eval(), None, names)
+
+    @property
+    def weights(self) -> dict[str, Tensor]:
+        """The frozen weights that masks cover, by name, in layout order."""
+        return {name: self.module.get_parameter(name) for name in self.layout.shapes}
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(iter(self.weights.values())).device
+
+    @property
+    def parameter_count(self) -> int:
+        """Numbers in a dense model of this architecture."""
+        return sum(w.numel() for w in self.module.parameters())
+
+    @cached_property
+    def digest(self) -> str:
+        """sha256 (hex) over every parameter and buffer: name, type, shape, values."""
+        return digest_of([*self.module.named_parameters(), *self.module.named_buffers()])
+
+    def check_digest(self, expected: str) -> None:
+        """Raise DigestMismatch unless the weights are those that ``expected`` was taken of."""
+        if self.digest != expected:
+            raise DigestMismatch(
+                f"backbone {self._name}: the masks were trained on weights of digest {expected}, "
+                f"those regenerated here have {self.digest}; use the recipe and the release that "
+                "the archive was made with"
+            )
+
+    def to(self, device: torch.device | str) -> "Backbone":
+        """The same backbone on another device; itself where it is there already."""
+        if torch.device(device) == self.device:
+            return self
+        return Backbone(
+            copy.deepcopy(self.module).to(device), self.recipe, tuple(self.layout.shapes)
+        )
+
+    def replica(self) -> "Backbone":
+        """The same weights, not copied, in another module.
+
+        A module runs in one thread at a time: its weights are swapped while it runs.
+        """
+        tensors = [*self.module.parameters(), *self.module.buffers()]
+        module = copy.deepcopy(self.module, {id(tensor): tensor for tensor in tensors})
+        return Backbone(module, self.recipe, tuple(self.layout.shapes))
+
+    def masked(self, masks: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """W ⊙ M for every layer of the layout. Masks may be boolean or real (a superposition)."""
+        return {name: weight * masks[name] for name, weight in self.weights.items()}
+
+    def run(
+        self, x: Float[Tensor, "batch ..."], weights: Mapping[str, Tensor]
+    ) -> Float[Tensor, "batch outputs"]:
+        """Logits with ``weights`` in the place of the module's own of those names."""
+        return functional_call(self.module, dict(weights), (x,))
+
+    def logits(
+        self, x: Float[Tensor, "batch ..."], masks: Mapping[str, Tensor]
+    ) -> Float[Tensor, "batch outputs"]:
+        """f(x, W ⊙ M), differentiable in ``masks``."""
+        return self.run(x, self.masked(masks))
+
+    def tensors(self, masks: Mapping[str, Bool[np.ndarray, "..."]]) -> dict[str, Tensor]:
+        """Stored masks as boolean tensors on this device.
+
+        Raises:
+            InvalidMask: a layer is missing, unknown, of another shape, or not boolean.
+        """
+        self.layout.pack(masks)
+        return {
+            name: torch.from_numpy(np.ascontiguousarray(masks[name])).to(self.device)
+            for name in self.layout.shapes
+        }
+
+    @property
+    def _name(self) -> str:
+        if self.recipe is None:
+            return type(self.module).__name__
+        return f"{self.recipe.net} (seed {self.recipe.seed}, {self.recipe.outputs} outputs)"
+
+
+def build(recipe: BackboneRecipe, *, allow_code: bool = False) -> Backbone:
+    """The backbone of a recipe, on the CPU.
+
+    Args:
+        allow_code: whether ``module:function`` may be imported and called.
+
+    Raises:
+        InvalidInput: the net is unknown, not allowed, or does not fit the recipe.
+    """
+    module = make_module(recipe, allow_code=allow_code)
+    freeze(module, seed=recipe.seed, init=recipe.init, fan_density=recipe.fan_density)
+    return Backbone(module.eval(), recipe, default_maskable(recipe))

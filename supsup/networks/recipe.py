@@ -1,0 +1,104 @@
+"""BackboneRecipe: everything that regenerates a frozen network, as a small JSON value."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from maskstore.errors import InvalidInput
+from maskstore.seeded.streams import parse_seed
+
+INITS = ("signed-constant", "scaled-signed-constant", "kaiming-normal", "scaled-kaiming")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackboneRecipe:
+    """A network before its weights: ``supsup.build(recipe)`` makes it.
+
+    Attributes:
+        net: a net that ships here (:data:`supsup.networks.NETS`) or ``"module:function"``, a
+            function that is called with ``outputs`` and the options and returns an ``nn.Module``.
+        outputs: width of the last layer. More outputs than classes are the paper's superfluous
+            neurons.
+        seed: seed of the weights.
+        init: distribution of the weights, see :mod:`supsup.networks.weights`.
+        fan_density: only for the ``scaled-…`` inits: the share of weights that masks keep, so that
+            activations have the size that they would have in a dense network.
+        maskable: names of the parameters that masks cover; None takes the net's own choice.
+        options: keyword arguments of the net, JSON values.
+
+    Raises:
+        InvalidInput: a field cannot be used; the message names it.
+    """
+
+    net: str
+    outputs: int
+    seed: int = 0
+    init: str = "signed-constant"
+    fan_density: float = 0.5
+    maskable: Sequence[str] | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.net, str) or not self.net:
+            raise InvalidInput(f"net: expected a name or module:function, got {self.net!r}")
+        if type(self.outputs) is not int or not 1 <= self.outputs <= 2**20:
+            raise InvalidInput(f"outputs: expected 1 to {2**20}, got {self.outputs!r}")
+        object.__setattr__(self, "seed", parse_seed(self.seed))
+        check_init(self.init, self.fan_density)
+        if self.maskable is not None:
+            object.__setattr__(self, "maskable", parse_maskable(self.maskable))
+        if not isinstance(self.options, Mapping):
+            raise InvalidInput(f"net options: expected a mapping, got {self.options!r}")
+        try:
+            # A copy through JSON: what the archive will give back, and nobody else holds it.
+            options = json.loads(json.dumps(dict(self.options), allow_nan=False))
+        except (TypeError, ValueError) as error:
+            raise InvalidInput(f"net options: must be JSON ({error})") from error
+        object.__setattr__(self, "options", options)
+
+    def __hash__(self) -> int:
+        return hash(json.dumps(self.to_json(), sort_keys=True))
+
+    def to_json(self) -> dict[str, Any]:
+        """The recipe as JSON."""
+        value = {f.name: getattr(self, f.name) for f in fields(self)}
+        return value | {
+            "maskable": None if self.maskable is None else list(self.maskable),
+            "options": dict(self.options),
+        }
+
+    @classmethod
+    def from_json(cls, value: object) -> "BackboneRecipe":
+        """The inverse of :meth:`to_json`.
+
+        Raises:
+            InvalidInput: not a recipe, or one with a field this release does not know.
+        """
+        if not isinstance(value, dict) or not {"net", "outputs"} <= value.keys():
+            raise InvalidInput(
+                f"backbone recipe: expected an object with net, outputs, …, got {value!r:.80}"
+            )
+        unknown = value.keys() - {f.name for f in fields(cls)}
+        if unknown:
+            raise InvalidInput(
+                f"backbone recipe: field {min(unknown)!r} is unknown to this release"
+            )
+        return cls(**value)
+
+
+def check_init(init: str, fan_density: float) -> None:
+    """Raise InvalidInput unless the pair names a distribution of weights."""
+    if init not in INITS:
+        raise InvalidInput(f"init: expected one of {', '.join(INITS)}, got {init!r}")
+    if type(fan_density) is not float or not 0.0 < fan_density <= 1.0:
+        raise InvalidInput(f"fan_density: expected a number in (0, 1], got {fan_density!r}")
+
+
+def parse_maskable(names: object) -> tuple[str, ...]:
+    """Parameter names as a tuple; raises InvalidInput on none, a repetition or no text."""
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise InvalidInput(f"maskable: expected a list of parameter names, got {names!r}")
+    if not names or len(set(names)) != len(names):
+        raise InvalidInput(f"maskable: expected distinct names, at least one, got {list(names)!r}")
+    return tuple(names)

@@ -1,0 +1,101 @@
+"""The networks that ship here, and how a recipe's ``net`` is turned into a module."""
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from torch import nn
+
+from maskstore.errors import InvalidInput
+from supsup.networks.bn import BatchNormNet
+from supsup.networks.mlp import Mlp
+from supsup.networks.recipe import BackboneRecipe
+from supsup.networks.resnet import BasicBlock, Bottleneck, ResNet
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Net:
+    """One entry of the registry.
+
+    Attributes:
+        make: called with ``outputs`` and the recipe's options.
+        maskable: parameters that masks cover; None for every parameter of two or more axes.
+    """
+
+    make: Callable[..., nn.Module]
+    maskable: tuple[str, ...] | None = None
+
+
+NETS: Mapping[str, Net] = {
+    "lenet-300-100": Net(make=partial(Mlp, hidden=(300, 100))),
+    "fc-1024-1024": Net(make=partial(Mlp, hidden=(1024, 1024))),
+    "bn-2048": Net(make=partial(BatchNormNet, width=2048), maskable=("bn1.weight", "bn2.weight")),
+    # 20 channels: the narrow variant of Lopez-Paz and Ranzato (2017) that the paper takes.
+    "resnet18": Net(
+        make=partial(ResNet, block=BasicBlock, blocks=(2, 2, 2, 2), width=20, stem="small")
+    ),
+    "resnet50": Net(
+        make=partial(ResNet, block=Bottleneck, blocks=(3, 4, 6, 3), width=64, stem="large")
+    ),
+}
+
+
+def make_module(recipe: BackboneRecipe, *, allow_code: bool) -> nn.Module:
+    """The module of a recipe, its weights not yet drawn.
+
+    Args:
+        allow_code: whether ``module:function`` may be imported and called. A recipe read from a
+            file must not run code that its reader did not name.
+
+    Raises:
+        InvalidInput: the net is unknown, cannot be imported, or does not take the options.
+    """
+    make: Callable[..., Any]
+    if recipe.net in NETS:
+        make = NETS[recipe.net].make
+    elif ":" not in recipe.net:
+        known = ", ".join(NETS)
+        raise InvalidInput(f"net {recipe.net!r}: expected one of {known}, or module:function")
+    elif not allow_code:
+        raise InvalidInput(
+            f"net {recipe.net!r} is code from outside this package; if you trust it, "
+            f"name it yourself (--net {recipe.net}, in Python build(recipe, allow_code=True))"
+        )
+    else:
+        make = _import(recipe.net)
+    try:
+        module = make(outputs=recipe.outputs, **recipe.options)
+    except TypeError as error:
+        raise InvalidInput(
+            f"net {recipe.net!r}: does not take outputs and options {dict(recipe.options)} "
+            f"({error})"
+        ) from error
+    if not isinstance(module, nn.Module):
+        raise InvalidInput(
+            f"net {recipe.net!r}: expected an nn.Module from it, got {type(module).__name__}"
+        )
+    return module
+
+
+def default_maskable(recipe: BackboneRecipe) -> tuple[str, ...] | None:
+    """The parameters that masks cover: the recipe's choice, else the net's, else None."""
+    if recipe.maskable is not None:
+        return tuple(recipe.maskable)
+    return NETS[recipe.net].maskable if recipe.net in NETS else None
+
+
+def _import(net: str) -> Callable[..., Any]:
+    module_name, _, attribute = net.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+    except (ImportError, ValueError) as error:
+        raise InvalidInput(
+            f"net {net!r}: cannot import module {module_name!r} ({error}); "
+            "is its folder on PYTHONPATH?"
+        ) from error
+    make = getattr(module, attribute, None)
+    if not callable(make):
+        raise InvalidInput(f"net {net!r}: module {module_name!r} has no function {attribute!r}")
+    return make

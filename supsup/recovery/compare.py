@@ -1,0 +1,127 @@
+"""Explicit storage beside a Hopfield memory: the same masks, the same data, seed by seed."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from hopfield import masks_of, pattern_of
+from maskstore import MaskArchive
+from maskstore.stats import archive_stats
+from supsup import accuracy
+from supsup.archives import tasks_of
+from supsup.recovery.mask_memory import MaskMemory, encode_archive
+from supsup.tasks.subset import hold_out
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One task of one seed.
+
+    Attributes:
+        explicit_accuracy, hopfield_accuracy: under the stored and under the recovered mask, on
+            the same images.
+        hamming: bits in which the two differ.
+        known: whether the data were held to be of a stored task; None without calibration.
+        batches: forward passes of the recovery.
+        seconds: it took.
+    """
+
+    seed: int
+    task: str
+    explicit_accuracy: float
+    hopfield_accuracy: float
+    hamming: int
+    exact: bool
+    known: bool | None
+    batches: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sizes:
+    """Bytes of one seed's storage: the archive's file, the memory's file, and dense models."""
+
+    explicit: int
+    hopfield: int
+    dense: int
+
+
+def compare_seed(
+    path: Path,
+    *,
+    rule: str,
+    disjoint: bool,
+    data_dir: Path | None,
+    device: torch.device,
+    on_run: Callable[[str], None],
+) -> tuple[list[Run], Sizes]:
+    """Encode an archive into a file beside it, and :func:`recover_all` its masks."""
+    with MaskArchive.open(path) as archive:
+        known = encode_archive(archive, rule=rule, device=device, data_dir=data_dir)
+        stored = known.save(path.with_suffix(".memory.h5"))
+        stats = archive_stats(archive)
+        assert stats.dense_bytes_per_task is not None
+        runs = list(
+            recover_all(archive, known, disjoint=disjoint, data_dir=data_dir, on_run=on_run)
+        )
+        sizes = Sizes(
+            explicit=stats.file_bytes,
+            hopfield=stored,
+            dense=stats.dense_bytes_per_task * stats.tasks,
+        )
+    return runs, sizes
+
+
+def recover_all(
+    archive: MaskArchive,
+    known: MaskMemory,
+    *,
+    disjoint: bool = True,
+    data_dir: Path | None = None,
+    on_run: Callable[[str], None] = lambda name: None,
+) -> Iterator[Run]:
+    """Recover every mask of the archive from unlabelled test images, and score both masks.
+
+    Args:
+        disjoint: score on other test images than those that the mask was recovered from.
+    """
+    assert known.backbone.recipe is not None
+    seed = known.backbone.recipe.seed
+    for task in tasks_of(archive, data_dir):
+        x, scored = hold_out(task, seed=seed, disjoint=disjoint)
+        start = time.perf_counter()
+        found = known.recover(x)
+        seconds = time.perf_counter() - start
+        truth = archive.get(task.name)
+        hamming = int(np.count_nonzero(found.pattern != pattern_of(truth, archive.layout)))
+        yield Run(
+            seed=seed,
+            task=task.name,
+            explicit_accuracy=accuracy(known.backbone, truth, scored),
+            hopfield_accuracy=accuracy(
+                known.backbone, masks_of(found.pattern, archive.layout), scored
+            ),
+            hamming=hamming,
+            exact=hamming == 0,
+            known=found.known,
+            batches=found.batches,
+            seconds=seconds,
+        )
+        on_run(f"{task.name}, seed {seed}")
+
+
+def comparison_json(runs: Sequence[Run], sizes: Sequence[Sizes]) -> dict[str, Any]:
+    """The document of ``compare --json``; bytes are of one seed, the mean over seeds."""
+    return {
+        "seeds": sorted({run.seed for run in runs}),
+        "runs": [asdict(run) for run in runs],
+        "exact_rate": sum(run.exact for run in runs) / len(runs),
+        "explicit_bytes": round(sum(size.explicit for size in sizes) / len(sizes)),
+        "hopfield_bytes": round(sum(size.hopfield for size in sizes) / len(sizes)),
+        "dense_bytes": round(sum(size.dense for size in sizes) / len(sizes)),
+    }

@@ -1,0 +1,17 @@
+"""What a task is, and the families of tasks made from a data set."""
+
+from supsup.tasks.custom import LoaderTask, TensorTask
+from supsup.tasks.protocol import TaskData
+from supsup.tasks.recipe import TaskRecipe, family_names, task_family
+from supsup.tasks.task import Task, make_task
+
+__all__ = [
+    "LoaderTask",
+    "Task",
+    "TaskData",
+    "TaskRecipe",
+    "TensorTask",
+    "family_names",
+    "make_task",
+    "task_family",
+]

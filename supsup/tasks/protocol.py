@@ -1,0 +1,54 @@
+"""What training and evaluation ask of a task, so that any data can be one."""
+
+from collections.abc import Iterable
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+
+@runtime_checkable
+class Recipe(Protocol):
+    """What regenerates a task; :class:`supsup.datasets.TaskRecipe` is one."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The recipe as JSON, to be kept with the mask."""
+
+
+@runtime_checkable
+class TaskData(Protocol):
+    """Labelled images of one task; :class:`supsup.datasets.Task` is one.
+
+    Attributes:
+        name: such as ``permuted-mnist/17``.
+        classes: labels are 0 … classes-1.
+        train_size: training images.
+        device: where batches are made; indices are given there.
+        recipe: regenerates the task; None where nothing does.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def classes(self) -> int: ...
+
+    @property
+    def train_size(self) -> int: ...
+
+    @property
+    def device(self) -> torch.device: ...
+
+    @property
+    def recipe(self) -> Recipe | None: ...
+
+    def train_batch(
+        self, indices: Int64[Tensor, " batch"]
+    ) -> tuple[Float[Tensor, "batch ..."], Int64[Tensor, " batch"]]:
+        """The training images of those indices, and their labels."""
+
+    def test_batches(
+        self, size: int
+    ) -> Iterable[tuple[Float[Tensor, "batch ..."], Int64[Tensor, " batch"]]]:
+        """All test images in order, ``size`` at a time, the last batch as small as it comes."""

@@ -1,0 +1,149 @@
+"""TaskRecipe: the few values that remake a task, and families of them by name."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from maskstore.errors import InvalidInput
+from maskstore.seeded import streams as seeded
+from supsup.datasets.catalog import SOURCES, family_of, find_source
+from supsup.tasks.families import RULES, TaskRule, rules_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskRecipe:
+    """Everything that decides a task, apart from the images themselves.
+
+    Attributes:
+        dataset: name of the data set, as :func:`supsup.datasets.load` or its maker calls it.
+        rule: ``split``, ``permuted`` or ``rotated``; see :mod:`supsup.tasks.families`.
+        index: number of the task in its family, from 0.
+        seed: seed of what the rule draws.
+        options: the rule's options, defaults filled in. Copied and treated as read-only.
+
+    Raises:
+        InvalidInput: an empty data set name, an unknown rule or option, or a value out of range.
+    """
+
+    dataset: str
+    rule: str
+    index: int
+    seed: int = 0
+    options: Mapping[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.dataset, str) or not self.dataset:
+            raise InvalidInput(
+                f"task recipe: expected the name of a data set, got {self.dataset!r}"
+            )
+        if not isinstance(self.rule, str):
+            raise InvalidInput(f"task recipe: expected the name of a task rule, got {self.rule!r}")
+        options = self.task_rule.parse_options(self.rule, self.options)
+        object.__setattr__(self, "options", options)
+        if not isinstance(self.index, int) or isinstance(self.index, bool) or self.index < 0:
+            raise InvalidInput(
+                f"task recipe: expected an index of at least 0, a whole number, got {self.index!r}"
+            )
+        object.__setattr__(self, "seed", seeded.parse_seed(self.seed))
+        if self.dataset in SOURCES:
+            self.check_count(SOURCES[self.dataset].classes)
+
+    def __hash__(self) -> int:
+        return hash((self.dataset, self.rule, self.index, self.seed, *self.options.items()))
+
+    @property
+    def name(self) -> str:
+        """Such as ``split-mnist/0``; a sample's tasks are called like those of the whole set."""
+        return f"{self.rule}-{family_of(self.dataset)}/{self.index}"
+
+    @property
+    def task_rule(self) -> TaskRule:
+        """How the task is made; raises InvalidInput where the data set has no such rule."""
+        known = rules_of(self.dataset)
+        if self.rule not in known:
+            raise InvalidInput(
+                f"task rule {self.rule!r}: not one for data set {self.dataset!r}; "
+                f"known: {', '.join(known)}"
+            )
+        return known[self.rule]
+
+    @property
+    def class_count(self) -> int:
+        """Number of classes of the task, of a data set known by name.
+
+        Raises:
+            InvalidInput: the data set is not one of the known ones.
+        """
+        classes = find_source(self.dataset).classes
+        return len(self.task_rule.classes(self.index, self.seed, classes, self.options))
+
+    def check_count(self, classes: int) -> None:
+        """Raise InvalidInput where a data set of so many classes has no such task."""
+        count = self.task_rule.count(classes, self.options)
+        if count is not None and self.index >= count:
+            raise InvalidInput(
+                f"task {self.name!r}: expected an index from 0 to {count - 1}, "
+                f"{self.dataset!r} has {count} such tasks"
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """The recipe as JSON."""
+        return {
+            "dataset": self.dataset,
+            "rule": self.rule,
+            "index": self.index,
+            "seed": self.seed,
+            "options": dict(self.options),
+        }
+
+    @classmethod
+    def from_json(cls, value: Any) -> "TaskRecipe":
+        """The inverse of :meth:`to_json`; raises InvalidInput on anything else."""
+        keys = set(cls.__dataclass_fields__)
+        if not isinstance(value, Mapping):
+            raise InvalidInput(f"task recipe: expected a JSON object, got {type(value).__name__}")
+        if unknown := [key for key in value if key not in keys]:
+            raise InvalidInput(
+                f"task recipe: unknown key {unknown[0]!r}, expected {', '.join(sorted(keys))}; "
+                "it may come from a newer release"
+            )
+        if missing := sorted(keys - set(value)):
+            raise InvalidInput(f"task recipe: key {missing[0]!r} is missing")
+        return cls(**value)
+
+
+def family_names() -> list[str]:
+    """Every name that :func:`task_family` knows, such as ``split-mnist``."""
+    return [f"{rule}-{name}" for rule in RULES for name in SOURCES if rule in rules_of(name)]
+
+
+def task_family(
+    name: str, n: int | None = None, seed: int = 0, options: Mapping[str, int] | None = None
+) -> list[TaskRecipe]:
+    """Recipes of the first ``n`` tasks of a family, all with the same seed and options.
+
+    Args:
+        name: rule and data set, such as ``permuted-mnist`` or ``split-mnist-sample``.
+        n: how many; None for all, where the family ends.
+
+    Raises:
+        InvalidInput: an unknown family, fewer than one task or more than there are, or no ``n``
+            for a family without an end.
+    """
+    rule, _, dataset = name.partition("-")
+    if dataset not in SOURCES or rule not in rules_of(dataset):
+        raise InvalidInput(f"unknown task family {name!r}; known: {', '.join(family_names())}")
+    made_by = rules_of(dataset)[rule]
+    full = made_by.parse_options(rule, options or {})
+    count = made_by.count(SOURCES[dataset].classes, full)
+    if n is None:
+        if count is None:
+            raise InvalidInput(f"{name}: has no last task; say how many tasks are wanted")
+        n = count
+    if n < 1 or (count is not None and n > count):
+        limit = f"1 to {count}" if count is not None else "at least 1"
+        raise InvalidInput(f"{name}: expected {limit} tasks, got {n}")
+    return [
+        TaskRecipe(dataset=dataset, rule=rule, index=index, seed=seed, options=full)
+        for index in range(n)
+    ]

@@ -1,0 +1,62 @@
+"""Buffers: what tasks in flight keep in memory, one row a task."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Float32
+from torch import Tensor
+
+from maskstore.layout import MaskLayout
+from maskstore.seeded.scores import ScoreStart
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Buffers:
+    """Rows of T tasks; in a row the layers lie one after another, so one call updates them all.
+
+    Attributes:
+        layout: names and shapes of the layers.
+        scores: what is trained.
+        weights: W ⊙ M, what the network runs on; float32, or bfloat16 where that is computed in.
+        gradient: ∂loss/∂(W ⊙ M), in the type of ``weights``.
+    """
+
+    layout: MaskLayout
+    scores: Float32[Tensor, "task bits"]
+    weights: Float[Tensor, "task bits"]
+    gradient: Float[Tensor, "task bits"]
+
+    @classmethod
+    def draw(
+        cls,
+        layout: MaskLayout,
+        starts: Sequence[ScoreStart],
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> "Buffers":
+        """Buffers whose scores are the initial ones of those starts; each start is drawn once."""
+        rows: dict[ScoreStart, Tensor] = {}
+        for start in starts:
+            if start not in rows:
+                layers = start.draw(layout).values()
+                rows[start] = torch.cat([torch.from_numpy(layer).flatten() for layer in layers])
+        scores = torch.empty(len(starts), layout.bits, device=device)
+        for row, start in zip(scores, starts, strict=True):
+            row.copy_(rows[start])
+        return cls(
+            layout=layout,
+            scores=scores,
+            weights=torch.empty_like(scores, dtype=dtype),
+            gradient=torch.empty_like(scores, dtype=dtype),
+        )
+
+    def layers(self, flat: Float[Tensor, "task bits"]) -> dict[str, Float[Tensor, "task ..."]]:
+        """Views of a buffer, by layer."""
+        views, at = {}, 0
+        for name, shape in self.layout.shapes.items():
+            size = math.prod(shape)
+            views[name] = flat[:, at : at + size].unflatten(1, shape)
+            at += size
+        return views

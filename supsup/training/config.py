@@ -1,0 +1,199 @@
+"""TrainConfig: how a mask is trained, and the mask rule that it stands for."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from maskstore.errors import InvalidInput
+from maskstore.layout import MaskLayout
+from maskstore.seeded.streams import parse_seed
+from supsup.masking.base import MaskRule
+from supsup.masking.budgets import budget, check_budget, paper_budget
+from supsup.masking.gradual import Gradual
+from supsup.masking.threshold import Threshold
+from supsup.masking.topk import TopK
+
+RULES = ("threshold", "topk", "gradual")
+OPTIMIZERS = ("adam", "normed-sgd", "rmsprop", "sgd")
+SCHEDULES = ("constant", "cosine")
+TRANSFERS = ("none", "masks", "scores")
+PRECISIONS = ("float32", "tf32", "bfloat16")
+
+DEFAULT_LR = {"adam": 3e-3, "normed-sgd": 5e-5, "rmsprop": 1e-3, "sgd": 2.0}
+"""The best cosine rates measured on MNIST (docs/results/mnist-training.md)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainConfig:
+    """How the scores behind a mask are trained.
+
+    Attributes:
+        steps: optimisation steps a task. Exactly one of ``steps`` and ``epochs`` is given.
+        epochs: passes over the training set; the last batch is filled from the next pass.
+        rule: ``threshold`` (score >= 0), ``topk`` (largest |score|) or ``gradual`` (largest
+            scores, ever fewer), see :mod:`supsup.masking`.
+        density: share of weights that ``topk`` and ``gradual`` keep.
+        budget: ``uniform`` or ``erdos-renyi``, how they spread it over the layers.
+        multiplier: s of the paper's Erdős–Rényi budget, instead of ``density``: under ``topk`` each
+            layer keeps min(0.5, s (in + out) / n) of its n weights.
+        start_density: share that ``gradual`` keeps at first.
+        batch: images a step.
+        outliers: how many shuffled images join each batch, as a share of it, labelled with
+            superfluous outputs (:mod:`supsup.training.outliers`). They make single images of very
+            sparse masks tell their task; 0.03 is enough on PermutedMNIST.
+        optimizer: ``adam``, ``rmsprop`` or ``sgd``, with PyTorch's other defaults; ``normed-sgd``:
+            ``sgd`` on each layer's gradient scaled to root mean square 1, for ``gradual``, whose
+            first gradients are far larger than the later ones.
+        lr: learning rate at the first step; None takes the optimizer's own (``DEFAULT_LR``).
+        schedule: ``constant``, or ``cosine`` from ``lr`` to 0 over the steps of a task.
+        momentum: of both kinds of ``sgd``; the others have none to set.
+        weight_decay: L2 pull of the scores towards 0.
+        seed: of the initial scores and of the order of images.
+        shared_scores: whether every task starts from the same scores. Otherwise each task has its
+            own, drawn from the seed and its name.
+        transfer: what tasks start from: ``none``, the seeded scores; ``masks``, ``scores``, the
+            running mean of those of the tasks before (:mod:`supsup.training.transfer`).
+        precision: of matrix products and convolutions; scores and their updates stay float32.
+            ``tf32`` is for CUDA only. Accuracy is measured in docs/results/batched_training.md.
+
+    Raises:
+        InvalidInput: a field cannot be used; the message names it.
+    """
+
+    steps: int | None = None
+    epochs: int | None = None
+    rule: str = "threshold"
+    density: float = 0.5
+    budget: str = "uniform"
+    multiplier: float | None = None
+    start_density: float = 0.2
+    batch: int = 128
+    outliers: float = 0.0
+    optimizer: str = "sgd"
+    lr: float | None = None
+    schedule: str = "cosine"
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+    seed: int = 0
+    shared_scores: bool = True
+    transfer: str = "none"
+    precision: str = "float32"
+
+    def __post_init__(self) -> None:
+        check_length(self.steps, self.epochs, self.batch)
+        check_one_of("rule", self.rule, RULES)
+        check_one_of("optimizer", self.optimizer, OPTIMIZERS)
+        check_one_of("schedule", self.schedule, SCHEDULES)
+        check_one_of("transfer", self.transfer, TRANSFERS)
+        check_one_of("precision", self.precision, PRECISIONS)
+        check_budget(self.density, self.budget)
+        check_budget(self.start_density, self.budget)
+        if self.multiplier is not None:
+            self._check_multiplier()
+        if self.lr is None:
+            object.__setattr__(self, "lr", DEFAULT_LR[self.optimizer])
+        check_positive("lr", self.lr)
+        if type(self.outliers) is not float or not 0.0 <= self.outliers <= 1.0:
+            raise InvalidInput(f"outliers: expected a share from 0 to 1, got {self.outliers!r}")
+        if self.outliers and not self.outliers_a_batch:
+            raise InvalidInput(
+                f"outliers: {self.outliers:g} of a batch of {self.batch} is less than one image"
+            )
+        if type(self.momentum) is not float or not 0.0 <= self.momentum < 1.0:
+            raise InvalidInput(f"momentum: expected a number in [0, 1), got {self.momentum!r}")
+        if type(self.weight_decay) is not float or not 0.0 <= self.weight_decay < math.inf:
+            raise InvalidInput(f"weight_decay: expected a number from 0, got {self.weight_decay!r}")
+        object.__setattr__(self, "seed", parse_seed(self.seed))
+
+    def _check_multiplier(self) -> None:
+        check_positive("multiplier", self.multiplier)
+        if self.rule != "topk" or self.budget != "erdos-renyi":
+            raise InvalidInput(
+                "multiplier: goes with rule topk and budget erdos-renyi, "
+                f"got {self.rule} and {self.budget}"
+            )
+        if self.density != 0.5:
+            raise InvalidInput(
+                f"density and multiplier: expected one of them, got {self.density:g} "
+                f"and {self.multiplier:g}"
+            )
+
+    def steps_for(self, train_size: int) -> int:
+        """Optimisation steps for a task of that many training images."""
+        return steps_of(self.steps, self.epochs, self.batch, train_size)
+
+    @property
+    def outliers_a_batch(self) -> int:
+        """Shuffled images that join each batch."""
+        return round(self.outliers * self.batch)
+
+    @property
+    def peak_lr(self) -> float:
+        """``lr`` as the number that it is once the configuration is made."""
+        assert self.lr is not None
+        return self.lr
+
+    def lr_at(self, step: int, steps: int) -> float:
+        """The learning rate of step 0 … steps-1."""
+        if self.schedule == "constant":
+            return self.peak_lr
+        return self.peak_lr * 0.5 * (1.0 + math.cos(math.pi * step / steps))
+
+    def to_json(self) -> dict[str, Any]:
+        """The configuration as JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: object) -> "TrainConfig":
+        """The inverse of :meth:`to_json`; raises InvalidInput on anything else."""
+        if not isinstance(value, Mapping):
+            raise InvalidInput(f"training configuration: expected an object, got {value!r:.80}")
+        unknown = value.keys() - {f.name for f in fields(cls)}
+        if unknown:
+            raise InvalidInput(
+                f"training configuration: field {min(unknown)!r} is unknown to this release"
+            )
+        return cls(**value)
+
+
+def check_length(steps: object, epochs: object, batch: object) -> None:
+    """Raise InvalidInput unless they say how long a training is, in exactly one way."""
+    if (steps is None) == (epochs is None):
+        raise InvalidInput(
+            f"steps and epochs: expected exactly one, got steps {steps} and epochs {epochs}"
+        )
+    for name, value in (("steps", steps), ("epochs", epochs), ("batch", batch)):
+        if value is not None and (type(value) is not int or value < 1):
+            raise InvalidInput(f"{name}: expected a whole number from 1, got {value!r}")
+
+
+def check_one_of(name: str, value: object, known: tuple[str, ...]) -> None:
+    """Raise InvalidInput, naming the field, unless the value is a known one."""
+    if value not in known:
+        raise InvalidInput(f"{name}: expected one of {', '.join(known)}, got {value!r}")
+
+
+def check_positive(name: str, value: object) -> None:
+    """Raise InvalidInput, naming the field, unless the value is a float above 0 and finite."""
+    if type(value) is not float or not 0.0 < value < math.inf:
+        raise InvalidInput(f"{name}: expected a positive number, got {value!r}")
+
+
+def steps_of(steps: int | None, epochs: int | None, batch: int, train_size: int) -> int:
+    """Optimisation steps over that many training images, the last batch a full one."""
+    if steps is not None:
+        return steps
+    assert epochs is not None
+    return -(-epochs * train_size // batch)
+
+
+def rule_of(config: TrainConfig, layout: MaskLayout) -> MaskRule:
+    """The mask rule that a configuration names, for one layout."""
+    if config.rule == "threshold":
+        return Threshold()
+    if config.rule == "gradual":
+        return Gradual(layout, config.density, config.budget, start_density=config.start_density)
+    if config.multiplier is not None:
+        return TopK(paper_budget(layout, config.multiplier))
+    return TopK(budget(layout, config.density, config.budget))

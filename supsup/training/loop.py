@@ -1,0 +1,75 @@
+"""Training one mask per task over one frozen backbone."""
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
+
+from maskstore.errors import InvalidInput
+from supsup.errors import TrainingDiverged
+from supsup.networks.backbone import Backbone
+from supsup.tasks.protocol import TaskData
+from supsup.training.config import TrainConfig
+from supsup.training.group import Progress, TrainedMask
+from supsup.training.plan import plan_for, precision_on
+from supsup.training.transfer import EarlierScores, Masks, transfer_of
+from supsup.training.workers import train_groups
+
+__all__ = ["Progress", "TrainedMask", "train"]
+
+
+def train(
+    backbone: Backbone,
+    tasks: Iterable[TaskData],
+    config: TrainConfig,
+    *,
+    parallel: int | None = None,
+    earlier: Iterable[Masks] | EarlierScores = (),
+    progress: Callable[[Progress], None] | None = None,
+    diverged: Callable[[TrainingDiverged], None] | None = None,
+) -> Iterator[TrainedMask]:
+    """Train a mask for each task, several at a time, and give each as soon as it is done, in order.
+
+    Tasks do not see each other: one trained alone is one trained among others. On the CPU not even
+    the bits of a mask depend on ``parallel`` or on the number of cores, with one exception:
+    ``parallel=1`` puts all cores on one task, and some kernels then add in another order. On a GPU
+    bits may depend on ``parallel``, which the metadata keeps as ``together``.
+
+    Args:
+        tasks: taken one by one, a few ahead of what is given. Their data is asked for in other
+            threads; each task from one thread only.
+        parallel: tasks at a time. None: on the CPU one a core, each core with a task of its own; on
+            a GPU as many as half of its free memory holds, by what the first task's activations
+            and scores take. What turns out not to fit is halved.
+        earlier: of the tasks before, where ``config`` transfers from them: their masks, or their
+            scores (:class:`TrainedMask` has them). Tasks are then trained one after another.
+        progress: called every few steps and at each task's end, in the caller's thread.
+        diverged: told of each task that has no mask because its loss or scores are not finite; the
+            others go on.
+
+    Raises:
+        InvalidInput: a task has no images, or more classes than the backbone has outputs; or
+            ``parallel`` is above 1 with transfer.
+        TrainingDiverged: no ``diverged`` is given, when the turn of such a task comes.
+    """
+    transfer = transfer_of(config, backbone.layout, earlier)
+    if transfer is not None and parallel is not None and parallel != 1:
+        raise InvalidInput(
+            f"parallel: with transfer each task waits for those before it, got {parallel}; "
+            "leave it out"
+        )
+    left = iter(tasks)
+    if (first := next(left, None)) is None:
+        return
+    plan = plan_for(backbone, config, first, parallel if transfer is None else 1)
+    todo = chain([first], left)
+    with precision_on(backbone.device, config.precision):
+        for outcome in train_groups(backbone, todo, config, plan, progress or _ignore, transfer):
+            if isinstance(outcome, TrainedMask):
+                yield outcome
+            elif diverged is None:
+                raise outcome
+            else:
+                diverged(outcome)
+
+
+def _ignore(progress: Progress) -> None:
+    """Nobody asked."""

@@ -1,0 +1,240 @@
+"""Power loss at every write and sync of a workload: the archive is as before or after, by itself.
+
+``benchmarks/crash_points.py`` runs the same check with more of everything.
+"""
+
+import io
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from maskstore import ArchiveWriteError, MaskArchive
+from maskstore._verify import verify
+from maskstore.storage.store import Store
+from maskstore.testing import MemoryDevice, Sync, apply, crash_states
+from tests.maskstore.helpers import LAYOUT, random_masks
+
+HEADER = {"layout": LAYOUT.to_json()}
+PATH = Path("memory.h5")
+
+
+def state_of(archive) -> dict:
+    """Every task with the digest of its decoded mask."""
+    return {task.name: (archive.get_packed(task.name).tobytes(), task.metadata) for task in archive}
+
+
+def recorded_workload(transactions: int):
+    """(device, [(operations done, state)]) of a writer that adds, removes and changes."""
+    device = MemoryDevice()
+    archive = MaskArchive(Store.create(device, HEADER, "memory"), PATH)
+    committed = [(len(device.trace), state_of(archive))]
+    rng = random.Random(1)
+    for number in range(transactions):
+        kind = rng.choice(["add", "add", "many", "remove", "update"])
+        names = archive.names()
+        if kind == "many":
+            archive.add_many(
+                (f"many/{number}/{i}", random_masks(i), {"i": i})
+                for i in range(rng.choice([3, 30]))
+            )
+        elif kind == "remove" and names:
+            archive.remove(rng.choice(names))
+        elif kind == "update" and names:
+            archive.update(rng.choice(names), {"number": number})
+        else:
+            archive.add(f"add/{number}", random_masks(number), {"text": "x" * rng.randrange(300)})
+        committed.append((len(device.trace), state_of(archive)))
+    return device, committed
+
+
+def check_every_crash_point(transactions: int, samples: int, stride: int = 1) -> dict[str, int]:
+    """Count the crash states tried, by kind; raises AssertionError at the first violation."""
+    device, committed = recorded_workload(transactions)
+    rng = np.random.default_rng(0)
+    tried: dict[str, int] = {}
+    durable, pending = bytearray(), []
+    for done in range(committed[-1][0] + 1):
+        if done >= committed[0][0] and done % stride == 0:
+            # A commit that returned must be there; one in flight may be.
+            last = max(at for at, (ops, _) in enumerate(committed) if ops <= done)
+            allowed = [state for _, state in committed[last : last + 2]]
+            for kind, content in crash_states(bytes(durable), pending, rng, samples=samples):
+                tried[kind] = tried.get(kind, 0) + 1
+                check_one_crash(content, allowed, f"{kind} after {done} operations")
+        if done < len(device.trace):
+            operation = device.trace[done]
+            pending.append(operation)
+            if isinstance(operation, Sync):
+                for each in pending:
+                    apply(durable, each)
+                pending = []
+    return tried
+
+
+def check_one_crash(content: bytes, allowed: list[dict], where: str) -> None:
+    with h5py.File(io.BytesIO(content), "r") as file:  # for HDF5 tools, even before recovery
+        assert file["00000/index"].shape is not None, where
+    reader = MaskArchive(Store(MemoryDevice(content), "memory"), PATH)
+    assert state_of(reader) in allowed, where
+    assert verify(reader) == [], where
+    device = MemoryDevice(content)
+    store = Store(device, "memory")
+    store.recover()
+    writer = MaskArchive(store, PATH)
+    assert state_of(writer) == state_of(reader), where
+    assert verify(writer) == [], where
+    writer.add("after the crash", random_masks(1))
+    with h5py.File(io.BytesIO(device.content), "r") as file:
+        rows = sum(len(file[key]["index"]) for key in file if key.isdigit())
+    assert rows == writer.store.total_rows, where
+
+
+def test_power_loss_at_every_operation():
+    tried = check_every_crash_point(transactions=12, samples=2)
+    assert sum(tried.values()) > 500
+    assert {"prefix", "none", "dropped", "reordered", "torn at 512", "torn at 4096"} == set(tried)
+
+
+def test_the_check_finds_a_missing_sync(monkeypatch):
+    """Without the barrier before the commit slot the same check must fail."""
+    real = MemoryDevice.sync
+    calls = []
+
+    def every_other(self):
+        calls.append(self)
+        if len(calls) % 2 == 0:
+            real(self)
+
+    monkeypatch.setattr(MemoryDevice, "sync", every_other)
+    with pytest.raises((AssertionError, Exception)):
+        check_every_crash_point(transactions=6, samples=4)
+
+
+class FailingDevice(MemoryDevice):
+    """Refuses the n-th operation and, if asked, every one after it."""
+
+    def __init__(self, content: bytes, fail_at: int, *, for_good: bool) -> None:
+        super().__init__(content)
+        self.fail_at, self.for_good, self.done = fail_at, for_good, 0
+
+    def _do(self, operation) -> None:
+        self.done += 1
+        if self.done == self.fail_at or (self.for_good and self.done > self.fail_at):
+            raise ArchiveWriteError("refused")
+        super()._do(operation)
+
+
+@pytest.mark.parametrize("for_good", [False, True])
+def test_a_refused_write_or_sync_at_every_position(for_good):
+    source, committed = recorded_workload(6)
+    before = bytes(source.content)
+    state = committed[-1][1]
+    failures = 0
+    for fail_at in range(1, 200):
+        device = FailingDevice(before, fail_at, for_good=for_good)
+        archive = MaskArchive(Store(device, "memory"), PATH)
+        try:
+            archive.add_many((f"new/{i}", random_masks(i), {}) for i in range(40))
+        except ArchiveWriteError:
+            failures += 1
+        else:
+            break
+        if not for_good:
+            assert bytes(device.content) == before
+            archive.add_many((f"new/{i}", random_masks(i), {}) for i in range(40))
+            assert len(archive) == len(state) + 40
+        # Even a device that fails for good leaves a sound file to the next process.
+        found = state_of(MaskArchive(Store(MemoryDevice(bytes(device.content)), "m"), PATH))
+        assert {name: found[name] for name in state} == state
+        assert len(found) in (len(state), len(state) + 40)
+    assert 4 < failures < 150
+
+
+def test_an_interrupt_during_a_commit(monkeypatch):
+    source, committed = recorded_workload(4)
+    for at in (1, 2):
+        device = MemoryDevice(bytes(source.content))
+        archive = MaskArchive(Store(device, "memory"), PATH)
+        calls = []
+
+        def sync(self, calls=calls, at=at):
+            calls.append(1)
+            MemoryDevice._do(self, Sync())
+            if len(calls) == at:
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(MemoryDevice, "sync", sync)
+        with pytest.raises(KeyboardInterrupt):
+            archive.add("new", random_masks(3))
+        monkeypatch.undo()
+        # Before the switch it is as if nothing had been; after it the commit is finished.
+        assert ("new" in archive) == (at == 2)
+        assert {name: state_of(archive)[name] for name in committed[-1][1]} == committed[-1][1]
+        archive.add("next", random_masks(3))
+        found = MaskArchive(Store(device, "memory"), PATH)
+        assert ("new" in found) == (at == 2)
+        assert "next" in found
+
+
+WRITER = """
+import sys
+from maskstore import MaskArchive
+from maskstore.maintenance import compact
+from tests.maskstore.helpers import random_masks
+with MaskArchive.open(sys.argv[1], "a") as archive:
+    number = len(archive)
+    while True:
+        if number % 5 == 4:
+            archive.add_many((f"t/{number + i}", random_masks(number + i), {}) for i in range(20))
+            number += 20
+        elif number % 7 == 0:
+            compact(archive)
+            archive.add(f"t/{number}", random_masks(number))
+            number += 1
+        else:
+            archive.add(f"t/{number}", random_masks(number))
+            number += 1
+        print(number, flush=True)
+"""
+
+
+def kill_writers(path: Path, kills: int, seed: int) -> int:
+    """Kill a real writer ``kills`` times at random moments; returns the tasks that are there."""
+    rng = random.Random(seed)
+    MaskArchive.create(path, LAYOUT).close()
+    expected = 0
+    for _ in range(kills):
+        with subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdout is not None
+            first = process.stdout.readline()  # imports done, writing
+            time.sleep(rng.random() * 0.02)
+            os.kill(process.pid, signal.SIGKILL)
+            lines = (first + process.stdout.read()).splitlines()
+        reported = int(lines[-1]) if lines else expected
+        with MaskArchive.open(path) as archive:
+            count = len(archive)
+            assert count >= reported, "a committed task is lost"
+            assert archive.names() == [f"t/{i}" for i in range(count)]
+            for number in range(expected, count):
+                assert np.array_equal(
+                    archive.get_packed(f"t/{number}"), LAYOUT.pack(random_masks(number))
+                )
+            assert verify(archive) == []
+        with h5py.File(path) as file:
+            assert "00000" in file
+        expected = count
+    return expected
+
+
+def test_killed_writers_lose_nothing(tmp_path):
+    assert kill_writers(tmp_path / "a.h5", kills=10, seed=0) > 10

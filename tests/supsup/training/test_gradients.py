@@ -1,0 +1,132 @@
+"""Gradients of several tasks against autograd, one task at a time."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from maskstore.errors import InvalidInput
+from maskstore.seeded.scores import ScoreStart
+from supsup import Backbone, build
+from supsup.masking import Threshold
+from supsup.training.buffers import Buffers
+from supsup.training.gradients import AnyModule, LinearChain, linear_names
+from supsup.training.updates import refresh
+from tests.supsup.helpers import ConvNet, small_bn, small_lenet
+
+
+def some_batch(tasks: int, pixels: int) -> tuple[torch.Tensor, torch.Tensor]:
+    make = torch.Generator().manual_seed(0)
+    x = torch.randn(tasks, 16, pixels, generator=make)
+    return x, torch.randint(0, 4, (tasks, 16), generator=make)
+
+
+def some_buffers(backbone: Backbone, tasks: int, dtype: torch.dtype = torch.float32) -> Buffers:
+    starts = [ScoreStart(seed=0, stream=f"scores/{at}") for at in range(tasks)]
+    buffers = Buffers.draw(backbone.layout, starts, torch.device("cpu"), dtype)
+    frozen = torch.cat([w.detach().flatten() for w in backbone.weights.values()])
+    refresh(buffers, frozen, Threshold())
+    return buffers
+
+
+def by_autograd(backbone, buffers, x, y):
+    """Losses and gradients of W ⊙ M, a task at a time."""
+    losses, gradients = [], []
+    for at in range(len(x)):
+        leaves = {
+            name: layer[at].float().detach().requires_grad_()
+            for name, layer in buffers.layers(buffers.weights).items()
+        }
+        loss = F.cross_entropy(backbone.run(x[at], leaves), y[at])
+        loss.backward()
+        losses.append(loss.detach())
+        gradients.append(torch.cat([leaf.grad.flatten() for leaf in leaves.values()]))
+    return torch.stack(losses), torch.stack(gradients)
+
+
+def gradients_of(kind, buffers, backbone):
+    return (
+        LinearChain(buffers, linear_names(backbone))
+        if kind == "linear"
+        else AnyModule(buffers, backbone)
+    )
+
+
+@pytest.mark.parametrize("tasks", [1, 3])
+@pytest.mark.parametrize("kind", ["linear", "module"])
+def test_of_a_linear_net(kind, tasks):
+    backbone = build(small_lenet())
+    buffers, (x, y) = some_buffers(backbone, tasks), some_batch(tasks, 20)
+    losses, gradients = by_autograd(backbone, buffers, x, y)
+    torch.testing.assert_close(gradients_of(kind, buffers, backbone).losses(x, y), losses)
+    torch.testing.assert_close(buffers.gradient, gradients)
+
+
+@pytest.mark.parametrize("tasks", [1, 3])
+@pytest.mark.parametrize("net", ["conv", "bn"])
+def test_of_any_module(net, tasks):
+    if net == "conv":
+        backbone = Backbone.from_module(ConvNet(outputs=4), seed=0)
+    else:
+        backbone = build(small_bn())
+    buffers, (x, y) = some_buffers(backbone, tasks), some_batch(tasks, 16 if net == "conv" else 20)
+    losses, gradients = by_autograd(backbone, buffers, x, y)
+    torch.testing.assert_close(AnyModule(buffers, backbone).losses(x, y), losses)
+    torch.testing.assert_close(buffers.gradient, gradients)
+
+
+@pytest.mark.parametrize("kind", ["linear", "module"])
+def test_bfloat16_is_close(kind):
+    backbone = build(small_lenet())
+    (x, y) = some_batch(2, 20)
+    exact = some_buffers(backbone, 2)
+    losses, gradients = by_autograd(backbone, exact, x, y)
+    low = some_buffers(backbone, 2, torch.bfloat16)
+    found = gradients_of(kind, low, backbone).losses(x, y)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, losses, rtol=0.03, atol=0.03)
+    similar = F.cosine_similarity(low.gradient.float(), gradients, dim=1)
+    assert (similar > 0.99).all()
+    assert not torch.equal(low.gradient.float(), gradients)
+
+
+def sequential(*layers: nn.Module, maskable=None) -> tuple[str, ...] | None:
+    return linear_names(Backbone.from_module(nn.Sequential(*layers), seed=0, maskable=maskable))
+
+
+def test_what_is_a_linear_net():
+    def linear(a: int, b: int) -> nn.Linear:
+        return nn.Linear(a, b, bias=False)
+
+    assert linear_names(build(small_lenet())) == ("fc1.weight", "fc2.weight", "fc3.weight")
+    assert linear_names(build(small_bn())) is None
+    assert sequential(nn.Flatten(), linear(4, 3), nn.ReLU(), linear(3, 2)) == (
+        "1.weight",
+        "3.weight",
+    )
+    assert sequential(linear(4, 2)) == ("0.weight",)
+    assert sequential(linear(4, 3), nn.ReLU(), linear(3, 2), maskable=("0.weight",)) is None
+    assert sequential(linear(4, 3), nn.ReLU(), nn.Linear(3, 2)) is None
+    assert sequential(linear(4, 3), nn.GELU(), linear(3, 2)) is None
+    assert sequential(linear(4, 3), nn.ReLU()) is None
+    assert sequential(linear(4, 3), linear(3, 2), nn.ReLU()) is None
+    assert sequential(nn.Flatten(2), linear(4, 2)) is None
+
+
+class Peeks(nn.Module):
+    """Looks at a value, which cannot be done for several tasks at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(20, 4, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.fc(x)
+        return y if float(y.detach().sum()) > 0 else 2 * y
+
+
+def test_a_module_that_runs_only_alone():
+    backbone = Backbone.from_module(Peeks(), seed=0)
+    AnyModule(some_buffers(backbone, 1), backbone).losses(*some_batch(1, 20))
+    with pytest.raises(InvalidInput, match=r"cannot run 2 tasks in one step .*--parallel 1"):
+        AnyModule(some_buffers(backbone, 2), backbone).losses(*some_batch(2, 20))
