@@ -1,14 +1,53 @@
-"""Supermasks over one frozen random network: backbones, mask training, evaluation."""
+"""Supermasks over one frozen random network: backbones, mask training, evaluation.
 
-from supsup.errors import TrainingDiverged
-from supsup.evaluation.score import EVAL_BATCH, Evaluation, TaskAccuracy, accuracy, evaluate_gg
-from supsup.networks.backbone import Backbone, build
-from supsup.networks.recipe import BackboneRecipe
-from supsup.networks.registry import NETS
-from supsup.tasks.custom import LoaderTask, TensorTask
-from supsup.tasks.protocol import TaskData
-from supsup.training.config import TrainConfig
-from supsup.training.loop import Progress, TrainedMask, train
+Nothing is imported before it is asked for (:mod:`supsup._lazy`).
+"""
+
+from typing import TYPE_CHECKING
+
+from supsup._lazy import lazy_names
+
+if TYPE_CHECKING:
+    from supsup import archives, baselines, evaluation, figures, inference, recovery, task_free
+    from supsup.errors import TrainingDiverged
+    from supsup.evaluation.score import EVAL_BATCH, Evaluation, TaskAccuracy, accuracy, evaluate_gg
+    from supsup.networks.backbone import Backbone, build
+    from supsup.networks.recipe import BackboneRecipe
+    from supsup.networks.registry import NETS
+    from supsup.tasks.custom import LoaderTask, TensorTask
+    from supsup.tasks.protocol import TaskData
+    from supsup.training.config import TrainConfig
+    from supsup.training.loop import Progress, TrainedMask, train
+else:
+    __getattr__, __dir__ = lazy_names(
+        __name__,
+        {
+            "supsup.errors": ("TrainingDiverged",),
+            "supsup.evaluation.score": (
+                "EVAL_BATCH",
+                "Evaluation",
+                "TaskAccuracy",
+                "accuracy",
+                "evaluate_gg",
+            ),
+            "supsup.networks.backbone": ("Backbone", "build"),
+            "supsup.networks.recipe": ("BackboneRecipe",),
+            "supsup.networks.registry": ("NETS",),
+            "supsup.tasks.custom": ("LoaderTask", "TensorTask"),
+            "supsup.tasks.protocol": ("TaskData",),
+            "supsup.training.config": ("TrainConfig",),
+            "supsup.training.loop": ("Progress", "TrainedMask", "train"),
+        },
+        folders=(
+            "archives",
+            "baselines",
+            "evaluation",
+            "figures",
+            "inference",
+            "recovery",
+            "task_free",
+        ),
+    )
 
 __all__ = [
     "EVAL_BATCH",
@@ -25,7 +64,14 @@ __all__ = [
     "TrainedMask",
     "TrainingDiverged",
     "accuracy",
+    "archives",
+    "baselines",
     "build",
     "evaluate_gg",
+    "evaluation",
+    "figures",
+    "inference",
+    "recovery",
+    "task_free",
     "train",
 ]

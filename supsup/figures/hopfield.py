@@ -6,14 +6,15 @@ from pathlib import Path
 
 from hopfield import pattern_of
 from maskstore import MaskArchive
-from supsup import BackboneRecipe, TrainConfig
 from supsup.archives import tasks_of
 from supsup.figures import CurveFigure, PaperFigure, Row, Sizes, Workspace
+from supsup.networks.recipe import BackboneRecipe
 from supsup.recovery.compare import compare_seed
 from supsup.recovery.mask_memory import encode_archive
 from supsup.recovery.plots import plot_comparison
 from supsup.tasks import task_family
 from supsup.tasks.subset import hold_out
+from supsup.training.config import TrainConfig
 
 _PAPER = Sizes(
     dataset="split-mnist",

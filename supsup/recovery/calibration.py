@@ -3,8 +3,9 @@
 import numpy as np
 import torch
 
-from supsup import Backbone, TaskData
+from supsup.networks.backbone import Backbone
 from supsup.recovery.mask_entropy import BATCH, MaskEntropy
+from supsup.tasks.protocol import TaskData
 
 BATCHES = 8
 DEVIATIONS = 4.0

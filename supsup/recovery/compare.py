@@ -12,8 +12,8 @@ import torch
 from hopfield import masks_of, pattern_of
 from maskstore import MaskArchive
 from maskstore.stats import archive_stats
-from supsup import accuracy
 from supsup.archives import tasks_of
+from supsup.evaluation.score import accuracy
 from supsup.recovery.mask_memory import MaskMemory, encode_archive
 from supsup.tasks.subset import hold_out
 

@@ -28,9 +28,10 @@ from hopfield import (
 from hopfield.rules.dense import MatrixMemory
 from maskstore import CorruptArchive, InvalidInput, MaskArchive, MaskLayout
 from maskstore.layout import sha256_of_bits
-from supsup import Backbone, BackboneRecipe, build
 from supsup.archives import backbone_of, tasks_of
 from supsup.datasets import load
+from supsup.networks.backbone import Backbone, build
+from supsup.networks.recipe import BackboneRecipe
 from supsup.recovery.calibration import accepted_entropy
 from supsup.recovery.mask_entropy import MaskEntropy
 from supsup.tasks import TaskRecipe, make_task, task_family

@@ -1,0 +1,40 @@
+"""Names of a package that are imported when they are first asked for (PEP 562).
+
+torch takes seconds to import, and whoever asks for little (the command line's ``--help``,
+:mod:`supsup.choices`) should not wait for it.
+"""
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from typing import Any
+
+
+def lazy_names(
+    package: str, homes: Mapping[str, Sequence[str]], folders: Sequence[str] = ()
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """The ``__getattr__`` and ``__dir__`` of a package.
+
+    Type checkers do not run them: under ``TYPE_CHECKING`` the package imports the same names, and
+    a test proves that they are the same.
+
+    Args:
+        package: its ``__name__``.
+        homes: module → the names that it defines.
+        folders: packages below it that are to be had as its attributes.
+    """
+    where = {name: module for module, names in homes.items() for name in names}
+
+    def get(name: str) -> Any:
+        if name in folders:
+            return import_module(f"{package}.{name}")  # which makes it an attribute
+        if name not in where:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        value = getattr(import_module(where[name]), name)
+        setattr(sys.modules[package], name, value)
+        return value
+
+    def names() -> list[str]:
+        return sorted({*vars(sys.modules[package]), *where, *folders})
+
+    return get, names
