@@ -1,9 +1,9 @@
 """Schedule: how a recovery descends, in units that do not depend on the network or the data."""
 
-import math
 from dataclasses import dataclass
+from math import inf
 
-from maskstore.errors import InvalidInput
+from maskstore.numbers import parse_real, parse_whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,13 +31,10 @@ class Schedule:
 
     def __post_init__(self) -> None:
         for name, least in (("steps", 1), ("judging", 1), ("restarts", 0)):
-            value = getattr(self, name)
-            if type(value) is not int or value < least:
-                raise InvalidInput(
-                    f"schedule: {name}: expected a whole number from {least}, got {value!r}"
-                )
-        if not 0 < self.path < math.inf:
-            raise InvalidInput(f"schedule: path: expected a positive length, got {self.path!r}")
+            number = parse_whole(f"schedule: {name}", getattr(self, name), least=least)
+            object.__setattr__(self, name, number)
+        path = parse_real("schedule: path", self.path, "a positive length", lambda x: 0 < x < inf)
+        object.__setattr__(self, "path", path)
 
     @property
     def rate(self) -> float:

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from maskstore.numbers import parse_positive
 from maskstore.seeded import streams as seeded
 from supsup.baselines.base import Baseline, Weights, bytes_of
 from supsup.baselines.config import BaselineConfig
@@ -11,7 +12,6 @@ from supsup.baselines.training import fit
 from supsup.evaluation.score import check_outputs
 from supsup.networks.backbone import Backbone
 from supsup.tasks.protocol import TaskData
-from supsup.training.config import check_positive
 
 
 class BatchE(Baseline):
@@ -44,7 +44,7 @@ class BatchE(Baseline):
             InvalidInput: ``vector_lr`` is not a positive number.
         """
         super().__init__(backbone, config)
-        check_positive("vector_lr", vector_lr)
+        vector_lr = parse_positive("vector_lr", vector_lr)
         self.vector_lr = vector_lr
         parameters = dict(backbone.module.named_parameters())
         self.shared: Weights = {name: w for name, w in parameters.items() if w.ndim >= 2}

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
+from maskstore.numbers import parse_positive
 from maskstore.seeded.streams import parse_seed
-from supsup.training.config import check_length, check_one_of, check_positive, steps_of
+from supsup.training.config import check_one_of, parse_length, set_fields, steps_of
 
 OPTIMIZERS = ("adam", "rmsprop", "sgd")
 
@@ -35,12 +36,10 @@ class BaselineConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        check_length(self.steps, self.epochs, self.batch)
+        set_fields(self, **parse_length(self.steps, self.epochs, self.batch))
         check_one_of("optimizer", self.optimizer, OPTIMIZERS)
-        if self.lr is None:
-            object.__setattr__(self, "lr", DEFAULT_LR[self.optimizer])
-        check_positive("lr", self.lr)
-        object.__setattr__(self, "seed", parse_seed(self.seed))
+        lr = DEFAULT_LR[self.optimizer] if self.lr is None else self.lr
+        set_fields(self, lr=parse_positive("lr", lr), seed=parse_seed(self.seed))
 
     @property
     def rate(self) -> float:

@@ -5,7 +5,7 @@ from itertools import islice
 import torch
 from torch import Tensor
 
-from maskstore.errors import InvalidInput
+from maskstore.numbers import parse_positive, parse_whole
 from supsup.baselines.base import Baseline, Weights, bytes_of
 from supsup.baselines.config import BaselineConfig
 from supsup.baselines.fisher import diagonal_fisher
@@ -13,7 +13,6 @@ from supsup.baselines.heads import Headed
 from supsup.baselines.training import fit, own_batches
 from supsup.networks.backbone import Backbone
 from supsup.tasks.protocol import TaskData
-from supsup.training.config import check_positive
 
 
 class Ewc(Baseline):
@@ -52,10 +51,9 @@ class Ewc(Baseline):
             InvalidInput: one of them cannot be used.
         """
         super().__init__(backbone, config)
-        check_positive("strength", strength)
-        if type(fisher_images) is not int or fisher_images < 1:
-            raise InvalidInput(f"fisher_images: expected a number from 1, got {fisher_images!r}")
-        self.strength, self.fisher_images = strength, fisher_images
+        strength = parse_positive("strength", strength)
+        self.strength = strength
+        self.fisher_images = parse_whole("fisher_images", fisher_images, expected="a number from 1")
         self._net = Headed(backbone)
         self.trunk: Weights = self._net.trunk
         self.heads: dict[str, Weights] = {}

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, normalize, one_hot
 
 from maskstore.errors import InvalidInput
+from maskstore.numbers import parse_whole
 from supsup.baselines.base import Baseline, Weights, bytes_of
 from supsup.baselines.config import BaselineConfig
 from supsup.baselines.heads import Headed
@@ -54,9 +55,7 @@ class Icarl(Baseline):
             InvalidInput: ``memory`` cannot be used.
         """
         super().__init__(backbone, config)
-        if type(memory) is not int or memory < 1:
-            raise InvalidInput(f"memory: expected a whole number of images from 1, got {memory!r}")
-        self.memory = memory
+        self.memory = parse_whole("memory", memory, expected="a whole number of images from 1")
         self._net = Headed(backbone)
         self.trunk: Weights = self._net.trunk
         self.head: Weights = self._net.new_head("none", 0, config.seed)

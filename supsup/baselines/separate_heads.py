@@ -2,12 +2,12 @@
 
 from torch import Tensor
 
+from maskstore.numbers import parse_positive
 from supsup.baselines.base import Baseline, Weights, bytes_of
 from supsup.baselines.config import BaselineConfig
 from supsup.baselines.heads import Headed
 from supsup.networks.backbone import Backbone
 from supsup.tasks.protocol import TaskData
-from supsup.training.config import check_positive
 
 
 class SeparateHeads(Baseline):
@@ -33,7 +33,7 @@ class SeparateHeads(Baseline):
             InvalidInput: ``head_lr`` is not a positive number.
         """
         super().__init__(backbone, config)
-        check_positive("head_lr", head_lr)
+        head_lr = parse_positive("head_lr", head_lr)
         self.head_lr = head_lr
         self._net = Headed(backbone)
         self.trunk: Weights = self._net.trunk

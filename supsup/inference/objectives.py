@@ -1,6 +1,5 @@
 """Objectives: how little a network's answer says that the mask is the right one."""
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from maskstore.errors import InvalidInput
+from maskstore.numbers import parse_positive
 from supsup.inference.kernels.entropy import entropies
 from supsup.inference.ood import free_energy
 
@@ -31,8 +31,7 @@ class Objective(ABC):
     temperature: float = 1.0
 
     def __post_init__(self) -> None:
-        if not 0.0 < self.temperature < math.inf:
-            raise InvalidInput(f"temperature: expected a positive number, got {self.temperature!r}")
+        object.__setattr__(self, "temperature", parse_positive("temperature", self.temperature))
 
     @abstractmethod
     def of(self, logits: Float[Tensor, "*batch outputs"], classes: int) -> Float[Tensor, "*batch"]:

@@ -4,6 +4,7 @@ import math
 
 from maskstore.errors import InvalidInput
 from maskstore.layout import MaskLayout
+from maskstore.numbers import parse_share
 
 BUDGETS = ("uniform", "erdos-renyi")
 
@@ -22,7 +23,9 @@ def budget(layout: MaskLayout, density: float, kind: str = "uniform") -> dict[st
     Raises:
         InvalidInput: the density or the kind cannot be used.
     """
-    check_budget(density, kind)
+    density = parse_share("density", density)
+    if kind not in BUDGETS:
+        raise InvalidInput(f"budget: expected one of {', '.join(BUDGETS)}, got {kind!r}")
     sizes = {name: math.prod(shape) for name, shape in layout.shapes.items()}
     if kind == "uniform":
         return {name: max(1, _round_half_up(density * n)) for name, n in sizes.items()}
@@ -45,14 +48,6 @@ def paper_budget(layout: MaskLayout, multiplier: float) -> dict[str, int]:
         share = min(0.5, multiplier * sum((*shape, 1)[:2]) / n)
         keep[name] = max(1, _round_half_up(share * n))
     return keep
-
-
-def check_budget(density: float, kind: str) -> None:
-    """Raise InvalidInput unless the pair names a budget."""
-    if type(density) is not float or not 0.0 < density <= 1.0:
-        raise InvalidInput(f"density: expected a number in (0, 1], got {density!r}")
-    if kind not in BUDGETS:
-        raise InvalidInput(f"budget: expected one of {', '.join(BUDGETS)}, got {kind!r}")
 
 
 def _round_half_up(value: float) -> int:

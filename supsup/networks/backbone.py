@@ -65,7 +65,7 @@ class Backbone:
         Raises:
             InvalidInput: a parameter is unknown or not float32, or there is none to cover.
         """
-        check_init(init, fan_density)
+        fan_density = check_init(init, fan_density)
         names = None if maskable is None else parse_maskable(maskable)
         frozen = copy.deepcopy(module)
         freeze(frozen, seed=parse_seed(seed), init=init, fan_density=fan_density)

@@ -3,9 +3,11 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from numbers import Integral, Real
 from typing import Any
 
 from maskstore.errors import InvalidInput
+from maskstore.numbers import parse_share, parse_whole
 from maskstore.seeded.streams import parse_seed
 
 INITS = ("signed-constant", "scaled-signed-constant", "kaiming-normal", "scaled-kaiming")
@@ -42,17 +44,17 @@ class BackboneRecipe:
     def __post_init__(self) -> None:
         if not isinstance(self.net, str) or not self.net:
             raise InvalidInput(f"net: expected a name or module:function, got {self.net!r}")
-        if type(self.outputs) is not int or not 1 <= self.outputs <= 2**20:
-            raise InvalidInput(f"outputs: expected 1 to {2**20}, got {self.outputs!r}")
+        outputs = parse_whole("outputs", self.outputs, most=2**20, expected=f"1 to {2**20}")
+        object.__setattr__(self, "outputs", outputs)
         object.__setattr__(self, "seed", parse_seed(self.seed))
-        check_init(self.init, self.fan_density)
+        object.__setattr__(self, "fan_density", check_init(self.init, self.fan_density))
         if self.maskable is not None:
             object.__setattr__(self, "maskable", parse_maskable(self.maskable))
         if not isinstance(self.options, Mapping):
             raise InvalidInput(f"net options: expected a mapping, got {self.options!r}")
         try:
             # A copy through JSON: what the archive will give back, and nobody else holds it.
-            options = json.loads(json.dumps(dict(self.options), allow_nan=False))
+            options = json.loads(json.dumps(dict(self.options), allow_nan=False, default=_plain))
         except (TypeError, ValueError) as error:
             raise InvalidInput(f"net options: must be JSON ({error})") from error
         object.__setattr__(self, "options", options)
@@ -87,12 +89,20 @@ class BackboneRecipe:
         return cls(**value)
 
 
-def check_init(init: str, fan_density: float) -> None:
-    """Raise InvalidInput unless the pair names a distribution of weights."""
+def check_init(init: str, fan_density: float) -> float:
+    """``fan_density`` as a float; raises InvalidInput unless the pair names a distribution."""
     if init not in INITS:
         raise InvalidInput(f"init: expected one of {', '.join(INITS)}, got {init!r}")
-    if type(fan_density) is not float or not 0.0 < fan_density <= 1.0:
-        raise InvalidInput(f"fan_density: expected a number in (0, 1], got {fan_density!r}")
+    return parse_share("fan_density", fan_density)
+
+
+def _plain(value: object) -> int | float:
+    """What numpy's numbers are in JSON."""
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real):
+        return float(value)
+    raise TypeError(f"{value!r} is not")
 
 
 def parse_maskable(names: object) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Float32, Int64
 from torch import Tensor
 
 from maskstore.errors import InvalidInput
+from maskstore.numbers import parse_whole
 from maskstore.packed import PackedMasks
 from supsup.inference import MaskBank
 from supsup.networks.backbone import Backbone
@@ -86,9 +87,8 @@ class Learner:
             InvalidInput: a number below 1, or a configuration by epochs or with outliers: a stream
                 has none.
         """
-        for name, value in (("every", every), ("confirm", confirm), ("budget", budget)):
-            if value is not None and value < 1:
-                raise InvalidInput(f"{name}: expected a whole number from 1, got {value!r}")
+        every, confirm = parse_whole("every", every), parse_whole("confirm", confirm)
+        budget = None if budget is None else parse_whole("budget", budget)
         if config.steps is None:
             raise InvalidInput("a stream has no epochs: give the steps of a mask")
         if config.outliers:

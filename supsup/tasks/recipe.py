@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from maskstore.errors import InvalidInput
+from maskstore.numbers import parse_whole
 from maskstore.seeded import streams as seeded
 from supsup.datasets.catalog import SOURCES, family_of, find_source
 from supsup.tasks.families import RULES, TaskRule, rules_of
@@ -40,10 +41,9 @@ class TaskRecipe:
             raise InvalidInput(f"task recipe: expected the name of a task rule, got {self.rule!r}")
         options = self.task_rule.parse_options(self.rule, self.options)
         object.__setattr__(self, "options", options)
-        if not isinstance(self.index, int) or isinstance(self.index, bool) or self.index < 0:
-            raise InvalidInput(
-                f"task recipe: expected an index of at least 0, a whole number, got {self.index!r}"
-            )
+        expected = "an index of at least 0, a whole number"
+        index = parse_whole("task recipe", self.index, least=0, expected=expected)
+        object.__setattr__(self, "index", index)
         object.__setattr__(self, "seed", seeded.parse_seed(self.seed))
         if self.dataset in SOURCES:
             self.check_count(SOURCES[self.dataset].classes)

@@ -7,9 +7,10 @@ from typing import Any
 
 from maskstore.errors import InvalidInput
 from maskstore.layout import MaskLayout
+from maskstore.numbers import parse_positive, parse_real, parse_share, parse_whole
 from maskstore.seeded.streams import parse_seed
 from supsup.masking.base import MaskRule
-from supsup.masking.budgets import budget, check_budget, paper_budget
+from supsup.masking.budgets import BUDGETS, budget, paper_budget
 from supsup.masking.gradual import Gradual
 from supsup.masking.threshold import Threshold
 from supsup.masking.topk import TopK
@@ -81,33 +82,39 @@ class TrainConfig:
     precision: str = "float32"
 
     def __post_init__(self) -> None:
-        check_length(self.steps, self.epochs, self.batch)
+        set_fields(self, **parse_length(self.steps, self.epochs, self.batch))
         check_one_of("rule", self.rule, RULES)
         check_one_of("optimizer", self.optimizer, OPTIMIZERS)
         check_one_of("schedule", self.schedule, SCHEDULES)
         check_one_of("transfer", self.transfer, TRANSFERS)
         check_one_of("precision", self.precision, PRECISIONS)
-        check_budget(self.density, self.budget)
-        check_budget(self.start_density, self.budget)
+        check_one_of("budget", self.budget, BUDGETS)
+        lr = DEFAULT_LR[self.optimizer] if self.lr is None else self.lr
+        set_fields(
+            self,
+            density=parse_share("density", self.density),
+            start_density=parse_share("start_density", self.start_density),
+            lr=parse_positive("lr", lr),
+            outliers=parse_real(
+                "outliers", self.outliers, "a share from 0 to 1", lambda x: 0.0 <= x <= 1.0
+            ),
+            momentum=parse_real(
+                "momentum", self.momentum, "a number in [0, 1)", lambda x: 0.0 <= x < 1.0
+            ),
+            weight_decay=parse_real(
+                "weight_decay", self.weight_decay, "a number from 0", lambda x: 0.0 <= x < math.inf
+            ),
+            seed=parse_seed(self.seed),
+        )
         if self.multiplier is not None:
             self._check_multiplier()
-        if self.lr is None:
-            object.__setattr__(self, "lr", DEFAULT_LR[self.optimizer])
-        check_positive("lr", self.lr)
-        if type(self.outliers) is not float or not 0.0 <= self.outliers <= 1.0:
-            raise InvalidInput(f"outliers: expected a share from 0 to 1, got {self.outliers!r}")
         if self.outliers and not self.outliers_a_batch:
             raise InvalidInput(
                 f"outliers: {self.outliers:g} of a batch of {self.batch} is less than one image"
             )
-        if type(self.momentum) is not float or not 0.0 <= self.momentum < 1.0:
-            raise InvalidInput(f"momentum: expected a number in [0, 1), got {self.momentum!r}")
-        if type(self.weight_decay) is not float or not 0.0 <= self.weight_decay < math.inf:
-            raise InvalidInput(f"weight_decay: expected a number from 0, got {self.weight_decay!r}")
-        object.__setattr__(self, "seed", parse_seed(self.seed))
 
     def _check_multiplier(self) -> None:
-        check_positive("multiplier", self.multiplier)
+        set_fields(self, multiplier=parse_positive("multiplier", self.multiplier))
         if self.rule != "topk" or self.budget != "erdos-renyi":
             raise InvalidInput(
                 "multiplier: goes with rule topk and budget erdos-renyi, "
@@ -157,27 +164,27 @@ class TrainConfig:
         return cls(**value)
 
 
-def check_length(steps: object, epochs: object, batch: object) -> None:
-    """Raise InvalidInput unless they say how long a training is, in exactly one way."""
+def set_fields(config: object, **values: object) -> None:
+    """Set fields of a frozen dataclass while it is made."""
+    for name, value in values.items():
+        object.__setattr__(config, name, value)
+
+
+def parse_length(steps: object, epochs: object, batch: object) -> dict[str, int | None]:
+    """The three as fields; raises InvalidInput unless they say in one way how long training is."""
     if (steps is None) == (epochs is None):
         raise InvalidInput(
             f"steps and epochs: expected exactly one, got steps {steps} and epochs {epochs}"
         )
-    for name, value in (("steps", steps), ("epochs", epochs), ("batch", batch)):
-        if value is not None and (type(value) is not int or value < 1):
-            raise InvalidInput(f"{name}: expected a whole number from 1, got {value!r}")
+    given = {"steps": steps, "epochs": epochs}
+    length = {name: None if n is None else parse_whole(name, n) for name, n in given.items()}
+    return length | {"batch": parse_whole("batch", batch)}
 
 
 def check_one_of(name: str, value: object, known: tuple[str, ...]) -> None:
     """Raise InvalidInput, naming the field, unless the value is a known one."""
     if value not in known:
         raise InvalidInput(f"{name}: expected one of {', '.join(known)}, got {value!r}")
-
-
-def check_positive(name: str, value: object) -> None:
-    """Raise InvalidInput, naming the field, unless the value is a float above 0 and finite."""
-    if type(value) is not float or not 0.0 < value < math.inf:
-        raise InvalidInput(f"{name}: expected a positive number, got {value!r}")
 
 
 def steps_of(steps: int | None, epochs: int | None, batch: int, train_size: int) -> int:

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from maskstore.errors import InvalidInput
+from maskstore.numbers import parse_whole
 from supsup.networks.backbone import Backbone
 from supsup.tasks.protocol import TaskData
 from supsup.training.config import TrainConfig
@@ -102,8 +103,8 @@ def plan_for(
     Raises:
         InvalidInput: ``parallel`` is no whole number from 1.
     """
-    if parallel is not None and (type(parallel) is not int or parallel < 1):
-        raise InvalidInput(f"parallel: expected a whole number from 1, got {parallel!r}")
+    if parallel is not None:
+        parallel = parse_whole("parallel", parallel)
     cores = torch.get_num_threads()
     if backbone.device.type == "cpu":
         if parallel == 1:

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from maskstore.errors import InvalidInput
+from maskstore.numbers import parse_whole
 from supsup.inference.bank import MaskBank
 from supsup.inference.methods.base import Method
 from supsup.inference.objectives import Objective
@@ -33,8 +33,8 @@ class Binary(Method):
     base: int = 2
 
     def __post_init__(self) -> None:
-        if type(self.base) is not int or self.base < 2:
-            raise InvalidInput(f"binary: expected a base from 2, got {self.base!r}")
+        base = parse_whole("binary", self.base, least=2, expected="a base from 2")
+        object.__setattr__(self, "base", base)
 
     def evidence(
         self,

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
-from maskstore.errors import InvalidInput
+from maskstore.numbers import parse_whole
 from supsup.inference.bank import MaskBank
 from supsup.inference.forward_all import forward_masks
 from supsup.inference.methods.base import Method
@@ -44,8 +44,8 @@ class Hybrid(Method):
     lists_by: Objective | None = None
 
     def __post_init__(self) -> None:
-        if type(self.shortlist) is not int or self.shortlist < 1:
-            raise InvalidInput(f"hybrid: expected a shortlist from 1, got {self.shortlist!r}")
+        count = parse_whole("hybrid", self.shortlist, expected="a shortlist from 1")
+        object.__setattr__(self, "shortlist", count)
 
     def evidence(
         self,

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
-from maskstore.errors import InvalidInput
+from maskstore.numbers import parse_real
 from supsup.inference import AUTO_OBJECTIVE, Hybrid, MaskBank, choose
 from supsup.inference.forward_all import forward_masks
 from supsup.task_free.allocation.base import Allocation, Verdict
@@ -43,8 +43,8 @@ class Level(Allocation):
     share: float = 0.5
 
     def __post_init__(self) -> None:
-        if not 0.0 < self.share < 1.0:
-            raise InvalidInput(f"share: expected a number between 0 and 1, got {self.share!r}")
+        share = parse_real("share", self.share, "a number between 0 and 1", lambda x: 0 < x < 1)
+        object.__setattr__(self, "share", share)
 
     def judge(
         self,

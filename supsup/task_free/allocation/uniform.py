@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
-from maskstore.errors import InvalidInput
+from maskstore.numbers import parse_real
 from supsup.inference import Entropy, MaskBank
 from supsup.inference.superposition import gradients
 from supsup.task_free.allocation.base import Allocation, Verdict
@@ -30,8 +30,8 @@ class Uniform(Allocation):
     ratio: float = 1.125
 
     def __post_init__(self) -> None:
-        if not self.ratio > 1.0:
-            raise InvalidInput(f"ratio: expected a number above 1, got {self.ratio!r}")
+        ratio = parse_real("ratio", self.ratio, "a number above 1", lambda x: x > 1)
+        object.__setattr__(self, "ratio", ratio)
 
     def judge(
         self,

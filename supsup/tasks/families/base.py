@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 
 from maskstore.errors import InvalidInput
+from maskstore.numbers import parse_whole
 from supsup.tasks.pixel_map import PixelMap
 
 
@@ -47,13 +48,14 @@ class TaskRule(ABC):
         """
         if not isinstance(options, Mapping):
             raise InvalidInput(f"task rule {rule!r}: expected options as a mapping")
-        for name, value in options.items():
+        for name in options:
             if name not in self.defaults:
                 known = ", ".join(self.defaults) or "none"
                 raise InvalidInput(f"task rule {rule!r}: unknown option {name!r}; known: {known}")
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise InvalidInput(
-                    f"task rule {rule!r}: option {name!r} must be a positive whole number, "
-                    f"got {value!r}"
-                )
-        return {**self.defaults, **options}
+        given = {
+            name: parse_whole(
+                f"task rule {rule!r}: option {name!r}", value, expected="a positive whole number"
+            )
+            for name, value in options.items()
+        }
+        return {**self.defaults, **given}

@@ -135,7 +135,7 @@ def test_the_multiplier_makes_the_rule():
     [
         ({"multiplier": 0.0}, "multiplier: expected a positive number, got 0.0"),
         ({"multiplier": math.inf}, "multiplier: expected a positive number"),
-        ({"multiplier": 4}, "multiplier: expected a positive number, got 4"),
+        ({"multiplier": True}, "multiplier: expected a positive number, got True"),
         ({"multiplier": 4.0, "rule": "gradual"}, "goes with rule topk and budget erdos-renyi"),
         ({"multiplier": 4.0, "budget": "uniform"}, "got topk and uniform"),
         ({"multiplier": 4.0, "density": 0.1}, "expected one of them, got 0.1 and 4"),
