@@ -41,7 +41,7 @@ from supsup.tasks.order import batches
 from supsup.training.batches import batches_for
 from supsup.training.buffers import Buffers
 from supsup.training.fused_updates import FusedSgd
-from supsup.training.gradients import LinearChain, linear_names
+from supsup.training.gradients import gradients_of
 from supsup.training.plan import Plan
 from supsup.training.workers import train_groups
 
@@ -151,7 +151,7 @@ def profile(task: Task, steps: int) -> dict[str, float]:
     buffers = Buffers.draw(backbone.layout, [ScoreStart(seed=0)], cpu, torch.float32)
     frozen = torch.cat([weight.detach().flatten() for weight in backbone.weights.values()])
     update = FusedSgd(buffers, frozen, config)
-    gradients = LinearChain(buffers, linear_names(backbone) or ())
+    gradients = gradients_of(buffers, backbone)
     source = batches_for([task], config, cpu)
     spent = {"batches": 0.0, "forward and backward": 0.0, "update": 0.0}
     for step in range(steps):

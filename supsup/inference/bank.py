@@ -13,9 +13,10 @@ from maskstore.errors import InvalidInput, LayoutMismatch
 from maskstore.packed import PackedMasks
 from supsup.inference.flat import from_flat, to_flat
 from supsup.inference.kernels import CpuKernels, Kernels, SparseMasks, kernels_of, sparsify
+from supsup.inference.linear import biases_of
 from supsup.inference.mask_source import MaskSource, Progress, Resident, nobody_looks, parse_source
-from supsup.inference.mlp import is_plain
 from supsup.networks.backbone import Backbone
+from supsup.networks.linear_chain import chain_of
 
 SPARSE_DENSITY = 0.1
 """Below this density a gathered weight is cheaper than the unpacking of all."""
@@ -94,9 +95,9 @@ class MaskBank:
     @cached_property
     def sparse(self) -> SparseMasks | None:
         """The masks' non-zeros, where evaluating them is cheaper and they fit; else None."""
-        ones = int(self.counts.sum())
+        ones, chain = int(self.counts.sum()), chain_of(self.backbone)
         if (
-            not is_plain(self.backbone)
+            chain is None
             or not isinstance(self.kernels, CpuKernels)
             or not self.source.in_memory
             or self.density >= SPARSE_DENSITY
@@ -104,7 +105,8 @@ class MaskBank:
         ):
             return None
         bits = self.source.read(slice(0, len(self)))
-        return sparsify(bits.numpy(), self.weights.numpy(), self.source.layout)
+        biases = [None if b is None else b.numpy() for b in biases_of(self.backbone, chain)]
+        return sparsify(bits.numpy(), self.weights.numpy(), self.source.layout, biases)
 
     def count(self, rows: Int64[np.ndarray, " n"] | None) -> Int32[Tensor, " numbers"]:
         """How many of the masks of ``rows`` (None: all) have each bit set."""

@@ -14,10 +14,10 @@ from supsup.inference.auto import AUTO_OBJECTIVE, choose
 from supsup.inference.bank import MaskBank
 from supsup.inference.mask_source import MaskSource
 from supsup.inference.methods import Method, parse_method
-from supsup.inference.mlp import is_plain
 from supsup.inference.objectives import Objective, parse_objective
 from supsup.inference.ood import free_energy
 from supsup.networks.backbone import Backbone
+from supsup.networks.linear_chain import chain_of
 
 MODES = ("image", "batch", "first")
 """Who decides: every image for itself; all of a batch together; its first image for all, which is
@@ -157,11 +157,11 @@ def predict(
     """Each image's class and free energy under the mask of its task.
 
     All images run together under each mask, so that nets with batch statistics see the whole batch;
-    of plain nets only those of the task.
+    of chains of linear layers only those of the task.
     """
     predictions, energy = np.empty(len(x), np.int64), np.empty(len(x), np.float32)
     wanted = np.unique(tasks)
-    alone = is_plain(bank.backbone)
+    alone = chain_of(bank.backbone) is not None
     for start in range(0, len(wanted), _MASKS_AT_ONCE):
         chosen = wanted[start : start + _MASKS_AT_ONCE]
         weights = bank.masked(chosen)

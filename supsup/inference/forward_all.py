@@ -1,6 +1,7 @@
 """Every mask on its own: K forward passes, or the price of the ones where these are few."""
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
@@ -9,7 +10,8 @@ from torch import Tensor
 
 from supsup.inference.bank import MaskBank
 from supsup.inference.kernels import run_sparse
-from supsup.inference.mlp import is_plain, run_plain, takes
+from supsup.inference.linear import run_chain
+from supsup.networks.linear_chain import chain_of
 
 _BLOCK_BYTES = 2**25
 """Memory for the unpacked weights of a block of masks."""
@@ -31,13 +33,18 @@ def forward_masks(
     Raises:
         InvalidInput: the network does not take the data.
     """
-    plain = is_plain(bank.backbone) and takes(bank.backbone, x)
-    if rows is None and plain and bank.sparse is not None:
+    chain = chain_of(bank.backbone)
+    if chain is not None and not chain.takes(x):
+        chain = None  # the network itself says what is wrong with the data
+    if rows is None and chain is not None and bank.sparse is not None:
         return _forward_sparse(bank, x, reduce)
     size = max(1, _BLOCK_BYTES // bank.weights.nbytes)
     count = len(bank) if rows is None else len(rows)
     values = np.empty((count, len(x)))
-    run = run_plain if plain else torch.func.vmap(bank.run, in_dims=(None, 0))
+    if chain is None:
+        run = torch.func.vmap(bank.run, in_dims=(None, 0))
+    else:
+        run = partial(run_chain, bank.backbone, chain)
     with torch.no_grad():
         for start in range(0, count, size):
             where = slice(start, min(start + size, count))

@@ -16,8 +16,9 @@ from torch import Tensor
 from maskstore.errors import InvalidInput
 from supsup.inference.bank import MaskBank
 from supsup.inference.flat import from_flat, to_flat
-from supsup.inference.mlp import image_slopes, is_plain
+from supsup.inference.linear import image_slopes
 from supsup.inference.objectives import Objective
+from supsup.networks.linear_chain import chain_of
 
 _FRAMES_BYTES = 2**26
 """Memory for the gradients of single images that are held at a time."""
@@ -81,8 +82,9 @@ def _slopes(
         logits = bank.run(x, weights)  # what is wrong with the data as a whole is said as such
     classes = bank.class_count(logits.shape[1])
     objective.check(logits.shape[1], classes)
-    if is_plain(bank.backbone):
-        return image_slopes(bank.backbone, x, weights, objective, classes)
+    chain = chain_of(bank.backbone)
+    if chain is not None and chain.takes(x):
+        return image_slopes(bank.backbone, chain, x, weights, objective, classes)
 
     def of_one(weights: dict[str, Tensor], image: Tensor) -> Tensor:
         return _value(bank, image[None], objective, weights)

@@ -19,8 +19,8 @@ from supsup.networks.backbone import Backbone
 from supsup.tasks.protocol import TaskData
 from supsup.training.buffers import Buffers
 from supsup.training.config import TrainConfig
-from supsup.training.gradients import Gradients
-from supsup.training.group import gradients_of, update_of
+from supsup.training.gradients import Gradients, gradients_of
+from supsup.training.group import update_of
 from supsup.training.updates import Update
 
 LEVEL_RATE = 0.1

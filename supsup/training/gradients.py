@@ -1,17 +1,16 @@
-"""Gradients of several tasks in one step: of plain linear nets by batched matrix products and
+"""Gradients of several tasks in one step: of chains of linear layers by batched matrix products and
 nothing else, of any other module by autograd, through ``torch.func.vmap``."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int64
-from torch import Tensor, nn
+from torch import Tensor
 
 from maskstore.errors import InvalidInput
 from supsup.networks.backbone import Backbone
-from supsup.networks.mlp import Mlp
+from supsup.networks.linear_chain import LinearChain, chain_of
 from supsup.training.buffers import Buffers
 
 
@@ -28,28 +27,34 @@ class Gradients(ABC):
         """
 
 
-class LinearChain(Gradients):
-    """Linear layers without biases, ReLU between them; forward and backward written out.
+class ChainGradients(Gradients):
+    """Of a chain of linear layers, forward and backward written out.
 
     Beside autograd it saves the gradient of the mask (the one of W ⊙ M is written where the update
     reads it) and all bookkeeping. The gradient of the images is never computed.
     """
 
-    def __init__(self, buffers: Buffers, names: Sequence[str]) -> None:
-        """Take the buffers, and the names of the layers' weights, the first layer's first."""
+    def __init__(self, buffers: Buffers, backbone: Backbone, chain: LinearChain) -> None:
+        """Take the buffers, and the network that is a chain."""
+        names = chain.weights
         weights, gradients = buffers.layers(buffers.weights), buffers.layers(buffers.gradient)
         self._weights = [weights[name] for name in names]
         self._turned = [weight.mT for weight in self._weights]
         self._gradients = [gradients[name] for name in names]
         self._type = buffers.weights.dtype
+        self._biases = [
+            None if name is None else backbone.module.get_parameter(name).to(self._type)
+            for name in chain.biases
+        ]
 
     def losses(
         self, x: Float[Tensor, "task batch ..."], y: Int64[Tensor, "task batch"]
     ) -> Float[Tensor, " task"]:
         inputs = [x.flatten(2).to(self._type)]
-        for weight in self._turned[:-1]:
-            inputs.append(torch.bmm(inputs[-1], weight).relu_())
-        log_p = torch.bmm(inputs[-1], self._turned[-1]).float().log_softmax(2)
+        *hidden, last = zip(self._turned, self._biases, strict=True)
+        for weight, bias in hidden:
+            inputs.append(_affine(inputs[-1], weight, bias).relu_())
+        log_p = _affine(inputs[-1], *last).float().log_softmax(2)
         losses = log_p.gather(2, y.unsqueeze(2)).mean((1, 2)).neg_()
         # ∂loss/∂logits = (softmax - one-hot) / batch.
         pull = log_p.exp_()
@@ -63,27 +68,12 @@ class LinearChain(Gradients):
         return losses
 
 
-def linear_names(backbone: Backbone) -> tuple[str, ...] | None:
-    """The weights of a backbone that is a plain linear net, in order; None if it is another.
-
-    That is an :class:`Mlp`, or an ``nn.Sequential`` of ``Linear`` without bias and ``ReLU`` between
-    them (``Flatten`` may come first), all of its weights under masks.
-    """
-    module = backbone.module
-    if type(module) is Mlp:
-        names = [f"{name}.weight" for name, _ in module.named_children()]
-    elif type(module) is nn.Sequential:
-        children = list(module.named_children())
-        if children and type(children[0][1]) is nn.Flatten and children[0][1].start_dim == 1:
-            del children[0]
-        linear, between = children[::2], children[1::2]
-        plain = all(type(layer) is nn.Linear and layer.bias is None for _, layer in linear)
-        if not (len(children) % 2 and plain and all(type(r) is nn.ReLU for _, r in between)):
-            return None
-        names = [f"{name}.weight" for name, _ in linear]
-    else:
-        return None
-    return tuple(names) if set(names) == set(backbone.layout.shapes) else None
+def _affine(
+    x: Float[Tensor, "task batch input"],
+    weight: Float[Tensor, "task input unit"],
+    bias: Float[Tensor, " unit"] | None,
+) -> Float[Tensor, "task batch unit"]:
+    return torch.bmm(x, weight) if bias is None else torch.baddbmm(bias, x, weight)
 
 
 class AnyModule(Gradients):
@@ -131,3 +121,11 @@ class AnyModule(Gradients):
                 f"the network cannot run {len(x)} tasks in one step ({reason}); "
                 "train them one at a time (--parallel 1, in Python parallel=1)"
             ) from error
+
+
+def gradients_of(buffers: Buffers, backbone: Backbone) -> Gradients:
+    """The quickest way to the gradients of this network."""
+    chain = chain_of(backbone)
+    return (
+        AnyModule(buffers, backbone) if chain is None else ChainGradients(buffers, backbone, chain)
+    )

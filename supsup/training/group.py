@@ -22,7 +22,7 @@ from supsup.training.batches import batches_for
 from supsup.training.buffers import Buffers
 from supsup.training.config import TrainConfig, rule_of
 from supsup.training.fused_updates import FUSED
-from supsup.training.gradients import AnyModule, Gradients, LinearChain, linear_names
+from supsup.training.gradients import gradients_of
 from supsup.training.outliers import Outliers
 from supsup.training.transfer import Transfer
 from supsup.training.updates import OptimizerUpdate, Update
@@ -187,12 +187,6 @@ def start_of(config: TrainConfig, task: TaskData) -> ScoreStart:
     """Where the scores of a task start."""
     stream = "scores" if config.shared_scores else f"scores/{task.name}"
     return ScoreStart(seed=config.seed, stream=stream)
-
-
-def gradients_of(buffers: Buffers, backbone: Backbone) -> Gradients:
-    """The quickest way to the gradients of this network."""
-    names = linear_names(backbone)
-    return AnyModule(buffers, backbone) if names is None else LinearChain(buffers, names)
 
 
 def update_of(buffers: Buffers, backbone: Backbone, rule: MaskRule, config: TrainConfig) -> Update:

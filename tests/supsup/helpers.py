@@ -1,14 +1,15 @@
 """Small tasks and nets that the tests of supsup share."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 
 import jaxtyping
 import torch
 from torch import Tensor, nn
 
 from maskstore.seeded import streams as seeded
-from supsup import BackboneRecipe
+from supsup import Backbone, BackboneRecipe
 
 
 @contextmanager
@@ -60,6 +61,22 @@ def small_lenet(outputs: int = 4, pixels: int = 20, **fields: object) -> Backbon
 def small_bn(outputs: int = 4, pixels: int = 20, **fields: object) -> BackboneRecipe:
     options = {"inputs": pixels, "width": 64}
     return BackboneRecipe(net="bn-2048", outputs=outputs, options=options, **fields)
+
+
+def sequential_net(
+    *, biases: bool, widths: Sequence[int] = (20, 30, 10, 4), flatten: bool = True
+) -> Backbone:
+    """A chain of linear layers as a user would write it, with biases that are not 0."""
+    layers: list[nn.Module] = [nn.Flatten()] if flatten else []
+    for at, (fan_in, fan_out) in enumerate(pairwise(widths)):
+        layers += [nn.ReLU()] if at else []
+        layers.append(nn.Linear(fan_in, fan_out, bias=biases))
+    backbone = Backbone.from_module(nn.Sequential(*layers), seed=5)
+    for name, parameter in backbone.module.named_parameters():
+        if name.endswith("bias"):
+            drawn = seeded.normal(0, name, tuple(parameter.shape), 0.3)
+            parameter.data.copy_(torch.from_numpy(drawn))
+    return backbone
 
 
 class ConvNet(nn.Module):

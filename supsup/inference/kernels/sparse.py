@@ -1,5 +1,6 @@
 """Every mask on its own at the price of its ones: fully connected ReLU nets, gather and add."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, no_type_check
 
@@ -22,12 +23,14 @@ class SparseMasks:
         starts: where each unit's kept weights begin, and the end of all.
         inputs: which number of the layer before a weight multiplies.
         weights: the kept weights.
+        biases: what is added in each layer's units, the same for all masks.
     """
 
     widths: tuple[int, ...]
     starts: Int64[np.ndarray, " ends"]
     inputs: UInt16[np.ndarray, " kept"] | Int32[np.ndarray, " kept"]
     weights: Float32[np.ndarray, " kept"]
+    biases: Float32[np.ndarray, " unit"]
 
     def __len__(self) -> int:
         return (len(self.starts) - 1) // sum(self.widths[1:])
@@ -42,12 +45,14 @@ def sparsify(
     bits: UInt8[np.ndarray, "task bytes"],
     weights: Float32[np.ndarray, " numbers"],
     layout: MaskLayout,
+    biases: Sequence[Float32[np.ndarray, " _"] | None] = (),
 ) -> SparseMasks:
     """The non-zeros of W ⊙ M for every mask.
 
     Args:
         weights: flat row of W.
         layout: matrices of (units, inputs), each with the units of the one before as its inputs.
+        biases: of each layer; None, or no sequence at all, for 0.
     """
     bits = np.ascontiguousarray(bits)
     shapes = list(layout.shapes.values())
@@ -64,7 +69,11 @@ def sparsify(
     values = np.empty(kept, np.float32)
     arrays = (bits, first_bytes, sizes, weights, ends, _LOWEST_BIT, starts, inputs, values)
     split(lambda a, b: _fill(*arrays, a, b), len(bits))
-    return SparseMasks(widths=widths, starts=starts, inputs=inputs, weights=values)
+    added = np.zeros(units, np.float32)
+    for bias, end in zip(biases, np.cumsum(widths[1:]), strict=False):
+        if bias is not None:
+            added[end - len(bias) : end] = bias
+    return SparseMasks(widths=widths, starts=starts, inputs=inputs, weights=values, biases=added)
 
 
 def run_sparse(
@@ -74,7 +83,7 @@ def run_sparse(
     columns = np.ascontiguousarray(x.T)
     out = np.empty((stop - start, masks.widths[-1], len(x)), np.float32)
     sizes = np.array(masks.widths, np.int64)
-    parts = (masks.starts, masks.inputs, masks.weights)
+    parts = (masks.starts, masks.inputs, masks.weights, masks.biases)
     if len(x) == 1:
         flat, single = columns[:, 0], out[:, :, 0]
         split(lambda a, b: _run_one(*parts, sizes, flat, single, start, a, b), stop - start)
@@ -130,6 +139,7 @@ def _run_one(
     starts: Any,
     inputs: Any,
     weights: Any,
+    biases: Any,
     widths: Any,
     x: Any,
     out: Any,
@@ -141,11 +151,11 @@ def _run_one(
     units = widths[1:].sum()
     before, after = np.empty(widths.max(), np.float32), np.empty(widths.max(), np.float32)
     for task in range(start, stop):
-        unit = (first + task) * units
+        first_unit = unit = (first + task) * units
         before[: widths[0]] = x
         for layer in range(layers):
             for row in range(widths[layer + 1]):
-                total = np.float32(0)
+                total = biases[unit - first_unit + row]
                 for at in range(starts[unit + row], starts[unit + row + 1]):
                     total += weights[at] * before[inputs[at]]
                 if layer + 1 < layers:
@@ -162,6 +172,7 @@ def _run(
     starts: Any,
     inputs: Any,
     weights: Any,
+    biases: Any,
     widths: Any,
     columns: Any,
     out: Any,
@@ -173,14 +184,14 @@ def _run(
     units = widths[1:].sum()
     hidden = np.empty((2, widths[1:].max(), batch), np.float32)
     for task in range(start, stop):
-        unit = (first + task) * units
+        first_unit = unit = (first + task) * units
         before = columns
         for layer in range(layers):
             last = layer + 1 == layers
             after = out[task] if last else hidden[layer % 2]
             for row in range(widths[layer + 1]):
                 total = after[row]
-                total[:] = np.float32(0)
+                total[:] = biases[unit - first_unit + row]
                 for at in range(starts[unit + row], starts[unit + row + 1]):
                     weight, numbers = weights[at], before[inputs[at]]
                     for image in range(batch):

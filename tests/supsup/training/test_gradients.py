@@ -10,9 +10,9 @@ from maskstore.seeded.scores import ScoreStart
 from supsup import Backbone, build
 from supsup.masking import Threshold
 from supsup.training.buffers import Buffers
-from supsup.training.gradients import AnyModule, LinearChain, linear_names
+from supsup.training.gradients import AnyModule, ChainGradients, gradients_of
 from supsup.training.updates import refresh
-from tests.supsup.helpers import ConvNet, small_bn, small_lenet
+from tests.supsup.helpers import ConvNet, sequential_net, small_bn, small_lenet
 
 
 def some_batch(tasks: int, pixels: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -44,21 +44,24 @@ def by_autograd(backbone, buffers, x, y):
     return torch.stack(losses), torch.stack(gradients)
 
 
-def gradients_of(kind, buffers, backbone):
-    return (
-        LinearChain(buffers, linear_names(backbone))
-        if kind == "linear"
-        else AnyModule(buffers, backbone)
-    )
+def chosen(kind, buffers, backbone):
+    if kind == "module":
+        return AnyModule(buffers, backbone)
+    found = gradients_of(buffers, backbone)
+    assert isinstance(found, ChainGradients)
+    return found
 
 
 @pytest.mark.parametrize("tasks", [1, 3])
 @pytest.mark.parametrize("kind", ["linear", "module"])
-def test_of_a_linear_net(kind, tasks):
-    backbone = build(small_lenet())
+@pytest.mark.parametrize("net", ["lenet", "sequential", "with biases"])
+def test_of_a_linear_net(net, kind, tasks):
+    backbone = (
+        build(small_lenet()) if net == "lenet" else sequential_net(biases=net == "with biases")
+    )
     buffers, (x, y) = some_buffers(backbone, tasks), some_batch(tasks, 20)
     losses, gradients = by_autograd(backbone, buffers, x, y)
-    torch.testing.assert_close(gradients_of(kind, buffers, backbone).losses(x, y), losses)
+    torch.testing.assert_close(chosen(kind, buffers, backbone).losses(x, y), losses)
     torch.testing.assert_close(buffers.gradient, gradients)
 
 
@@ -82,35 +85,12 @@ def test_bfloat16_is_close(kind):
     exact = some_buffers(backbone, 2)
     losses, gradients = by_autograd(backbone, exact, x, y)
     low = some_buffers(backbone, 2, torch.bfloat16)
-    found = gradients_of(kind, low, backbone).losses(x, y)
+    found = chosen(kind, low, backbone).losses(x, y)
     assert found.dtype == torch.float32
     torch.testing.assert_close(found, losses, rtol=0.03, atol=0.03)
     similar = F.cosine_similarity(low.gradient.float(), gradients, dim=1)
     assert (similar > 0.99).all()
     assert not torch.equal(low.gradient.float(), gradients)
-
-
-def sequential(*layers: nn.Module, maskable=None) -> tuple[str, ...] | None:
-    return linear_names(Backbone.from_module(nn.Sequential(*layers), seed=0, maskable=maskable))
-
-
-def test_what_is_a_linear_net():
-    def linear(a: int, b: int) -> nn.Linear:
-        return nn.Linear(a, b, bias=False)
-
-    assert linear_names(build(small_lenet())) == ("fc1.weight", "fc2.weight", "fc3.weight")
-    assert linear_names(build(small_bn())) is None
-    assert sequential(nn.Flatten(), linear(4, 3), nn.ReLU(), linear(3, 2)) == (
-        "1.weight",
-        "3.weight",
-    )
-    assert sequential(linear(4, 2)) == ("0.weight",)
-    assert sequential(linear(4, 3), nn.ReLU(), linear(3, 2), maskable=("0.weight",)) is None
-    assert sequential(linear(4, 3), nn.ReLU(), nn.Linear(3, 2)) is None
-    assert sequential(linear(4, 3), nn.GELU(), linear(3, 2)) is None
-    assert sequential(linear(4, 3), nn.ReLU()) is None
-    assert sequential(linear(4, 3), linear(3, 2), nn.ReLU()) is None
-    assert sequential(nn.Flatten(2), linear(4, 2)) is None
 
 
 class Peeks(nn.Module):

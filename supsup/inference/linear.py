@@ -1,4 +1,4 @@
-"""Fully connected ReLU nets in closed form: many masks, and single images' gradients, at once.
+"""Chains of linear layers in closed form: many masks, and single images' gradients, at once.
 
 Any other module goes through ``torch.func.vmap``, which gives the same numbers; here the gradient
 of one image with respect to a layer's weights is known to be an outer product, written straight
@@ -13,34 +13,32 @@ from torch import Tensor
 
 from supsup.inference.objectives import Objective
 from supsup.networks.backbone import Backbone
-from supsup.networks.mlp import Mlp
+from supsup.networks.linear_chain import LinearChain
 
 
-def is_plain(backbone: Backbone) -> bool:
-    """Whether the network is linear layers with ReLU between them, and masks cover them all."""
-    module = backbone.module
-    return isinstance(module, Mlp) and len(list(module.children())) == len(backbone.layout.shapes)
+def biases_of(backbone: Backbone, chain: LinearChain) -> list[Float32[Tensor, " unit"] | None]:
+    """The frozen biases of each layer, where it has any."""
+    return [None if name is None else backbone.module.get_parameter(name) for name in chain.biases]
 
 
-def takes(backbone: Backbone, x: Float[Tensor, "batch ..."]) -> bool:
-    """Whether images have the size of a plain network's input."""
-    first = next(iter(backbone.layout.shapes.values()))
-    return x[0].numel() == first[1]
-
-
-def run_plain(
-    x: Float[Tensor, "batch ..."], weights: Mapping[str, Float[Tensor, "task unit input"]]
+def run_chain(
+    backbone: Backbone,
+    chain: LinearChain,
+    x: Float[Tensor, "batch ..."],
+    weights: Mapping[str, Float[Tensor, "task unit input"]],
 ) -> Float[Tensor, "task batch outputs"]:
-    """Logits of many effective weights; the data has the network's size (:func:`takes`)."""
-    *hidden, last = weights.values()
+    """Logits of many effective weights; the chain takes the data."""
     h = x.flatten(1)
-    for weight in hidden:
-        h = torch.relu(h @ weight.transpose(1, 2))
-    return h @ last.transpose(1, 2)
+    biases = biases_of(backbone, chain)
+    for at, (name, bias) in enumerate(zip(chain.weights, biases, strict=True)):
+        h = (torch.relu(h) if at else h) @ weights[name].transpose(1, 2)
+        h = h if bias is None else h + bias
+    return h
 
 
 def image_slopes(
     backbone: Backbone,
+    chain: LinearChain,
     x: Float[Tensor, "batch ..."],
     weights: Mapping[str, Float[Tensor, "unit input"]],
     objective: Objective,
@@ -50,10 +48,11 @@ def image_slopes(
     layout = backbone.layout
     inputs = [x.flatten(1)]
     sums: list[Tensor] = []
-    for weight in weights.values():
+    for name, bias in zip(chain.weights, biases_of(backbone, chain), strict=True):
         if sums:
             inputs.append(torch.relu(sums[-1]))
-        sums.append((inputs[-1] @ weight.T).requires_grad_())
+        total = inputs[-1] @ weights[name].T
+        sums.append((total if bias is None else total + bias).requires_grad_())
     slopes = torch.autograd.grad(objective(sums[-1], classes).sum(), sums)
     flat = torch.zeros((len(x), 8 * layout.packed_bytes), device=x.device)
     for (_, shape, where, bits), slope, before in zip(layout.layers(), slopes, inputs, strict=True):
