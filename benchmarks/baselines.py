@@ -178,8 +178,7 @@ def supsup(family: str, config: TrainConfig, counts: Sequence[int]) -> Figures:
     new = not path.exists()
     with create_archive(path, backbone, config) if new else MaskArchive.open(path, "a") as archive:
         left = [task for task in tasks if task.name not in archive]
-        for _ in train_into(archive, backbone, left, config, parallel=1):
-            pass
+        train_into(archive, backbone, left, config, parallel=1)
         seconds = time.process_time() - start
         bank = MaskBank(backbone, archive.packed(), classes=10)
         metrics = [float(task.metadata["metrics"]["accuracy"]) for task in archive]

@@ -84,7 +84,7 @@ def train_one(path: str, index: int) -> float:
     start = time.perf_counter()
     with MaskArchive.open(path, "a") as archive:
         chosen = islice(texture_tasks(), index, index + 1)
-        list(train_into(archive, backbone_of(archive), chosen, CONFIG, parallel=1))
+        train_into(archive, backbone_of(archive), chosen, CONFIG, parallel=1)
     return time.perf_counter() - start
 
 

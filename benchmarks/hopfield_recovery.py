@@ -57,7 +57,7 @@ def archive_of(family: str, seed: int, data: str | None, *, shared_scores: bool 
     with create_archive(path, backbone) as archive:
         tasks = (make_task(recipe, images) for recipe in recipes)
         config = TrainConfig(epochs=1, seed=seed, shared_scores=shared_scores)
-        list(train_into(archive, backbone, tasks, config))
+        train_into(archive, backbone, tasks, config)
     return path
 
 

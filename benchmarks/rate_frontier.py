@@ -19,7 +19,7 @@ from maskstore import MaskArchive
 from maskstore.maintenance import compact
 from maskstore.stats import archive_stats
 from supsup import BackboneRecipe, TrainConfig, build
-from supsup.archives import backbone_of, create_archive, missing_tasks, tasks_of, train_into
+from supsup.archives import backbone_of, create_archive, iter_train_into, missing_tasks, tasks_of
 from supsup.datasets import load
 from supsup.evaluation import evaluate_gnu
 from supsup.inference import MaskBank
@@ -127,7 +127,7 @@ def train_point(point: Point, dataset: Any) -> None:
         recipes = task_family("permuted-mnist", TASKS)
         missing = missing_tasks(archive, recipes, point.config, resume=True)
         tasks = [make_task(recipe, dataset) for recipe in missing]
-        for stored in train_into(archive, backbone_of(archive), tasks, point.config):
+        for stored in iter_train_into(archive, backbone_of(archive), tasks, point.config):
             print(f"{point.name}: {stored.name} {stored.metadata['metrics']}", flush=True)
         if missing:
             compact(archive)

@@ -18,7 +18,7 @@ from benchmarks.results import FOLDER, save_results
 from maskstore import MaskArchive
 from maskstore.packed import PackedMasks
 from supsup import Backbone, BackboneRecipe, TrainConfig, build
-from supsup.archives import backbone_of, create_archive, train_into
+from supsup.archives import backbone_of, create_archive, iter_train_into
 from supsup.datasets import load
 from supsup.inference import (
     Binary,
@@ -76,7 +76,7 @@ def make(name: str) -> None:
     with MaskArchive.open(path, "a") as archive:
         recipes = [r for r in task_family("permuted-mnist", TASKS) if r.name not in archive]
         tasks = (make_task(recipe, data) for recipe in recipes)
-        for stored in train_into(archive, backbone, tasks, TrainConfig(**TRAININGS[name])):
+        for stored in iter_train_into(archive, backbone, tasks, TrainConfig(**TRAININGS[name])):
             print(stored.name, stored.metadata["metrics"]["accuracy"], flush=True)
 
 

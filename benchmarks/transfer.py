@@ -97,7 +97,7 @@ def run(case: Case, tasks: list[Task], transfer: str, steps: int, seed: int) -> 
         TemporaryDirectory() as folder,
         create_archive(Path(folder) / "a.h5", backbone) as archive,
     ):
-        stored = list(train_into(archive, backbone, tasks, config, codec=codec, parallel=1))
+        stored = train_into(archive, backbone, tasks, config, codec=codec, parallel=1)
     row = {
         "case": case.name,
         "transfer": transfer,

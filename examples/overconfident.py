@@ -24,8 +24,7 @@ def main() -> None:
     tasks = [make_task(recipe, digits) for recipe in task_family("split-mnist-sample")]
     backbone = build(BackboneRecipe(net="lenet-300-100", outputs=20, seed=0))
     with create_archive("split.h5", backbone) as archive:
-        for _ in train_into(archive, backbone, tasks, TrainConfig(steps=60)):
-            pass
+        train_into(archive, backbone, tasks, TrainConfig(steps=60))
         given = evaluate_archive(archive, backbone).accuracy
         bank, mask = bank_of(archive, backbone), backbone.tensors(archive.get(tasks[0].name))
     x, _ = tasks[3].test_batch(torch.arange(100))

@@ -1,5 +1,6 @@
 """Every documented command and example is run as it is written."""
 
+import ast
 import re
 import runpy
 import shlex
@@ -51,6 +52,32 @@ def test_the_readme_example_runs(tmp_path, monkeypatch, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 6
     assert float(lines[-1]) > 0.9
+
+
+LAZY = {"iter_train_into", "train"}
+"""Generators: as a plain statement they would do nothing."""
+
+
+def statements_that_do_nothing(source: str) -> list[int]:
+    """Lines on which a generator is called and what it gives is dropped."""
+    return [
+        node.lineno
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Expr)
+        and isinstance(call := node.value, ast.Call)
+        and (call.func.id if isinstance(call.func, ast.Name) else "") in LAZY
+    ]
+
+
+def test_no_document_drops_what_a_generator_would_train():
+    assert statements_that_do_nothing("x = 1\ntrain(backbone, tasks, config)") == [2]
+    assert not statements_that_do_nothing("train_into(archive, backbone, tasks, config)")
+    pages = [README, *(path.read_text() for path in ROOT.glob("docs/**/*.md"))]
+    sources = [block for page in pages for block in re.findall(r"```python\n(.*?)```", page, re.S)]
+    sources += [path.read_text() for path in ROOT.glob("examples/*.py")]
+    sources += [path.read_text() for path in ROOT.glob("benchmarks/*.py")]
+    assert len(sources) > 5
+    assert not [source for source in sources if statements_that_do_nothing(source)]
 
 
 def test_links_in_documents_lead_somewhere():

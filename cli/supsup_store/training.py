@@ -119,9 +119,9 @@ def train(
         check_classes,
         check_recipe,
         create_archive,
+        iter_train_into,
         missing_tasks,
         parse_device,
-        train_into,
     )
     from supsup.cluster import RayCluster
     from supsup.datasets import load
@@ -189,10 +189,10 @@ def train(
                 "diverged": failed,
             }
             if engine == "ray":
-                trained = cluster.train_into(opened, backbone, wanted, config, **how)
+                trained = cluster.iter_train_into(opened, backbone, wanted, config, **how)
             else:
                 tasks_here = (make_task(each, loaded) for each in wanted)
-                trained = train_into(opened, backbone, tasks_here, config, **how)
+                trained = iter_train_into(opened, backbone, tasks_here, config, **how)
             try:
                 for task in trained:
                     stored.append(task)

@@ -4,6 +4,7 @@ from supsup.archives.network import backbone_of, check_recipe, create_archive, p
 from supsup.archives.tasks import tasks_of
 from supsup.archives.training import (
     check_classes,
+    iter_train_into,
     make_folder,
     missing_tasks,
     train_into,
@@ -15,6 +16,7 @@ __all__ = [
     "check_classes",
     "check_recipe",
     "create_archive",
+    "iter_train_into",
     "make_folder",
     "missing_tasks",
     "parse_device",

@@ -87,8 +87,39 @@ def train_into(
     parallel: int | None = None,
     progress: Callable[[Progress], None] | None = None,
     diverged: Callable[[TrainingDiverged], None] | None = None,
+) -> list[StoredTask]:
+    """Train all tasks now, and append each mask as soon as it is done.
+
+    Arguments and errors are those of :func:`iter_train_into`, which gives each mask meanwhile.
+    """
+    return list(
+        iter_train_into(
+            archive,
+            backbone,
+            tasks,
+            config,
+            codec=codec,
+            parallel=parallel,
+            progress=progress,
+            diverged=diverged,
+        )
+    )
+
+
+def iter_train_into(
+    archive: MaskArchive,
+    backbone: Backbone,
+    tasks: Iterable[TaskData],
+    config: TrainConfig,
+    *,
+    codec: str = "auto",
+    parallel: int | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    diverged: Callable[[TrainingDiverged], None] | None = None,
 ) -> Iterator[StoredTask]:
     """Train each task and append its mask as soon as it is done, durable when it is yielded.
+
+    Nothing is trained before the first mask is asked for, and no more than is asked for.
 
     Args:
         parallel, progress, diverged: as in :func:`supsup.train`. On a GPU ``parallel`` is by
@@ -98,10 +129,13 @@ def train_into(
     kept in a file beside the archive (:mod:`supsup.archives.score_sums`), for the tasks to come.
 
     Raises:
-        TrainingDiverged, TaskExists, ArchiveWriteError: the tasks yielded so far are kept.
+        TrainingDiverged, ArchiveWriteError: the tasks yielded so far are kept.
+        TaskExists: a name is taken, said before the task is trained, and of a sequence of tasks
+            before any is.
         InvalidInput: with transfer of scores, that file is lost or another archive's.
     """
-    left = iter(tasks)
+    new = _with_new_names(archive, tasks)
+    left = iter(list(new) if isinstance(tasks, Sequence) else new)
     if (first := next(left, None)) is None:
         return
     kept = ScoreSums(archive) if config.transfer == "scores" else None
@@ -118,6 +152,18 @@ def train_into(
         diverged=diverged,
     )
     yield from append(archive, trained, codec=codec, kept=kept)
+
+
+def _with_new_names(archive: MaskArchive, tasks: Iterable[TaskData]) -> Iterator[TaskData]:
+    names = set(archive.names())
+    for task in tasks:
+        if task.name in names:
+            raise TaskExists(
+                f"{archive.path}: there is a task {task.name!r} already, so its mask could not be "
+                "stored; give the new one another name, or remove that one first"
+            )
+        names.add(task.name)
+        yield task
 
 
 def tasks_in_step(archive: MaskArchive) -> int | None:
@@ -181,7 +227,7 @@ def train_missing(
             dataset = dataset_of(missing[0].dataset).to(place)
             tasks = (make_task(recipe, dataset) for recipe in missing)
             backbone = backbone_of(archive, device=place)
-            for stored in train_into(
+            for stored in iter_train_into(
                 archive, backbone, tasks, config, codec=codec, progress=progress
             ):
                 on_task(stored)

@@ -126,7 +126,7 @@ class RayCluster:
             else:
                 diverged(outcome)
 
-    def train_into(
+    def iter_train_into(
         self,
         archive: MaskArchive,
         backbone: Backbone,
@@ -138,7 +138,7 @@ class RayCluster:
         progress: Callable[[Progress], None] | None = None,
         diverged: Callable[[TrainingDiverged], None] | None = None,
     ) -> Iterator[StoredTask]:
-        """As :func:`supsup.archives.train_into`: this process alone writes the archive.
+        """As :func:`supsup.archives.iter_train_into`: this process alone writes the archive.
 
         Raises:
             ClusterFailed, TrainingDiverged, TaskExists, ArchiveWriteError: the tasks yielded so far

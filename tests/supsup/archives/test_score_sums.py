@@ -24,7 +24,7 @@ def contents(path):
 def trained(path, tasks=TASKS, config=SCORES):
     opened = MaskArchive.open(path, "a") if path.exists() else create_archive(path, BACKBONE)
     with opened as archive:
-        list(train_into(archive, BACKBONE, tasks, config))
+        train_into(archive, BACKBONE, tasks, config)
     return path
 
 

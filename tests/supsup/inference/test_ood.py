@@ -78,7 +78,7 @@ def trained(tmp_path_factory):
     network = build(BackboneRecipe(net="lenet-300-100", outputs=50, seed=0))
     path = tmp_path_factory.mktemp("known") / "a.h5"
     with create_archive(path, network) as archive:
-        list(train_into(archive, network, tasks[:2], TrainConfig(steps=200), codec="raw"))
+        train_into(archive, network, tasks[:2], TrainConfig(steps=200), codec="raw")
     return path, network, tasks
 
 

@@ -84,12 +84,12 @@ def test_a_gpu_goes_on_with_the_rows_of_the_last_mask(tmp_path, monkeypatch):
     )
     with create_archive(tmp_path / "a.h5", BACKBONE) as archive:
         config = TrainConfig(steps=1)
-        list(train_into(archive, ON_GPU, [Blobs()], config))
+        train_into(archive, ON_GPU, [Blobs()], config)
         archive.add("a", masks, {"together": 8})
         archive.add("b", masks, {"together": 4})
-        list(train_into(archive, ON_GPU, [Blobs()], config))
-        list(train_into(archive, ON_GPU, [Blobs()], config, parallel=2))
-        list(train_into(archive, BACKBONE, [Blobs()], config))
+        train_into(archive, ON_GPU, [Blobs()], config)
+        train_into(archive, ON_GPU, [Blobs()], config, parallel=2)
+        train_into(archive, BACKBONE, [Blobs()], config)
     assert asked == [None, 4, 2, None]
 
 
