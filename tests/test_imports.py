@@ -3,8 +3,13 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from benchmarks.layout_figures import PACKAGES, Source, against_the_direction, cycles
+
+ROOT = Path(__file__).parents[1]
 
 MODULES = """
 import importlib, json, pkgutil, sys
@@ -40,3 +45,46 @@ def test_what_a_package_never_imports(package, forbidden):
 
 def test_the_test_sees_imports():
     assert {"torch", "maskstore"} <= roots_imported_by("supsup")
+
+
+def test_no_folder_imports_another_in_a_circle_or_against_the_direction():
+    source = Source(ROOT)
+    assert {module.split(".")[0] for module in source.modules} == set(PACKAGES)
+    edges = source.edges()
+    assert edges["supsup.training"] >= {"supsup.masking", "maskstore.seeded"}
+    assert not cycles(edges)
+    assert not against_the_direction(edges)
+
+
+@pytest.mark.parametrize(
+    ("importer", "line", "circle"),
+    [
+        ("supsup/tasks/task.py", "from supsup.training import loop", True),
+        ("supsup/tasks/task.py", "import supsup.training.loop", True),
+        ("supsup/tasks/task.py", "def late():\n    from ..training.loop import f", True),
+        ("supsup/tasks/task.py", "from . import recipe", False),
+        ("supsup/tasks/task.py", "import numpy", False),
+        ("maskstore/archive.py", "from hopfield.rules import hebb", True),
+        ("hopfield/rules/hebb.py", "import maskstore.archive", False),
+        ("maskstore/archive.py", "from supsup.model import f", False),
+    ],
+)
+def test_circles_and_wrong_directions_are_found_in_source(tmp_path, importer, line, circle):
+    files = {
+        "maskstore/archive.py": "",
+        "hopfield/rules/hebb.py": "from maskstore import archive",
+        "supsup/model.py": "",
+        "supsup/tasks/task.py": "",
+        "supsup/tasks/recipe.py": "",
+        "supsup/training/loop.py": "from ..tasks import task",
+        "cli/supsup_store/main.py": "from supsup import model",
+    }
+    assert importer in files
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(f"{text}\n{line}\n" if name == importer else text)
+    edges = Source(tmp_path).edges()
+    assert edges["supsup_store.main"] == {"supsup.model"}
+    assert bool(cycles(edges)) == circle
+    wrong = importer.startswith("maskstore") and not line.startswith("import maskstore")
+    assert bool(against_the_direction(edges)) == wrong
