@@ -30,19 +30,25 @@ SLIVER = 60
 Edges = dict[str, set[str]]
 
 
-class Source:
-    """The modules of the packages below a folder, and what they import of each other."""
+def checkout(root: Path) -> dict[str, Path]:
+    """Package → its folder, in a checkout of this layout or of the one before it."""
+    folders = {name: root / name for name in PACKAGES[:-1]}
+    now = root / "cli" / PACKAGES[-1]
+    return folders | ({PACKAGES[-1]: now} if now.is_dir() else {"cli": root / "cli"})
 
-    def __init__(self, root: Path) -> None:
-        command_line = root / "cli" / "supsup_store"
-        old = not command_line.is_dir()
-        self.folders = {name: root / name for name in PACKAGES[:-1]}
-        self.folders[PACKAGES[-1]] = root / "cli" if old else command_line
+
+class Source:
+    """The modules of packages, and what they import of each other.
+
+    Args:
+        folders: of each package.
+    """
+
+    def __init__(self, folders: Mapping[str, Path]) -> None:
         self.modules: dict[str, Path] = {}
-        for package, folder in self.folders.items():
-            name = "cli" if old and package == PACKAGES[-1] else package
+        for package, folder in folders.items():
             for file in sorted(folder.rglob("*.py")):
-                parts = (name, *file.relative_to(folder).with_suffix("").parts)
+                parts = (package, *file.relative_to(folder).with_suffix("").parts)
                 self.modules[".".join(parts).removesuffix(".__init__")] = file
 
     def folder(self, module: str) -> str:
@@ -114,19 +120,19 @@ def against_the_direction(edges: Mapping[str, set[str]]) -> list[tuple[str, str]
 
 def figures(root: Path) -> dict[str, str]:
     """The rows of the table for the checkout in a folder."""
-    source = Source(root)
+    folders = checkout(root)
     rows: dict[str, str] = {}
-    for package, folder in source.folders.items():
+    for package, folder in folders.items():
         lines = [len(file.read_text("utf-8").splitlines()) for file in folder.rglob("*.py")]
         share = sum(n < SLIVER for n in lines) / len(lines)
-        label = f"`{package}`" if package != PACKAGES[-1] else "the command line"
+        label = f"`{package}`" if package in PACKAGES[:-1] else "the command line"
         rows[f"{label}: lines"] = f"{sum(lines):,}"
         rows[f"{label}: files"] = str(len(lines))
         rows[f"{label}: files under {SLIVER} lines"] = f"{share:.0%}"
         rows[f"{label}: longest file, lines"] = str(max(lines))
     for package in ("supsup", "maskstore"):
         rows[f"folders and modules at the top of `{package}/`"] = str(entries(root / package))
-    edges = source.edges()
+    edges = Source(folders).edges()
     circles = cycles(edges)
     back = {
         (here, other)

@@ -200,7 +200,7 @@ class MaskArchive(ArchiveReader):
         return added
 
     def remove(self, name: str) -> None:
-        """Remove a task; its bytes come back with ``maskstore.compact``. Raises TaskNotFound."""
+        """Remove a task; compacting brings its bytes back. Raises TaskNotFound."""
         self.entry(name)
         with self.transaction():
             self._append([(name, Record(kind=KIND_REMOVE, name=name.encode()))])

@@ -56,7 +56,7 @@ class ArchiveReader:
 
     @property
     def store(self) -> Store:
-        """The file behind the archive; raises ArchiveClosed after :meth:`close`."""
+        """The file behind the archive; raises ArchiveClosed once that is closed."""
         if self._store is None:
             raise ArchiveClosed(f"{self.path}: the archive is closed")
         return self._store

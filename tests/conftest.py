@@ -8,9 +8,15 @@ import pytest
 from jaxtyping import install_import_hook
 
 import tests.typechecker  # noqa: F401 - the hook below finds it by name
+from tests.sources import PACKAGES, ROOT, folder_of
 
 # Must come before the packages are imported: beartype then checks every annotated shape.
 install_import_hook(["maskstore", "supsup", "hopfield"], "tests.typechecker.check")
+
+# Processes that tests start take the packages from where the tests do, so that an installed copy
+# never stands in for a part of a checkout, nor what else lies in a checkout for what was installed.
+_HERE = {str(folder_of(name).parent): None for name in PACKAGES if ROOT in folder_of(name).parents}
+os.environ["PYTHONPATH"] = os.pathsep.join([*_HERE, *filter(None, [os.environ.get("PYTHONPATH")])])
 
 
 @pytest.fixture(scope="session")

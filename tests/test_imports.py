@@ -3,13 +3,11 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-from benchmarks.layout_figures import PACKAGES, Source, against_the_direction, cycles
-
-ROOT = Path(__file__).parents[1]
+from benchmarks.layout_figures import PACKAGES, Source, against_the_direction, checkout, cycles
+from tests.sources import folder_of
 
 MODULES = """
 import importlib, json, pkgutil, sys
@@ -48,7 +46,7 @@ def test_the_test_sees_imports():
 
 
 def test_no_folder_imports_another_in_a_circle_or_against_the_direction():
-    source = Source(ROOT)
+    source = Source({package: folder_of(package) for package in PACKAGES})
     assert {module.split(".")[0] for module in source.modules} == set(PACKAGES)
     edges = source.edges()
     assert edges["supsup.training"] >= {"supsup.masking", "maskstore.seeded"}
@@ -83,7 +81,7 @@ def test_circles_and_wrong_directions_are_found_in_source(tmp_path, importer, li
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(f"{text}\n{line}\n" if name == importer else text)
-    edges = Source(tmp_path).edges()
+    edges = Source(checkout(tmp_path)).edges()
     assert edges["supsup_store.main"] == {"supsup.model"}
     assert bool(cycles(edges)) == circle
     wrong = importer.startswith("maskstore") and not line.startswith("import maskstore")

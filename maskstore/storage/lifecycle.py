@@ -22,7 +22,7 @@ def create_file(
     lock: bool,
     fill: Callable[[Store], None] | None = None,
 ) -> Store:
-    """A new archive at ``path``, open for writing. See :meth:`MaskArchive.create`.
+    """A new archive at ``path``, open for writing. See :meth:`maskstore.MaskArchive.create`.
 
     ``fill`` may append to it first: the file gets its name only once all that is durable.
     """
@@ -52,7 +52,7 @@ def create_file(
 
 
 def open_file(path: Path, mode: str, *, timeout: float, lock: bool) -> Store:
-    """The archive at ``path``. See :meth:`MaskArchive.open`."""
+    """The archive at ``path``. See :meth:`maskstore.MaskArchive.open`."""
     while True:
         device = FileDevice(path, mode=mode)
         try:

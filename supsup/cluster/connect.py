@@ -25,7 +25,7 @@ def connected(address: str) -> Iterator[ModuleType]:
     """The module ``ray``, connected; what it still runs for us ends with the connection.
 
     Args:
-        address: as in :class:`RayCluster`.
+        address: as in :class:`supsup.cluster.RayCluster`.
 
     Raises:
         InvalidInput: Ray is not installed, or there is no cluster at the address.

@@ -17,7 +17,7 @@ RAMP = 0.5
 class Gradual(MaskRule):
     """M = 1 at the k largest scores of a layer, where k falls to the budget of ``density``.
 
-    Top-k of |score| (:class:`TopK`) collapses below a density of about 1%: a weight that leaves the
+    Top-k of |score| (``TopK``) collapses below a density of about 1%: a weight that leaves the
     mask seldom returns. Here many weights compete at first, and the density falls with the cube of
     what is left of the ramp (Zhu and Gupta, 2017, "To prune, or not to prune"). The order is that
     of the scores themselves (edge-popup, Ramanujan et al., 2020, eq. 3): a weight that training

@@ -10,7 +10,7 @@ from torch import Tensor
 
 @runtime_checkable
 class Recipe(Protocol):
-    """What regenerates a task; :class:`supsup.datasets.TaskRecipe` is one."""
+    """What regenerates a task; :class:`supsup.tasks.TaskRecipe` is one."""
 
     def to_json(self) -> dict[str, Any]:
         """The recipe as JSON, to be kept with the mask."""
@@ -18,7 +18,7 @@ class Recipe(Protocol):
 
 @runtime_checkable
 class TaskData(Protocol):
-    """Labelled images of one task; :class:`supsup.datasets.Task` is one.
+    """Labelled images of one task; :class:`supsup.tasks.Task` is one.
 
     Attributes:
         name: such as ``permuted-mnist/17``.

@@ -1,16 +1,15 @@
 """The sample that comes with the package is what its script makes of the full MNIST."""
 
 import importlib.util
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from supsup.datasets import load, read_idx
 from supsup.datasets.catalog import IDX_FILES
+from tests.sources import ROOT, in_checkout
 
-ROOT = Path(__file__).parents[3]
-SAMPLE = ROOT / "supsup" / "datasets" / "sample"
+SAMPLE = in_checkout("supsup/datasets/sample")
 
 
 def script():

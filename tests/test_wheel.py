@@ -1,0 +1,86 @@
+"""The wheel holds every file of the packages once, and works with nothing beside it."""
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from benchmarks.layout_figures import PACKAGES, checkout
+from tests.sources import ROOT, folder_of
+
+BUILD = "import sys; from setuptools.build_meta import build_wheel; build_wheel(sys.argv[1])"
+DATA = ("py.typed", "*.gz", "LICENSE")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> Path:
+    """A wheel of this checkout, built from a copy: a build leaves folders behind, and one that
+    finds those of an older layout packs them as well."""
+    if not (ROOT / "supsup").is_dir():
+        pytest.skip("the packages are installed, their source is not here")
+    source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
+    for name in ("maskstore", "hopfield", "supsup", "cli", "tests", "benchmarks"):
+        ignore = shutil.ignore_patterns("__pycache__", ".*")
+        shutil.copytree(ROOT / name, source / name, ignore=ignore)
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    subprocess.run(
+        [sys.executable, "-c", BUILD, str(out)], cwd=source, check=True, capture_output=True
+    )
+    (made,) = out.glob("*.whl")
+    return made
+
+
+def test_the_wheel_holds_each_file_once(wheel):
+    names = zipfile.ZipFile(wheel).namelist()
+    found = [name for name in names if ".dist-info/" not in name]
+    expected = [
+        f"{package}/{file.relative_to(folder).as_posix()}"
+        for package, folder in checkout(ROOT).items()
+        for pattern in ("*.py", *DATA)
+        for file in folder.rglob(pattern)
+    ]
+    assert sorted(found) == sorted(expected)
+    assert {f"{package}/py.typed" for package in PACKAGES} <= set(found)
+    assert sum(name.startswith("supsup/datasets/sample/") for name in found) == 5
+    assert any(name.endswith("licenses/supsup/datasets/sample/LICENSE") for name in names)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("-m", "supsup_store", "--help"),
+        ("-c", "from supsup.datasets import load; assert load('mnist-sample').classes == 10"),
+    ],
+    ids=["command line", "sample"],
+)
+def test_the_wheel_needs_nothing_beside_it(wheel, tmp_path, arguments):
+    zipfile.ZipFile(wheel).extractall(tmp_path / "site")
+    where = "import importlib.util, sys; print(importlib.util.find_spec(sys.argv[1]).origin)"
+    for command in (("-c", where, "supsup"), ("-c", where, "supsup_store"), arguments):
+        run = subprocess.run(
+            [sys.executable, *command],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(tmp_path / "site")},
+            capture_output=True,
+            text=True,
+        )
+        assert run.returncode == 0, run.stderr
+        if command is not arguments:
+            assert run.stdout.startswith(str(tmp_path / "site"))
+
+
+def test_processes_that_tests_start_have_the_packages_that_tests_have():
+    where = "import importlib.util as i, sys; print(*(i.find_spec(p).origin for p in sys.argv[1:]))"
+    run = subprocess.run(
+        [sys.executable, "-c", where, *PACKAGES],
+        cwd=Path(sys.executable).parent,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert run.stdout.split() == [str(folder_of(name) / "__init__.py") for name in PACKAGES]
