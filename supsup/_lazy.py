@@ -1,7 +1,7 @@
 """Names of a package that are imported when they are first asked for (PEP 562).
 
 torch takes seconds to import, and whoever asks for little (the command line's ``--help``,
-:mod:`supsup.choices`) should not wait for it.
+the names of what there is to choose) should not wait for it.
 """
 
 import sys
