@@ -11,7 +11,7 @@ from torch import Tensor
 
 from supsup.masking.base import MaskRule
 from supsup.training.buffers import Buffers
-from supsup.training.config import TrainConfig
+from supsup.training.config import OPTIMIZERS, TrainConfig, check_one_of
 
 
 def make_optimizer(
@@ -25,10 +25,15 @@ def make_optimizer(
     """The optimizer of tensors of one device, in the quickest form that it has there.
 
     Args:
-        name: ``adam``, ``rmsprop``, or any other for SGD with momentum.
+        name: one of :data:`supsup.training.config.OPTIMIZERS`. ``normed-sgd`` is SGD; whoever asks
+            for it scales the gradients.
         momentum: of SGD.
         weight_decay: L2 pull towards 0.
+
+    Raises:
+        InvalidInput: an unknown name.
     """
+    check_one_of("optimizer", name, OPTIMIZERS)
     if name == "rmsprop":  # has no fused form
         return torch.optim.RMSprop(tensors, lr, weight_decay=weight_decay, foreach=True)
     fused = tensors[0].device.type in ("cpu", "cuda")

@@ -3,13 +3,14 @@
 import pytest
 import torch
 
+from maskstore.errors import InvalidInput
 from maskstore.layout import MaskLayout
 from maskstore.seeded.scores import ScoreStart
 from supsup import TrainConfig
 from supsup.training.buffers import Buffers
 from supsup.training.config import rule_of
 from supsup.training.fused_updates import FUSED
-from supsup.training.updates import OptimizerUpdate
+from supsup.training.updates import OptimizerUpdate, make_optimizer
 
 LAYOUT = MaskLayout({"a": (5, 7), "b": (4, 3)})
 CPU = torch.device("cpu")
@@ -121,3 +122,9 @@ def test_a_layer_without_a_gradient_stays_where_it_is_under_normed_sgd():
     assert torch.equal(after["a"][0], before["a"][0])
     assert not torch.equal(after["a"][1], before["a"][1])
     assert torch.isfinite(buffers.scores).all()
+
+
+@pytest.mark.parametrize("name", ["SGD", "adamw", ""])
+def test_an_unknown_optimizer_is_none(name):
+    with pytest.raises(InvalidInput, match=f"optimizer: expected one of adam, .*, got '{name}'"):
+        make_optimizer(name, [torch.zeros(3)], 0.1)
