@@ -21,7 +21,7 @@ from maskstore.archive import MaskArchive
 from maskstore.errors import ArchiveWriteError, InvalidInput
 from maskstore.layout import sha256_of_bits
 from maskstore.storage.raw_file import sync_folder, write_durably
-from supsup.training.loop import TrainedMask
+from supsup.training.outcome import TrainedMask
 from supsup.training.transfer import EarlierScores
 
 _HEADER_BYTES = 4096

@@ -17,8 +17,8 @@ from supsup.errors import ClusterFailed, TrainingDiverged
 from supsup.networks.backbone import Backbone
 from supsup.tasks import TaskRecipe
 from supsup.training.config import TrainConfig
-from supsup.training.group import Outcome
-from supsup.training.loop import Progress, TrainedMask
+from supsup.training.outcome import Outcome, TrainedMask
+from supsup.training.progress import Progress
 
 DEVICES = ("cpu", "cuda")
 

@@ -12,8 +12,8 @@ from supsup.networks.backbone import Backbone, build
 from supsup.networks.recipe import BackboneRecipe
 from supsup.tasks import Task, TaskRecipe, make_task
 from supsup.training.config import TrainConfig
-from supsup.training.group import Outcome
 from supsup.training.loop import train
+from supsup.training.outcome import Outcome
 from supsup.training.plan import plan_for
 
 

@@ -12,15 +12,15 @@ from jaxtyping import Bool, Float, Float32, Int64
 from torch import Tensor
 
 from maskstore.layout import sha256_of_bits
-from maskstore.seeded.scores import ScoreStart
 from supsup.errors import TrainingDiverged
 from supsup.masking.base import MaskRule
 from supsup.networks.backbone import Backbone
 from supsup.tasks.protocol import TaskData
 from supsup.training.buffers import Buffers
-from supsup.training.config import TrainConfig
+from supsup.training.config import TrainConfig, start_of
+from supsup.training.fused_updates import update_of
 from supsup.training.gradients import Gradients, gradients_of
-from supsup.training.group import update_of
+from supsup.training.metadata import Source, TaskMetadata
 from supsup.training.updates import Update
 
 LEVEL_RATE = 0.1
@@ -35,9 +35,8 @@ class LearnedMask:
     Attributes:
         name: ``nns/0``, ``nns/1``, … in the order of allocation.
         masks: boolean arrays by layer.
-        metadata: JSON: configuration, where the scores started, level and steps; ``sources``, how
-            many batches it was given of which task, most first, where the stream says so; ``task``,
-            the first of them.
+        metadata: JSON of a :class:`supsup.training.metadata.TaskMetadata`; metrics are ``level``
+            and ``steps``, the task is that of the first source.
         changed: whether a bit differs from when it was given last.
     """
 
@@ -63,9 +62,8 @@ class MaskLearner:
         self, backbone: Backbone, config: TrainConfig, rule: MaskRule, *, name: str
     ) -> None:
         """A mask that has learnt nothing yet."""
-        stream = "scores" if config.shared_scores else f"scores/{name}"
         self.name = name
-        self.start = ScoreStart(seed=config.seed, stream=stream)
+        self.start = start_of(config, name)
         self.steps = 0
         self.level = math.nan
         self.sources: Counter[str] = Counter()
@@ -148,20 +146,21 @@ class MaskLearner:
         """The mask as it is now."""
         bits = sha256_of_bits(self._backbone.layout.pack(self.masks)).hex()
         changed, self.given = bits != self.given, bits
-        sources = [
-            {"name": name, "task": self._recipes[name], "batches": batches}
+        sources = tuple(
+            Source(name=name, task=self._recipes[name], batches=batches)
             for name, batches in self.sources.most_common()
-        ]
+        )
+        metadata = TaskMetadata(
+            task=sources[0].task if sources else None,
+            training=self._config.to_json(),
+            scores=self.start,
+            metrics={"level": self.level, "steps": self.steps},
+            sources=sources,
+        )
         return LearnedMask(
             name=self.name,
             masks=self.masks,
-            metadata={
-                "task": sources[0]["task"] if sources else None,
-                "training": self._config.to_json(),
-                "scores": self.start.to_json(),
-                "metrics": {"level": self.level, "steps": self.steps},
-                "sources": sources,
-            },
+            metadata=metadata.to_json(),
             changed=changed,
         )
 

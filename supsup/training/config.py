@@ -8,6 +8,7 @@ from typing import Any
 from maskstore.errors import InvalidInput
 from maskstore.layout import MaskLayout
 from maskstore.numbers import parse_positive, parse_real, parse_share, parse_whole
+from maskstore.seeded.scores import ScoreStart
 from maskstore.seeded.streams import parse_seed
 from supsup.masking.base import MaskRule
 from supsup.masking.budgets import BUDGETS, budget, paper_budget
@@ -193,6 +194,12 @@ def steps_of(steps: int | None, epochs: int | None, batch: int, train_size: int)
         return steps
     assert epochs is not None
     return -(-epochs * train_size // batch)
+
+
+def start_of(config: TrainConfig, name: str) -> ScoreStart:
+    """Where the scores of a task of that name start."""
+    stream = "scores" if config.shared_scores else f"scores/{name}"
+    return ScoreStart(seed=config.seed, stream=stream)
 
 
 def rule_of(config: TrainConfig, layout: MaskLayout) -> MaskRule:

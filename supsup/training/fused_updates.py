@@ -1,4 +1,5 @@
-"""Updates under the threshold rule on the CPU: one pass over memory where PyTorch needs six.
+"""Updates under the threshold rule on the CPU: one pass over memory where PyTorch needs six; and
+which update a training takes.
 
 With PyTorch's formulas and its defaults for what :class:`TrainConfig` does not name.
 """
@@ -7,14 +8,17 @@ from collections.abc import Callable
 from typing import Any, no_type_check
 
 import numpy as np
+import torch
 from jaxtyping import Float32
 from numba import njit
 from torch import Tensor
 
+from supsup.masking.base import MaskRule
 from supsup.masking.threshold import Threshold
+from supsup.networks.backbone import Backbone
 from supsup.training.buffers import Buffers
 from supsup.training.config import TrainConfig
-from supsup.training.updates import Update, refresh
+from supsup.training.updates import OptimizerUpdate, Update, refresh
 
 _ALPHA = np.float32(0.99)
 _BETA1, _BETA2 = np.float32(0.9), np.float32(0.999)
@@ -90,6 +94,17 @@ FUSED: dict[str, Callable[..., FusedUpdate]] = {
     "sgd": FusedSgd,
 }
 """By the name of the optimizer."""
+
+
+def update_of(buffers: Buffers, backbone: Backbone, rule: MaskRule, config: TrainConfig) -> Update:
+    """The quickest update of this rule and optimizer on this device."""
+    frozen: Float32[Tensor, " bits"] = torch.cat(
+        [weight.detach().flatten() for weight in backbone.weights.values()]
+    )
+    fits = frozen.device.type == "cpu" and buffers.weights.dtype == torch.float32
+    if fits and config.optimizer in FUSED and type(rule) is Threshold:
+        return FUSED[config.optimizer](buffers, frozen, config)
+    return OptimizerUpdate(buffers, frozen, rule, config)
 
 
 # error_model="numpy": no branch for a division by zero, so that the loops become vector code.

@@ -10,7 +10,7 @@ from types import TracebackType
 
 from maskstore.errors import InvalidInput
 from supsup.errors import TrainingDiverged
-from supsup.training.loop import Progress
+from supsup.training.progress import Progress
 
 
 class TrainingLog(ABC):

@@ -8,8 +8,9 @@ from supsup.errors import TrainingDiverged
 from supsup.networks.backbone import Backbone
 from supsup.tasks.protocol import TaskData
 from supsup.training.config import TrainConfig
-from supsup.training.group import Progress, TrainedMask
+from supsup.training.outcome import TrainedMask
 from supsup.training.plan import plan_for, precision_on
+from supsup.training.progress import Progress
 from supsup.training.transfer import EarlierScores, Masks, transfer_of
 from supsup.training.workers import train_groups
 

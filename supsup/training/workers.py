@@ -14,8 +14,10 @@ import torch
 from supsup.networks.backbone import Backbone
 from supsup.tasks.protocol import TaskData
 from supsup.training.config import TrainConfig
-from supsup.training.group import Outcome, Progress, train_group
+from supsup.training.group import train_group
+from supsup.training.outcome import Outcome
 from supsup.training.plan import Plan
+from supsup.training.progress import Progress
 from supsup.training.transfer import Transfer
 
 

@@ -1,0 +1,126 @@
+"""TaskMetadata: what training keeps with a mask, beside its bits."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from maskstore.errors import InvalidInput
+from maskstore.seeded.scores import ScoreStart
+from supsup.inference.ood import EnergyThreshold
+
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A task that gave a mask batches (:mod:`supsup.task_free`).
+
+    Attributes:
+        task: JSON of its recipe; None where nothing remakes its data.
+        batches: how many.
+    """
+
+    name: str
+    task: Json | None
+    batches: int
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON."""
+        return {"name": self.name, "task": self.task, "batches": self.batches}
+
+    @classmethod
+    def from_json(cls, value: object) -> "Source | None":
+        """The inverse of :meth:`to_json`; None for anything else."""
+        if not isinstance(value, Mapping):
+            return None
+        name, batches = value.get("name"), _whole(value.get("batches"))
+        if not isinstance(name, str) or batches is None:
+            return None
+        return cls(name=name, task=_object(value.get("task")), batches=batches)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskMetadata:
+    """What an archive keeps with a mask that was trained here.
+
+    An archive takes any JSON with a mask, and older releases wrote fewer keys. So whatever is not
+    there, or is not what training writes, is None: nothing is known about it.
+
+    Attributes:
+        task: JSON of the recipe that remakes the data; None where nothing does.
+        training: JSON of the :class:`supsup.TrainConfig`, perhaps of another release.
+        scores: where the scores started.
+        energy: that of the task's own test images.
+        earlier: with transfer, how many tasks the mean is of that the scores started from.
+        rows: how many tasks shared each step; None for a task alone. Its key is ``together``.
+        metrics: of :class:`supsup.TrainedMask`, or ``level`` and ``steps`` of
+            :class:`supsup.task_free.LearnedMask`.
+        sources: in scenario NNs the tasks whose batches it was given, the most first.
+    """
+
+    task: Json | None = None
+    training: Json | None = None
+    scores: ScoreStart | None = None
+    energy: EnergyThreshold | None = None
+    earlier: int | None = None
+    rows: int | None = None
+    metrics: Json = field(default_factory=dict)
+    sources: tuple[Source, ...] | None = None
+
+    @property
+    def accuracy(self) -> float | None:
+        """Accuracy on the task's test set, as training measured it."""
+        found = self.metrics.get("accuracy")
+        return found if type(found) in (int, float) else None
+
+    def to_json(self) -> dict[str, Any]:
+        """What :meth:`maskstore.MaskArchive.add` is given; what is not known is left out, but for
+        the recipe."""
+        energy, sources = self.energy, self.sources
+        written = {
+            "training": self.training,
+            "scores": None if self.scores is None else self.scores.to_json(),
+            "energy": None if energy is None else energy.to_json(),
+            "earlier": self.earlier,
+            "together": self.rows,
+            "metrics": dict(self.metrics) or None,
+            "sources": None if sources is None else [each.to_json() for each in sources],
+        }
+        return {"task": self.task} | {k: v for k, v in written.items() if v is not None}
+
+    @classmethod
+    def from_json(cls, value: Json) -> "TaskMetadata":
+        """The metadata of a stored mask, whoever made it."""
+        return cls(
+            task=_object(value.get("task")),
+            training=_object(value.get("training")),
+            scores=_start(value.get("scores")),
+            energy=EnergyThreshold.from_json(value.get("energy")),
+            earlier=_whole(value.get("earlier")),
+            rows=_whole(value.get("together")),
+            metrics=_object(value.get("metrics")) or {},
+            sources=_sources(value.get("sources")),
+        )
+
+
+def _object(value: object) -> Json | None:
+    return value if isinstance(value, Mapping) else None
+
+
+def _whole(value: object) -> int | None:
+    return value if type(value) is int and value >= 0 else None
+
+
+def _start(value: object) -> ScoreStart | None:
+    try:
+        return ScoreStart.from_json(value)
+    except InvalidInput:
+        return None
+
+
+def _sources(value: object) -> tuple[Source, ...] | None:
+    if not isinstance(value, list | tuple):
+        return None
+    found = [Source.from_json(each) for each in value]
+    known = tuple(each for each in found if each is not None)
+    return known if len(known) == len(found) else None

@@ -1,0 +1,112 @@
+"""What training leaves of a task: a mask that was tested, or the reason why there is none."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float32
+from torch import Tensor
+
+from supsup.errors import TrainingDiverged
+from supsup.evaluation.score import accuracy_and_energy
+from supsup.inference.ood import EnergyThreshold
+from supsup.masking.base import MaskRule
+from supsup.networks.backbone import Backbone
+from supsup.tasks.protocol import TaskData
+from supsup.training.config import TrainConfig, start_of
+from supsup.training.metadata import TaskMetadata
+from supsup.training.progress import diverged, not_finite
+from supsup.training.transfer import Transfer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainedMask:
+    """What training leaves of one task.
+
+    Attributes:
+        name: of the task.
+        masks: boolean arrays by layer.
+        metrics: ``accuracy`` on the test set, ``loss`` over the last steps, ``density``, ``steps``.
+        metadata: JSON of a :class:`supsup.training.metadata.TaskMetadata`, without the metrics.
+        scores: with transfer of scores, those that it ended with, layer after layer.
+    """
+
+    name: str
+    masks: dict[str, Bool[np.ndarray, "..."]]
+    metrics: dict[str, float]
+    metadata: dict[str, Any]
+    scores: Float32[np.ndarray, " bits"] | None = None
+
+
+Outcome = TrainedMask | TrainingDiverged
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcomes:
+    """Makes the outcomes of tasks that learnt in the same steps.
+
+    Attributes:
+        steps: of each task.
+        rows: that shared a step.
+        earlier: tasks that the transfer was a mean of when training began; None without one.
+    """
+
+    backbone: Backbone
+    rule: MaskRule
+    config: TrainConfig
+    steps: int
+    rows: int
+    transfer: Transfer | None
+    earlier: int | None
+
+    def outcome(
+        self,
+        task: TaskData,
+        flat: Float32[Tensor, " bits"],
+        layers: dict[str, Float32[Tensor, "..."]],
+        *,
+        loss: float,
+        failure: str | None,
+    ) -> Outcome:
+        """That of one task.
+
+        Args:
+            flat, layers: the scores that it ended with, in both forms.
+            loss: mean over the last steps.
+            failure: what was not finite before the end.
+        """
+        failure = failure or not_finite(layers)
+        if failure:
+            return diverged(task.name, self.config, failure)
+        masks = self.rule.masks(layers)
+        accuracy, energies = accuracy_and_energy(self.backbone, masks, task)
+        if not bool(energies.isfinite().all()):
+            return diverged(task.name, self.config, "its answers to test images are not finite")
+        if self.transfer is not None:
+            self.transfer.end(flat, masks)
+        ones = sum(int(np.count_nonzero(layer)) for layer in masks.values())
+        metadata = TaskMetadata(
+            task=None if task.recipe is None else task.recipe.to_json(),
+            training=self.config.to_json(),
+            scores=start_of(self.config, task.name),
+            energy=EnergyThreshold.of(energies),
+            earlier=self.earlier,
+            rows=self.rows if self.rows > 1 else None,
+        )
+        return TrainedMask(
+            name=task.name,
+            masks=masks,
+            metrics={
+                "accuracy": accuracy,
+                "loss": _six_digits(loss),
+                "density": _six_digits(ones / self.backbone.layout.bits),
+                "steps": self.steps,
+            },
+            metadata=metadata.to_json(),
+            scores=flat.cpu().numpy() if self.config.transfer == "scores" else None,
+        )
+
+
+def _six_digits(figure: float) -> float:
+    """Every further digit would cost its bytes in every task of an archive."""
+    return float(f"{figure:.6g}")
