@@ -128,10 +128,12 @@ def export_dense(archive: MaskArchive, task: str, backbone: Backbone, path: Path
     Raises:
         TaskNotFound, CorruptArchive: as :meth:`MaskArchive.get`.
         InvalidInput: the path does not end in ``.safetensors``.
+        DigestMismatch: the archive's masks are of other weights.
         ArchiveWriteError: the system refuses.
     """
     if path.suffix != ".safetensors":
         raise InvalidInput(f"{path}: expected a file that ends in .safetensors")
+    backbone.check_archive(archive)
     masks = backbone.tensors(archive.get(task))
     state = dict(backbone.module.state_dict()) | backbone.masked(masks)
     draft = path.with_name(f".{path.name}.draft")
@@ -187,6 +189,6 @@ def _reference_topk(scores: Float[Tensor, "..."], density: float) -> Bool[Tensor
     """As many as the reference keeps, its ``int((1 - k) * n)`` included: the masks it ran with."""
     dropped = int((1 - density) * scores.numel())
     order = scores.abs().flatten().argsort(stable=True)
-    mask = torch.ones(math.prod(scores.shape), dtype=torch.bool)
+    mask = torch.ones(math.prod(scores.shape), dtype=torch.bool, device=scores.device)
     mask[order[:dropped]] = False
     return mask.view(scores.shape)

@@ -35,7 +35,9 @@ def bank_of(
 
     Raises:
         InvalidInput: the archive is empty, or a mask has no recipe of its task.
+        DigestMismatch: the archive's masks are of other weights, here and below.
     """
+    backbone.check_archive(archive)
     classes = max((recipe_of(archive, task).class_count for task in archive), default=None)
     small = len(archive) * archive.layout.packed_bytes <= IN_MEMORY_BYTES
     masks = load_masks(archive, progress) if small and len(archive) else archive
@@ -70,6 +72,7 @@ def evaluate_archive(
         raise InvalidInput(
             f"scenario {scenario!r}: expected one of {', '.join(SCENARIOS)} in this release"
         )
+    backbone.check_archive(archive)
     if scenario == "NNs":
         return evaluate_nns(
             bank_of(archive, backbone),

@@ -132,8 +132,10 @@ def iter_train_into(
         TrainingDiverged, ArchiveWriteError: the tasks yielded so far are kept.
         TaskExists: a name is taken, said before the task is trained, and of a sequence of tasks
             before any is.
+        DigestMismatch: the archive's masks are of another backbone's weights.
         InvalidInput: with transfer of scores, that file is lost or another archive's.
     """
+    backbone.check_archive(archive)
     new = _with_new_names(archive, tasks)
     left = iter(list(new) if isinstance(tasks, Sequence) else new)
     if (first := next(left, None)) is None:

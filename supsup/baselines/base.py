@@ -11,6 +11,7 @@ from torch import Tensor
 from maskstore.errors import InvalidInput
 from supsup.baselines.config import BaselineConfig
 from supsup.networks.backbone import Backbone
+from supsup.networks.modes import plain_modes
 from supsup.tasks.protocol import TaskData
 
 Weights = Mapping[str, Tensor]
@@ -51,6 +52,7 @@ class Baseline(ABC):
         """Names of the tasks learnt so far, in their order."""
         return tuple(self._classes)
 
+    @plain_modes()
     def learn(self, task: TaskData) -> float:
         """Train on one task.
 
@@ -73,6 +75,7 @@ class Baseline(ABC):
         self._classes[task.name] = task.classes
         return loss
 
+    @plain_modes()
     def logits(
         self, task: str, images: Float[Tensor, "image ..."]
     ) -> Float[Tensor, "image classes"]:

@@ -18,7 +18,7 @@ def herd(features: Float[Tensor, "image width"], count: int) -> Int64[Tensor, " 
     """
     goal = class_mean(features)
     lengths = features.square().sum(1)
-    left = torch.zeros(len(features), device=features.device)
+    left = torch.zeros(len(features), dtype=torch.float32, device=features.device)
     total = torch.zeros_like(goal)
     chosen = []
     for k in range(1, min(count, len(features)) + 1):

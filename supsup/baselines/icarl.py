@@ -122,7 +122,10 @@ class Icarl(Baseline):
         """Batches of a task's images and all exemplars, mixed; labels number all classes."""
         sets = [few for classes in self.exemplars.values() for few in classes]
         device = self.backbone.device
-        numbers = [torch.full((len(few),), at) for at, few in enumerate(sets)]
+        numbers = [
+            torch.full((len(few),), at, dtype=torch.int64, device="cpu")
+            for at, few in enumerate(sets)
+        ]
         images = torch.cat(sets) if sets else None
         labels = torch.cat(numbers).to(device) if sets else None
         size = task.train_size + sum(map(len, sets))
@@ -139,7 +142,7 @@ class Icarl(Baseline):
 
     def _choose(self, task: TaskData, trunk: Weights, each: int) -> list[Tensor]:
         """The exemplars of each class of a task."""
-        everything = torch.arange(task.train_size, device=task.device)
+        everything = torch.arange(task.train_size, dtype=torch.int64, device=task.device)
         features, labels = [], []
         with torch.no_grad():
             for indices in everything.split(_AT_A_TIME):

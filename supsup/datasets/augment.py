@@ -66,11 +66,11 @@ class CropFlip(Augment):
         device = pictures.device
         wide = F.pad(pictures, (self.margin,) * 4)
         shift = (numbers[:, :2] * (2 * self.margin + 1)).long()
-        column = torch.arange(width, device=device).expand(len(pictures), width)
+        column = torch.arange(width, dtype=torch.int64, device=device).expand(len(pictures), width)
         column = torch.where(numbers[:, 2:3] < 0.5, column.flip(1), column)
-        rows = shift[:, :1] + torch.arange(height, device=device)
+        rows = shift[:, :1] + torch.arange(height, dtype=torch.int64, device=device)
         columns = shift[:, 1:2] + column
-        image = torch.arange(len(pictures), device=device)
+        image = torch.arange(len(pictures), dtype=torch.int64, device=device)
         # Indices beside a slice put the channels last; they go back to their place.
         views = wide[image[:, None, None], :, rows[:, :, None], columns[:, None]]
         return views.movedim(3, 1).float()
@@ -123,7 +123,8 @@ class ResizedCropFlip(Augment):
         wide = wide.gather(1, chosen).clamp(max=1)
         down, right, mirror = numbers[:, 2 * _TRIES :].split(1, 1)
         # grid_sample's coordinates: the picture's edges are -1 and 1.
-        steps = (2 * torch.arange(self.size, device=pictures.device) + 1) / self.size - 1
+        steps = torch.arange(self.size, dtype=torch.float32, device=pictures.device)
+        steps = (2 * steps + 1) / self.size - 1
         y = (1 - high) * (2 * down - 1) + high * steps
         x = (1 - wide) * (2 * right - 1) + wide * torch.where(mirror < 0.5, -steps, steps)
         shape = (len(pictures), self.size, self.size)

@@ -60,7 +60,9 @@ def scale_and_shift(
 
     For colour they have the shape (channel, 1, 1), to lie over (b, channel, height, width).
     """
-    centre, width = (torch.tensor(levels, dtype=torch.float64) for levels in (mean, std))
+    centre, width = (
+        torch.tensor(levels, dtype=torch.float64, device="cpu") for levels in (mean, std)
+    )
     pair = (1 / (255 * width), -centre / width)
     scale, shift = (x.float()[..., None, None] if x.ndim else x.float() for x in pair)
     return scale.to(device), shift.to(device)

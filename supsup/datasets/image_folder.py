@@ -63,7 +63,9 @@ class ClassFolders(ImageSet):
         """
         folders = self.train if part == "train" else self.test
         files = [list_pictures(folders[number]) for number in classes]
-        labels = torch.repeat_interleave(torch.tensor([len(each) for each in files]))
+        labels = torch.repeat_interleave(
+            torch.tensor([len(each) for each in files], dtype=torch.int64, device="cpu")
+        )
         together = [file for each in files for file in each]
         return Pictures(together, self.side, self.place), labels.to(self.place)
 

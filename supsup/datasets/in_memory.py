@@ -114,8 +114,8 @@ class Dataset(ImageSet):
             images, labels = self.test_images, self.test_labels
         if list(classes) == list(range(self.classes)):
             return images, labels
-        label_of = torch.full((self.classes,), -1)
-        label_of[list(classes)] = torch.arange(len(classes))
+        label_of = torch.full((self.classes,), -1, dtype=torch.int64, device="cpu")
+        label_of[list(classes)] = torch.arange(len(classes), dtype=torch.int64, device="cpu")
         new = label_of.to(labels.device)[labels]
         where = new >= 0
         return images[where], new[where]

@@ -68,7 +68,7 @@ class Pictures:
         self.device = device
         kept = min(len(files), KEPT_BYTES // (3 * side * side))
         # Takes no memory before it is written to.
-        self._kept = torch.empty(kept, 3, side, side, dtype=torch.uint8)
+        self._kept = torch.empty(kept, 3, side, side, dtype=torch.uint8, device="cpu")
         self._there = np.zeros(kept, bool)
 
     def __len__(self) -> int:
@@ -88,7 +88,7 @@ class Pictures:
             wanted = np.arange(len(self.files))[which]
         else:
             wanted = which.cpu().numpy()
-        out = torch.empty(len(wanted), 3, self.side, self.side, dtype=torch.uint8)
+        out = torch.empty(len(wanted), 3, self.side, self.side, dtype=torch.uint8, device="cpu")
         inside = wanted < len(self._kept)
         new = wanted[inside]
         self._decode(np.unique(new[~self._there[new]]), self._kept)

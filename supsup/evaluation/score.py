@@ -12,6 +12,7 @@ from torch import Tensor
 from maskstore.errors import InvalidInput
 from supsup.inference.ood import free_energy
 from supsup.networks.backbone import Backbone
+from supsup.networks.modes import plain_modes
 from supsup.tasks.protocol import TaskData
 
 EVAL_BATCH = 128
@@ -93,6 +94,7 @@ def accuracy(
     return accuracy_and_energy(backbone, masks, task, batch)[0]
 
 
+@plain_modes()
 def accuracy_and_energy(
     backbone: Backbone,
     masks: Mapping[str, Bool[np.ndarray, "..."]],
@@ -104,7 +106,7 @@ def accuracy_and_energy(
         raise InvalidInput(f"evaluation batch: expected a whole number from 1, got {batch}")
     weights = backbone.masked(backbone.tensors(masks))
     right = torch.zeros((), dtype=torch.int64, device=backbone.device)
-    energies = [torch.zeros(0, device=backbone.device)]
+    energies = [torch.zeros(0, dtype=torch.float32, device=backbone.device)]
     with torch.no_grad():
         for images, labels in whole_batches(task.test_batches(batch), batch):
             logits = backbone.run(images.to(backbone.device), weights)

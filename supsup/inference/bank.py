@@ -14,7 +14,14 @@ from maskstore.packed import PackedMasks
 from supsup.inference.flat import from_flat, to_flat
 from supsup.inference.kernels import CpuKernels, Kernels, SparseMasks, kernels_of, sparsify
 from supsup.inference.linear import biases_of
-from supsup.inference.mask_source import MaskSource, Progress, Resident, nobody_looks, parse_source
+from supsup.inference.mask_source import (
+    MaskSource,
+    Progress,
+    Resident,
+    Streamed,
+    nobody_looks,
+    parse_source,
+)
 from supsup.networks.backbone import Backbone
 from supsup.networks.linear_chain import chain_of
 
@@ -56,10 +63,14 @@ class MaskBank:
         Raises:
             InvalidInput: there is no mask.
             LayoutMismatch: the masks are not of this network.
+            DigestMismatch: the archive's masks are of other weights.
         """
+        source = parse_source(masks)
+        if isinstance(source, Streamed):
+            backbone.check_archive(source.archive)
         self.backbone = backbone
         self.kernels = kernels_of(backbone.device) if kernels is None else kernels
-        self.source = parse_source(masks).to(backbone.device)
+        self.source = source.to(backbone.device)
         self.classes = classes
         self.progress = progress
         if self.source.layout != backbone.layout:

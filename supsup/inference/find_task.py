@@ -18,6 +18,7 @@ from supsup.inference.objectives import Objective, parse_objective
 from supsup.inference.ood import free_energy
 from supsup.networks.backbone import Backbone
 from supsup.networks.linear_chain import chain_of
+from supsup.networks.modes import plain_modes
 
 MODES = ("image", "batch", "first")
 """Who decides: every image for itself; all of a batch together; its first image for all, which is
@@ -92,6 +93,7 @@ def infer(
     return infer_in(bank, x, method=method, objective=objective, mode=mode)
 
 
+@plain_modes()
 def infer_in(
     bank: MaskBank,
     x: Float[Tensor, "batch ..."],
@@ -104,6 +106,8 @@ def infer_in(
     if mode not in MODES:
         raise InvalidInput(f"mode: expected one of {', '.join(MODES)}, got {mode!r}")
     x = parse_data(x).to(bank.backbone.device)
+    if x.is_inference():  # autograd cannot save such a tensor; a copy made here is another kind
+        x = x.clone()
     reason = ""
     if method == "auto":
         method, reason = choose(bank, images=len(x), mode=mode)
@@ -195,7 +199,9 @@ def confidence_of(evidence: Float64[np.ndarray, " task"]) -> float:
     if spread == 0.0:
         return 1.0 / len(scores) if best == others[-1] else 1.0
     z = (best - float(others.mean())) / spread
-    return float(torch.special.ndtr(torch.tensor(z, dtype=torch.float64))) ** len(scores)
+    return float(torch.special.ndtr(torch.tensor(z, dtype=torch.float64, device="cpu"))) ** len(
+        scores
+    )
 
 
 def margin_of(evidence: Float64[np.ndarray, " task"]) -> float:

@@ -20,7 +20,7 @@ def to_flat(
     """
     rows = 1 if batch is None else batch
     device = next(iter(layers.values())).device
-    flat = torch.zeros((rows, 8 * layout.packed_bytes), device=device)
+    flat = torch.zeros((rows, 8 * layout.packed_bytes), dtype=torch.float32, device=device)
     for name, _, where, bits in layout.layers():
         start = 8 * where.start
         flat[:, start : start + bits] = layers[name].detach().reshape(rows, bits)

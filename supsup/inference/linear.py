@@ -54,7 +54,7 @@ def image_slopes(
         total = inputs[-1] @ weights[name].T
         sums.append((total if bias is None else total + bias).requires_grad_())
     slopes = torch.autograd.grad(objective(sums[-1], classes).sum(), sums)
-    flat = torch.zeros((len(x), 8 * layout.packed_bytes), device=x.device)
+    flat = torch.zeros((len(x), 8 * layout.packed_bytes), dtype=torch.float32, device=x.device)
     for (_, shape, where, bits), slope, before in zip(layout.layers(), slopes, inputs, strict=True):
         start = 8 * where.start
         layer = flat[:, start : start + bits].view(len(x), *shape)

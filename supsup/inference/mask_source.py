@@ -138,12 +138,12 @@ class Streamed(MaskSource):
         device: torch.device = _CPU,
     ) -> None:
         """The masks of ``names``, by default all that are there now."""
-        self._archive, self._device = archive, device
+        self.archive, self._device = archive, device
         self._names = archive.names() if names is None else list(names)
 
     @property
     def layout(self) -> MaskLayout:
-        return self._archive.layout
+        return self.archive.layout
 
     @property
     def names(self) -> Sequence[str]:
@@ -154,14 +154,14 @@ class Streamed(MaskSource):
         return False
 
     def to(self, device: torch.device) -> "Streamed":
-        return Streamed(self._archive, self._names, device)
+        return Streamed(self.archive, self._names, device)
 
     def read(self, wanted: slice | Int64[np.ndarray, " n"]) -> UInt8[Tensor, "n bytes"]:
         if isinstance(wanted, slice):
             chosen = self._names[wanted]
         else:
             chosen = [self._names[at] for at in wanted]
-        return torch.from_numpy(self._archive.packed(chosen).bits).to(self._device)
+        return torch.from_numpy(self.archive.packed(chosen).bits).to(self._device)
 
 
 def load_masks(archive: MaskArchive, progress: Progress) -> Resident:

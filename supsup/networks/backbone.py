@@ -10,9 +10,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from maskstore.archive import MaskArchive
 from maskstore.errors import DigestMismatch, InvalidInput
 from maskstore.layout import MaskLayout
 from maskstore.seeded.streams import parse_seed
+from supsup.networks.modes import construction, plain_modes
 from supsup.networks.recipe import BackboneRecipe, check_init, parse_maskable
 from supsup.networks.registry import default_maskable, make_module
 from supsup.networks.weights import digest_of, freeze
@@ -47,6 +49,7 @@ class Backbone:
         )
 
     @classmethod
+    @plain_modes()
     def from_module(
         cls,
         module: nn.Module,
@@ -100,14 +103,33 @@ class Backbone:
                 "the archive was made with"
             )
 
+    def check_archive(self, archive: MaskArchive) -> None:
+        """Raise DigestMismatch where an archive's masks are of other weights than these.
+
+        An archive made by hand says nothing of weights, and passes; an imported one, which has no
+        recipe, knows the weights under its masks only.
+        """
+        expected = archive.weights_digest
+        own = self.digest if archive.backbone is not None else digest_of(self.weights.items())
+        if expected is not None and expected not in (own, self.digest):
+            raise DigestMismatch(
+                f"{archive.path}: its masks are of weights of digest {expected}, "
+                f"backbone {self._name} has {own}; take the archive's own network, "
+                "supsup.archives.backbone_of(archive), or make another archive"
+            )
+
+    @plain_modes()
     def to(self, device: torch.device | str) -> "Backbone":
         """The same backbone on another device; itself where it is there already."""
         if torch.device(device) == self.device:
             return self
-        return Backbone(
+        moved = Backbone(
             copy.deepcopy(self.module).to(device), self.recipe, tuple(self.layout.shapes)
         )
+        moved.digest = self.digest  # of the same values, wherever they are
+        return moved
 
+    @plain_modes()
     def replica(self) -> "Backbone":
         """The same weights, not copied, in another module.
 
@@ -161,6 +183,7 @@ def build(recipe: BackboneRecipe, *, allow_code: bool = False) -> Backbone:
     Raises:
         InvalidInput: the net is unknown, not allowed, or does not fit the recipe.
     """
-    module = make_module(recipe, allow_code=allow_code)
-    freeze(module, seed=recipe.seed, init=recipe.init, fan_density=recipe.fan_density)
+    with construction(seed=0):
+        module = make_module(recipe, allow_code=allow_code)
+        freeze(module, seed=recipe.seed, init=recipe.init, fan_density=recipe.fan_density)
     return Backbone(module.eval(), recipe, default_maskable(recipe))

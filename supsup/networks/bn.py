@@ -53,7 +53,7 @@ class BatchScale(nn.Module):
     def __init__(self, width: int) -> None:
         """Make a layer for ``width`` neurons."""
         super().__init__()
-        self.weight = nn.Parameter(torch.ones(width))
+        self.weight = nn.Parameter(torch.ones(width, dtype=torch.float32, device="cpu"))
 
     def forward(self, x: Float[Tensor, "batch width"]) -> Float[Tensor, "batch width"]:
         """Each neuron normalised over the batch, times its scale."""

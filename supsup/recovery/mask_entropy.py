@@ -9,6 +9,7 @@ from maskstore.errors import InvalidInput
 from supsup.inference.bank import run_network
 from supsup.inference.objectives import Objective, parse_objective
 from supsup.networks.backbone import Backbone
+from supsup.networks.modes import plain_modes
 
 BATCH = 64
 """Images a step, the paper's."""
@@ -50,6 +51,7 @@ class MaskEntropy:
         whole = max(len(x) // batch, 1)
         self._batches = x[: whole * batch].to(backbone.device).split(batch)
 
+    @plain_modes()
     def __call__(
         self, mask: Float[np.ndarray, " unit"], step: int
     ) -> tuple[float, Float64[np.ndarray, " unit"]]:
@@ -64,6 +66,7 @@ class MaskEntropy:
             masks[name] = flat[start : start + bits].view(shape)
             start += bits
         x = self._batches[step % len(self._batches)]
+        x = x.clone() if x.is_inference() else x
         logits = run_network(self.backbone, x, self.backbone.masked(masks))
         value = self.objective(logits, self.classes).mean()
         (slope,) = torch.autograd.grad(value, flat)

@@ -164,9 +164,11 @@ def learn_into(
 
     Raises:
         TrainingDiverged, ArchiveWriteError: the masks yielded so far are kept.
+        DigestMismatch: the archive's masks are of another backbone's weights.
         TaskExists: the archive has masks of these names that are not this learner's.
         InvalidInput: the state that is kept is damaged or of something else.
     """
+    learner.backbone.check_archive(archive)
     if kept is not None:
         kept.restore(learner, archive)
     # What was killed may have kept masks that the learner is about to learn again.

@@ -59,6 +59,7 @@ class Learner:
     Masks that have had all their steps cost their bits; others keep their scores in memory, too.
 
     Attributes:
+        backbone: the network that its masks are for.
         report: what happened so far.
     """
 
@@ -94,7 +95,7 @@ class Learner:
         if config.outliers:
             raise InvalidInput("outliers: a stream is learnt without them")
         self.report = Report()
-        self._backbone, self._config, self._classes = backbone, config, classes
+        self.backbone, self._config, self._classes = backbone, config, classes
         self._rule = rule_of(config, backbone.layout)
         self._allocation = Level() if allocation is None else allocation
         self._every, self._confirm, self._budget = every, confirm, budget
@@ -175,7 +176,7 @@ class Learner:
             masks: by name, of finished ones.
         """
         for each in state["masks"]:
-            made = MaskLearner(self._backbone, self._config, self._rule, name=each["name"])
+            made = MaskLearner(self.backbone, self._config, self._rule, name=each["name"])
             made.restore(each, scores.get(made.name), masks.get(made.name))
             self._add(made)
         self.report = Report(**state["report"])
@@ -205,7 +206,7 @@ class Learner:
             return Verdict(mask=0, known=False)
         if self._stale:
             masks = self._trainees[self._current].masks
-            self._bank.replace(self._current, self._backbone.layout.pack(masks))
+            self._bank.replace(self._current, self.backbone.layout.pack(masks))
             self._stale = False
         levels = np.array([trainee.level for trainee in self._trainees])
         return self._allocation.judge(self._bank, levels, *self._data(batch))
@@ -248,16 +249,16 @@ class Learner:
 
     def _allocate(self) -> None:
         name = f"nns/{len(self._trainees)}"
-        self._add(MaskLearner(self._backbone, self._config, self._rule, name=name))
+        self._add(MaskLearner(self.backbone, self._config, self._rule, name=name))
         self.report.allocated += 1
 
     def _add(self, made: MaskLearner) -> None:
-        bits = self._backbone.layout.pack(made.masks)
+        bits = self.backbone.layout.pack(made.masks)
         if self._bank is None:
             first = PackedMasks(
-                layout=self._backbone.layout, names=(made.name,), bits=bits[None].copy()
+                layout=self.backbone.layout, names=(made.name,), bits=bits[None].copy()
             )
-            self._bank = MaskBank(self._backbone, first, classes=self._classes)
+            self._bank = MaskBank(self.backbone, first, classes=self._classes)
         else:
             self._bank.append(made.name, bits)
         self._trainees.append(made)
@@ -268,7 +269,7 @@ class Learner:
     def _data(
         self, batch: StreamBatch
     ) -> tuple[Float[Tensor, "batch ..."], Int64[Tensor, " batch"]]:
-        device = self._backbone.device
+        device = self.backbone.device
         return batch.images.to(device), batch.labels.to(device)
 
     def _teach(self, batch: StreamBatch, loss: float) -> Iterator[LearnedMask]:

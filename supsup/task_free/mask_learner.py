@@ -15,6 +15,7 @@ from maskstore.layout import sha256_of_bits
 from supsup.errors import TrainingDiverged
 from supsup.masking.base import MaskRule
 from supsup.networks.backbone import Backbone
+from supsup.networks.modes import plain_modes
 from supsup.tasks.protocol import TaskData
 from supsup.training.buffers import Buffers
 from supsup.training.config import TrainConfig, start_of
@@ -58,6 +59,7 @@ class MaskLearner:
         given: sha256 (hex) of the bits that were given last; empty before.
     """
 
+    @plain_modes()
     def __init__(
         self, backbone: Backbone, config: TrainConfig, rule: MaskRule, *, name: str
     ) -> None:
@@ -92,6 +94,7 @@ class MaskLearner:
         rule = self._rule.at(self.steps / self._config.steps_for(0))
         return rule.masks({name: layer.view(shape) for (name, shape), layer in layers})
 
+    @plain_modes()
     def loss(self, x: Float[Tensor, "batch ..."], y: Int64[Tensor, " batch"]) -> float:
         """Cross-entropy over all outputs, superfluous ones included."""
         if self._scores is None:
@@ -111,6 +114,7 @@ class MaskLearner:
             )
         return float(self._active[0].losses(x.unsqueeze(0), y.unsqueeze(0))[0])
 
+    @plain_modes()
     def learn(self, loss: float, source: TaskData | None) -> None:
         """One step down the loss that :meth:`loss` gave last.
 

@@ -20,9 +20,9 @@ def draws(key: int, indices: Int64[Tensor, " b"], numbers: int) -> Float32[Tenso
     Args:
         key: 0 to 2**63 - 1.
     """
-    place = torch.arange(len(indices), device=indices.device)
+    place = torch.arange(len(indices), dtype=torch.int64, device=indices.device)
     batch = _mix(_mix(indices + key) + place * _STEP).sum()
-    cell = torch.arange(len(indices) * numbers, device=indices.device)
+    cell = torch.arange(len(indices) * numbers, dtype=torch.int64, device=indices.device)
     words = _mix(batch + cell * _STEP)
     return (_shifted(words, 40).float() * 2.0**-24).view(len(indices), numbers)
 

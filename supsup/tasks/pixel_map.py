@@ -35,7 +35,8 @@ class PixelMap:
 
 def permute(order: Int64[np.ndarray, " pixel"]) -> PixelMap:
     """Output pixel p is input pixel ``order[p]``."""
-    return PixelMap(index=torch.from_numpy(order[None].copy()), weight=torch.ones(1, len(order)))
+    weight = torch.ones(1, len(order), dtype=torch.float32, device="cpu")
+    return PixelMap(index=torch.from_numpy(order[None].copy()), weight=weight)
 
 
 def rotate(degrees: float, height: int, width: int) -> PixelMap:

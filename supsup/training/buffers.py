@@ -42,7 +42,7 @@ class Buffers:
             if start not in rows:
                 layers = start.draw(layout).values()
                 rows[start] = torch.cat([torch.from_numpy(layer).flatten() for layer in layers])
-        scores = torch.empty(len(starts), layout.bits, device=device)
+        scores = torch.empty(len(starts), layout.bits, dtype=torch.float32, device=device)
         for row, start in zip(scores, starts, strict=True):
             row.copy_(rows[start])
         return cls(

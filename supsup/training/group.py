@@ -7,6 +7,7 @@ from torch import Tensor
 
 from supsup.evaluation.score import check_outputs
 from supsup.networks.backbone import Backbone
+from supsup.networks.modes import plain_modes
 from supsup.tasks.protocol import TaskData
 from supsup.training.batches import Batches, batches_for
 from supsup.training.buffers import Buffers
@@ -23,6 +24,7 @@ class Stopped(Exception):
     """Nobody wants the rest of the training."""
 
 
+@plain_modes()
 def train_group(
     backbone: Backbone,
     tasks: Sequence[TaskData],

@@ -61,11 +61,11 @@ class Outliers:
         """The batch, and behind it outliers made of its first images."""
         images = x[:, : self._count].flatten(2)
         numbers = images.shape[2]
-        at = torch.tensor([step], device=x.device)
+        at = torch.tensor([step], dtype=torch.int64, device=x.device)
         drawn = torch.stack([draws(key, at, self._count * (numbers + 1))[0] for key in self._keys])
         drawn = drawn.view(len(x), self._count, numbers + 1)
         order = drawn[:, :, :numbers].argsort(dim=2, stable=True)
         shuffled = images.gather(2, order).view(len(x), self._count, *x.shape[2:])
-        first = torch.tensor(self._classes, device=x.device)[:, None]
+        first = torch.tensor(self._classes, dtype=torch.int64, device=x.device)[:, None]
         labels = first + (drawn[:, :, numbers] * (self._outputs - first)).long()
         return torch.cat([x, shuffled], dim=1), torch.cat([y, labels], dim=1)

@@ -13,6 +13,7 @@ from torch import Tensor
 from maskstore.errors import InvalidInput
 from maskstore.numbers import parse_whole
 from supsup.networks.backbone import Backbone
+from supsup.networks.modes import plain_modes
 from supsup.tasks.protocol import TaskData
 from supsup.training.config import TrainConfig
 
@@ -35,6 +36,7 @@ def bytes_of(task: TaskData, backbone: Backbone, config: TrainConfig) -> int:
     return BYTES_A_WEIGHT * backbone.layout.bits + images * each
 
 
+@plain_modes()
 def activation_bytes(backbone: Backbone, x: Float[Tensor, "1 ..."], precision: str) -> int:
     """What the backward pass of any module keeps of each image: measured, not modelled.
 

@@ -49,7 +49,7 @@ class LossMeter:
         self.means = [math.nan] * len(names)
         self.failures: dict[int, str] = {}
         self._names, self._steps, self._report = names, steps, report
-        self._losses = torch.zeros(len(names), device=device)
+        self._losses = torch.zeros(len(names), dtype=torch.float32, device=device)
         self._step = self._since = 0
 
     @property
