@@ -5,6 +5,8 @@ import platform
 from pathlib import Path
 from typing import Any
 
+from maskstore.storage.atomic import write_file
+
 FOLDER = Path(__file__).parents[1] / "docs" / "results"
 
 
@@ -20,5 +22,5 @@ def save_results(name: str, figures: dict[str, Any]) -> None:
     }
     text = json.dumps(document, indent=2)
     FOLDER.mkdir(parents=True, exist_ok=True)
-    (FOLDER / f"{name}.json").write_text(text + "\n")
+    write_file(FOLDER / f"{name}.json", (text + "\n").encode())
     print(text)

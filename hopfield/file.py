@@ -18,15 +18,14 @@ import zstandard
 from hopfield.rules import FORMS, RULES, HopfieldMemory
 from maskstore.errors import (
     ArchiveNotFound,
-    ArchiveWriteError,
     CorruptArchive,
     InvalidInput,
     NotAnArchive,
     UnsupportedVersion,
 )
 from maskstore.storage import hdf5
-from maskstore.storage.lifecycle import draft_device
-from maskstore.storage.raw_file import FileDevice, sync_folder
+from maskstore.storage.atomic import write_file
+from maskstore.storage.raw_file import FileDevice
 
 VERSION = 1
 MAGIC = b"SUPHOPFD"
@@ -117,21 +116,7 @@ def save_memory(path: Path, memory: HopfieldMemory, recipe: dict[str, Any]) -> i
     except (TypeError, ValueError) as error:
         raise InvalidInput(f"{path}: the recipe must be JSON ({error})") from error
     pieces = assemble(text, state if fits else raw)
-    draft = draft_device(path)
-    try:
-        start = 0
-        for piece in pieces:
-            draft.write(start, piece)
-            start += len(piece)
-        draft.sync()
-        draft.path.replace(path)
-        sync_folder(path.parent)
-    except OSError as error:
-        raise ArchiveWriteError(f"{path}: cannot write the memory: {error}") from error
-    finally:
-        draft.close()
-        draft.path.unlink(missing_ok=True)
-    return start
+    return write_file(path, pieces, action="write the memory")
 
 
 def load_memory(path: Path) -> tuple[HopfieldMemory, dict[str, Any]]:

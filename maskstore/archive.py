@@ -15,11 +15,12 @@ from maskstore.layout import MaskLayout, count_ones, sha256_of_bits
 from maskstore.packed import StoredTask
 from maskstore.parallel import map_ahead
 from maskstore.reader import ArchiveReader
+from maskstore.storage.atomic import sync_folder
 from maskstore.storage.format import KIND_MASK, KIND_METADATA, KIND_REMOVE, Record
 from maskstore.storage.index import Index, entry_of
 from maskstore.storage.lifecycle import create_file, open_file, replace_file
 from maskstore.storage.metadata import encode_metadata, parse_name
-from maskstore.storage.raw_file import FileDevice, sync_folder
+from maskstore.storage.raw_file import FileDevice
 from maskstore.storage.remote_file import RemoteDevice
 from maskstore.storage.store import Store
 

@@ -3,15 +3,16 @@
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import safetensors
 from jaxtyping import Bool
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
-from maskstore.errors import ArchiveWriteError, InvalidInput
+from maskstore.errors import InvalidInput
 from maskstore.layout import MAX_BITS, MaskLayout
-from maskstore.storage.raw_file import sync_folder
+from maskstore.storage.atomic import write_file
 
 SUFFIXES = (".npz", ".safetensors")
 
@@ -74,21 +75,18 @@ def save_masks(path: Path, masks: Mapping[str, Bool[np.ndarray, "..."]]) -> None
         ArchiveWriteError: the system refuses.
     """
     _require_suffix(path)
-    draft = path.with_name(f".{path.stem}.draft{path.suffix}")
-    try:
-        if path.suffix == ".npz":
-            # The file object keeps numpy from reading "file" as its own argument of that name.
-            with zipfile.ZipFile(draft, "w", zipfile.ZIP_DEFLATED) as members:
-                for name, mask in masks.items():
-                    with members.open(f"{name}.npy", "w") as member:
-                        np.lib.format.write_array(member, mask, allow_pickle=False)
-        else:
-            save_file({name: np.ascontiguousarray(mask) for name, mask in masks.items()}, draft)
-        draft.replace(path)
-        sync_folder(path.parent)
-    except (OSError, safetensors.SafetensorError) as error:
-        draft.unlink(missing_ok=True)
-        raise ArchiveWriteError(f"{path}: cannot write: {error}") from error
+    if path.suffix == ".npz":
+        write_file(path, lambda file: _write_npz(file, masks))
+    else:
+        write_file(path, save({name: np.ascontiguousarray(mask) for name, mask in masks.items()}))
+
+
+def _write_npz(file: BinaryIO, masks: Mapping[str, Bool[np.ndarray, "..."]]) -> None:
+    # Not np.savez: it reads a layer named "file" as its own argument of that name.
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as members:
+        for name, mask in masks.items():
+            with members.open(f"{name}.npy", "w") as member:
+                np.lib.format.write_array(member, mask, allow_pickle=False)
 
 
 def _require_suffix(path: Path) -> None:

@@ -11,13 +11,13 @@ from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from maskstore.archive import MaskArchive, MaskItem
-from maskstore.errors import ArchiveWriteError, InvalidInput
+from maskstore.errors import InvalidInput
 from maskstore.layout import MaskLayout
-from maskstore.storage.raw_file import sync_folder
+from maskstore.storage.atomic import write_file
 from supsup.networks.backbone import Backbone
 from supsup.networks.weights import digest_of
 
@@ -136,17 +136,9 @@ def export_dense(archive: MaskArchive, task: str, backbone: Backbone, path: Path
     backbone.check_archive(archive)
     masks = backbone.tensors(archive.get(task))
     state = dict(backbone.module.state_dict()) | backbone.masked(masks)
-    draft = path.with_name(f".{path.name}.draft")
-    try:
-        save_file(
-            {name: tensor.detach().contiguous().cpu() for name, tensor in state.items()}, draft
-        )
-        draft.replace(path)
-        sync_folder(path.parent)
-    except OSError as error:
-        draft.unlink(missing_ok=True)
-        raise ArchiveWriteError(f"{path}: cannot write: {error}") from error
-    return path.stat().st_size
+    return write_file(
+        path, save({name: tensor.detach().contiguous().cpu() for name, tensor in state.items()})
+    )
 
 
 def _load_state(path: Path) -> Mapping[str, Tensor]:

@@ -7,8 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from maskstore.errors import ArchiveWriteError, InvalidInput
+from maskstore.errors import InvalidInput
 from maskstore.stats import ArchiveStats
+from maskstore.storage.atomic import write_file
 from supsup.evaluation.score import TaskAccuracy
 
 _OURS, _OTHER = "#1f6f8b", "#b0b7bd"
@@ -77,10 +78,14 @@ def check_ending(path: Path) -> None:
 
 def save_figure(figure: Figure, path: Path) -> None:
     """Draw without a display into a file; raises as :func:`plot_bytes`."""
-    FigureCanvasAgg(figure)
+    canvas = FigureCanvasAgg(figure)
+    ending = path.suffix[1:]
+    if not ending:  # as matplotlib completes a path
+        ending = canvas.get_default_filetype()
+        path = path.with_name(f"{path.name.rstrip('.')}.{ending}")
     try:
-        figure.savefig(path, dpi=150)
+        write_file(
+            path, lambda file: figure.savefig(file, format=ending, dpi=150), action="save the plot"
+        )
     except ValueError as error:
         raise InvalidInput(f"{path}: cannot draw there: {error}") from error
-    except OSError as error:
-        raise ArchiveWriteError(f"{path}: cannot save the plot: {error}") from error

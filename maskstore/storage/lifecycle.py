@@ -8,9 +8,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from maskstore.errors import ArchiveExists, ArchiveWriteError
+from maskstore.errors import ArchiveError, ArchiveExists, ArchiveWriteError
+from maskstore.storage.atomic import draft_beside, remove_drafts
 from maskstore.storage.lock import lock_for_writing
-from maskstore.storage.raw_file import FileDevice, sync_folder
+from maskstore.storage.raw_file import FileDevice
 from maskstore.storage.store import Store
 
 
@@ -32,22 +33,29 @@ def create_file(
         raise ArchiveWriteError(f"{path}: cannot make an archive there ({error})") from error
     if taken:
         raise _exists(path)
-    device = draft_device(path)
     try:
-        store = Store.create(device, header, str(path))
-        if lock:
-            lock_for_writing(device.fd, path, timeout)
-        if fill is not None:
-            fill(store)
-            store.commit_if_changed()
-        _link(device.path, path)
-    except BaseException:
-        device.close()
+        with draft_beside(path) as draft:
+            device = FileDevice(draft.path, mode="a", label=str(path), fd=draft.fd)
+            try:
+                store = Store.create(device, header, str(path))
+                if lock:
+                    lock_for_writing(device.fd, path, timeout)
+                if fill is not None:
+                    fill(store)
+                    store.commit_if_changed()
+                try:
+                    draft.take_free_place()
+                except FileExistsError as error:
+                    raise _exists(path) from error
+                draft.sync_folder()
+            except BaseException:
+                device.close()
+                raise
+    except ArchiveError:
         raise
-    finally:
-        device.path.unlink(missing_ok=True)
+    except OSError as error:
+        raise ArchiveWriteError(f"{path}: {error.strerror or error}") from error
     device.path = path.resolve()
-    sync_folder(device.path.parent)
     return store
 
 
@@ -71,20 +79,6 @@ def open_file(path: Path, mode: str, *, timeout: float, lock: bool) -> Store:
         return store
 
 
-def draft_device(path: Path, name: str | None = None) -> FileDevice:
-    """A new file beside ``path``, to be filled and then put in its place.
-
-    Args:
-        name: of the draft; a new one by default.
-
-    Raises:
-        ArchiveWriteError: the folder is missing or not writable.
-    """
-    # Short, as a name beside one of 255 bytes must be possible, too.
-    name = name or f".{os.getpid()}.{os.urandom(4).hex()}.draft"
-    return FileDevice(path.with_name(name), mode="x", label=str(path))
-
-
 def replace_file(
     old: FileDevice,
     header: dict[str, Any],
@@ -97,7 +91,7 @@ def replace_file(
     """Put a new archive with what ``fill`` appends in the place of ``old``'s file.
 
     The caller holds the lock of the old file; the lock of the new one is held on return. The new
-    name is durable only after :func:`sync_folder`.
+    name is durable only after :func:`maskstore.storage.atomic.sync_folder`.
 
     Raises:
         ArchiveWriteError: the system refuses, or the file has several names (hard links) and would
@@ -110,46 +104,31 @@ def replace_file(
             "new file; remove the others first"
         )
     old.require_in_place()
-    # One name for all tries: under the lock, a draft of that name was left by a killed process.
-    name = f".{hashlib.sha256(old.path.name.encode()).hexdigest()[:16]}.draft"
-    old.path.with_name(name).unlink(missing_ok=True)
-    device = draft_device(old.path, name)
-    device.label = old.label
+    # Under the lock no other rewrite is at work: such drafts were left by killed processes.
+    stem = hashlib.sha256(old.path.name.encode()).hexdigest()[:16]
+    remove_drafts(old.path, stem)
     try:
-        os.fchmod(device.fd, stat.S_IMODE(status.st_mode))
-        with suppress(PermissionError):  # only root can give files away
-            os.fchown(device.fd, status.st_uid, status.st_gid)
-        store = Store.create(device, header, old.label, rows=rows, text_bytes=text_bytes)
-        if lock:
-            lock_for_writing(device.fd, old.path, 0)
-        fill(store)
-        store.commit_if_changed()
-        os.replace(device.path, old.path)
-    except OSError as error:
-        device.path.unlink(missing_ok=True)
-        device.close()
-        if isinstance(error, ArchiveWriteError):
-            raise
-        raise ArchiveWriteError(f"{old.label}: {error.strerror or error}") from error
-    except BaseException:
-        device.path.unlink(missing_ok=True)
-        device.close()
+        with draft_beside(old.path, stem=stem) as draft:
+            device = FileDevice(draft.path, mode="a", label=old.label, fd=draft.fd)
+            try:
+                os.fchmod(device.fd, stat.S_IMODE(status.st_mode))
+                with suppress(PermissionError):  # only root can give files away
+                    os.fchown(device.fd, status.st_uid, status.st_gid)
+                store = Store.create(device, header, old.label, rows=rows, text_bytes=text_bytes)
+                if lock:
+                    lock_for_writing(device.fd, old.path, 0)
+                fill(store)
+                store.commit_if_changed()
+                draft.take_place()
+            except BaseException:
+                device.close()
+                raise
+    except ArchiveError:
         raise
+    except OSError as error:
+        raise ArchiveWriteError(f"{old.label}: {error.strerror or error}") from error
     device.path = old.path
     return store
-
-
-def _link(draft: Path, path: Path) -> None:
-    """Give the draft its name, unless the name is taken by now."""
-    try:
-        os.link(draft, path)
-    except FileExistsError as error:
-        raise _exists(path) from error
-    except OSError:
-        # A file system without hard links: the check above is all there is.
-        if path.exists():
-            raise _exists(path) from None
-        os.rename(draft, path)
 
 
 def _exists(path: Path) -> ArchiveExists:

@@ -51,19 +51,22 @@ class Device(ReadableDevice):
 class FileDevice(Device):
     """A file of the operating system."""
 
-    def __init__(self, path: Path, *, mode: str, label: str | None = None) -> None:
-        """Open ``path``: mode ``r`` reads, ``a`` reads and writes, ``x`` makes a new file.
+    def __init__(
+        self, path: Path, *, mode: str, label: str | None = None, fd: int | None = None
+    ) -> None:
+        """Open ``path``: mode ``r`` reads, ``a`` reads and writes.
 
         Args:
             label: what errors call the file; the path by default.
+            fd: the file, where it is open already; it is taken over.
 
         Raises:
             InvalidInput: no path at all.
             ArchiveNotFound: there is no such file, or it is a folder.
             ArchiveWriteError: the system refuses.
         """
-        flags = {"r": os.O_RDONLY, "a": os.O_RDWR, "x": os.O_RDWR | os.O_CREAT | os.O_EXCL}[mode]
-        self.fd = -1
+        flags = {"r": os.O_RDONLY, "a": os.O_RDWR}[mode]
+        self.fd = -1 if fd is None else fd
         self.label = label or str(path)
         self.writable = mode != "r"
         self._owner = os.getpid()
@@ -72,10 +75,9 @@ class FileDevice(Device):
             # a change of the working folder changes nothing.
             self.path = path.resolve()
             # Not blocking: a named pipe must be refused, not waited for.
-            self.fd = os.open(path, flags | os.O_CLOEXEC | os.O_NONBLOCK, 0o666)
+            if fd is None:
+                self.fd = os.open(path, flags | os.O_CLOEXEC | os.O_NONBLOCK)
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
-            if mode == "x":
-                raise self._refused(error) from error
             raise self._not_found(error.strerror) from error
         except OSError as error:
             raise self._refused(error) from error
@@ -161,22 +163,3 @@ class FileDevice(Device):
 
     def __del__(self) -> None:
         self.close()
-
-
-def write_durably(path: Path, content: bytes) -> None:
-    """Write a file that is on the disk when this returns; its name is after :func:`sync_folder`."""
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def sync_folder(folder: Path) -> None:
-    """Make a rename or a new name in ``folder`` survive power loss."""
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    except OSError as error:
-        raise ArchiveWriteError(f"{folder}: {error.strerror or error}") from error
-    finally:
-        os.close(fd)

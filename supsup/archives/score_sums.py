@@ -20,7 +20,7 @@ from safetensors.numpy import save
 from maskstore.archive import MaskArchive
 from maskstore.errors import ArchiveWriteError, InvalidInput
 from maskstore.layout import sha256_of_bits
-from maskstore.storage.raw_file import sync_folder, write_durably
+from maskstore.storage.atomic import write_file
 from supsup.training.outcome import TrainedMask
 from supsup.training.transfer import EarlierScores
 
@@ -76,21 +76,13 @@ class ScoreSums:
         total = self.earlier.and_those(trained.scores)
         self._masks.update(sha256_of_bits(self._archive.layout.pack(trained.masks)))
         about = {"masks": self._masks.hexdigest(), "sha256": _digest(total.total)}
-        _write(self._next, save({"total": total.total}, about))
+        write_file(self._next, save({"total": total.total}, about))
         yield
         try:
             self._next.replace(self._path)
         except OSError as error:
             raise ArchiveWriteError(f"{self._path}: cannot write: {error}") from error
         self.earlier = total
-
-
-def _write(path: Path, content: bytes) -> None:
-    try:
-        write_durably(path, content)
-    except OSError as error:
-        raise ArchiveWriteError(f"{path}: cannot write: {error}") from error
-    sync_folder(path.parent)
 
 
 def _read(path: Path, bits: int, masks: str) -> Float32[np.ndarray, " bits"] | None:

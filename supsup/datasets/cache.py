@@ -1,7 +1,6 @@
 """Where the files of a data set lie, and downloading them: whole and verified, or not at all."""
 
 import os
-import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -20,6 +19,7 @@ from rich.progress import (
 )
 
 from maskstore.errors import InvalidInput
+from maskstore.storage.atomic import write_file
 from supsup.datasets.catalog import Source
 
 _TIMEOUT = 30.0
@@ -43,26 +43,17 @@ def download(
         DownloadError: no network, no such file on the server, or the connection broke.
         InvalidInput: the folder cannot be written to, or what ``verify`` raises.
     """
-    draft: Path | None = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            prefix=f".{target.name}.", dir=target.parent, delete=False
-        ) as file:
-            draft = Path(file.name)
-            for block in _with_progress(_blocks(url), target.name, quiet):
-                file.write(block)
-        verify(draft)
-        os.replace(draft, target)
+        write_file(
+            target, _with_progress(_blocks(url), target.name, quiet), action="keep", check=verify
+        )
     except OSError as error:
         # Of the disk, not of the network: those arrive here as DownloadError.
         raise InvalidInput(
             f"{target.parent}: cannot keep downloaded files there ({error.strerror or error}); "
             "make room, or fetch them yourself and name their folder with --data or SUPSUP_DATA"
         ) from error
-    finally:
-        if draft is not None:
-            draft.unlink(missing_ok=True)
 
 
 def _blocks(url: str) -> Iterator[tuple[bytes, int | None]]:

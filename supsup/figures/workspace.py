@@ -1,7 +1,6 @@
 """Where a figure is made: the folder of what was trained, the data, the device, who looks on."""
 
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,8 +9,8 @@ from typing import Any
 import torch
 
 from maskstore.archive import MaskArchive, StoredTask
-from maskstore.errors import ArchiveWriteError
 from maskstore.packed import PackedMasks
+from maskstore.storage.atomic import write_file
 from supsup.archives import backbone_of, train_missing
 from supsup.datasets import ImageSet, load
 from supsup.inference import Progress
@@ -148,9 +147,4 @@ def write_json(path: Path, document: Mapping[str, Any]) -> None:
     Raises:
         ArchiveWriteError: the system refuses.
     """
-    fresh = path.with_suffix(".next")
-    try:
-        fresh.write_text(json.dumps(document, indent=2, allow_nan=False) + "\n", "utf-8")
-        os.replace(fresh, path)
-    except OSError as error:
-        raise ArchiveWriteError(f"{path}: cannot write: {error.strerror}") from error
+    write_file(path, (json.dumps(document, indent=2, allow_nan=False) + "\n").encode())

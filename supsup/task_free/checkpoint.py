@@ -10,7 +10,6 @@ before a state names it, and a new state takes the old one's place in one step.
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -22,7 +21,7 @@ from jaxtyping import Float32
 from maskstore.archive import MaskArchive, StoredTask
 from maskstore.errors import ArchiveWriteError, InvalidInput
 from maskstore.layout import sha256_of_bits
-from maskstore.storage.raw_file import sync_folder, write_durably
+from maskstore.storage.atomic import sync_folder, write_file
 from supsup.task_free.learner import Learner
 from supsup.task_free.stream import StreamBatch
 
@@ -108,15 +107,15 @@ class LearnerCheckpoint:
                 each["sha256"] = hashlib.sha256(content).hexdigest()
                 named.add(each["file"])
                 if each["file"] not in self._named:
-                    write_durably(self.folder / each["file"], content)
+                    write_file(self.folder / each["file"], content)
             text = json.dumps({"settings": self._settings, "learner": state})
             digest = hashlib.sha256(text.encode()).hexdigest()
-            write_durably(self.folder / "state.next", f"{digest}\n{text}\n".encode())
-            os.replace(self.folder / "state.next", self.folder / "state")
-            sync_folder(self.folder)
+            write_file(self.folder / "state", f"{digest}\n{text}\n".encode())
             for file in self.folder.glob("*.f32"):
                 if file.name not in named:
                     file.unlink()
+        except ArchiveWriteError:
+            raise
         except OSError as error:
             raise ArchiveWriteError(f"{self.folder}: cannot write: {error}") from error
         self._named = named

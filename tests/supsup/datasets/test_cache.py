@@ -1,3 +1,4 @@
+import errno
 import io
 import os
 import threading
@@ -125,24 +126,12 @@ def test_a_folder_that_cannot_be_written_to(tmp_path, monkeypatch):
         download("http://host/file", tmp_path / "taken" / "file", verify=accept, quiet=True)
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full on this system")
 def test_a_full_disk(tmp_path, monkeypatch):
-    class Full:
-        name = str(tmp_path / ".draft")
-
-        def __enter__(self):
-            (tmp_path / ".draft").touch()
-            self.file = open("/dev/full", "wb", buffering=0)
-            return self
-
-        def __exit__(self, *exception):
-            self.file.close()
-
-        def write(self, block):
-            self.file.write(block)
+    def full(fd):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(urllib.request, "urlopen", lambda url, timeout: Answer(BODY))
-    monkeypatch.setattr("tempfile.NamedTemporaryFile", lambda **options: Full())
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(InvalidInput, match="No space left on device"):
         download("http://host/file", tmp_path / "file", verify=accept, quiet=True)
     assert os.listdir(tmp_path) == []

@@ -1,0 +1,156 @@
+"""Files written whole or not at all: filled beside their place, then put there in one step.
+
+A draft has a random name and is made by this process alone (``O_EXCL``), so nobody can plant a
+file or a link where it will be. It takes its place once its bytes are on the disk; whatever goes
+wrong before, an interrupt included, leaves what was in that place untouched and no draft behind.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from maskstore.errors import ArchiveError, ArchiveWriteError, InvalidInput
+
+Content = bytes | Iterable[bytes] | Callable[[BinaryIO], object]
+"""What a file shall hold: bytes, pieces one after another, or what a callback writes into it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """A new file, open for reading and writing, that is to take the place of ``target``.
+
+    Attributes:
+        fd: its descriptor, which whoever asked for the draft closes.
+        path: where it is until then, in the folder of ``target``.
+        target: the place.
+        folder_fd: the folder, held open: renaming it meanwhile misleads nobody.
+    """
+
+    fd: int
+    path: Path
+    target: Path
+    folder_fd: int
+
+    def take_place(self) -> None:
+        """Be ``target`` from now on, in the place of what is there, of a link itself, too.
+
+        Durable only after :meth:`sync_folder`; the bytes are the caller's to sync before.
+        """
+        os.rename(
+            self.path.name, self.target.name, src_dir_fd=self.folder_fd, dst_dir_fd=self.folder_fd
+        )
+
+    def take_free_place(self) -> None:
+        """As :meth:`take_place`, where nothing is there yet; raises FileExistsError otherwise."""
+        names = self.path.name, self.target.name
+        try:
+            os.link(*names, src_dir_fd=self.folder_fd, dst_dir_fd=self.folder_fd)
+        except FileExistsError:
+            raise
+        except OSError:
+            # A file system without hard links: to look before is all there is.
+            if os.path.lexists(self.target):
+                raise FileExistsError(f"{self.target}: there is a file already") from None
+            self.take_place()
+
+    def sync_folder(self) -> None:
+        """Make the new name survive power loss."""
+        os.fsync(self.folder_fd)
+
+
+@contextmanager
+def draft_beside(path: Path, *, stem: str = "") -> Iterator[Draft]:
+    """A draft for ``path``, with the mode of the umask; gone at the end unless it took its place.
+
+    Args:
+        stem: what the draft's name begins with, for who removes those of killed processes.
+
+    Raises:
+        OSError: the folder is missing, or not readable and writable.
+    """
+    folder_fd = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    # Short, as a name beside one of 255 bytes must be possible, too.
+    name = f".{stem}{os.urandom(12).hex()}.draft"
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        yield Draft(
+            fd=os.open(name, flags, 0o666, dir_fd=folder_fd),
+            path=path.with_name(name),
+            target=path,
+            folder_fd=folder_fd,
+        )
+    finally:
+        with suppress(OSError):  # it took its place, or cannot be removed and is no reason to fail
+            os.unlink(name, dir_fd=folder_fd)
+        os.close(folder_fd)
+
+
+def remove_drafts(path: Path, stem: str) -> None:
+    """Remove drafts for ``path`` that killed processes left; only where no other is at work."""
+    for left in path.parent.glob(f".{stem}*.draft"):
+        with suppress(OSError):  # not ours, or gone by now
+            left.unlink()
+
+
+def write_file(
+    path: Path,
+    content: Content,
+    *,
+    action: str = "write",
+    check: Callable[[Path], object] | None = None,
+) -> int:
+    """Write a file whole or not at all, durable on return; returns its bytes.
+
+    The mode is that of the umask (0666 less its bits). A link at ``path`` is replaced, never
+    followed.
+
+    Args:
+        content: a callback is given the file, open for binary writing and seekable.
+        action: what errors say that could not be done.
+        check: called with the draft's path once all is in it; what it raises keeps the old file.
+
+    Raises:
+        InvalidInput: no path at all.
+        ArchiveWriteError: the system refuses, or ``path`` is no regular file.
+        Exception: what ``content`` or ``check`` raise.
+    """
+    if "\0" in str(path):
+        raise InvalidInput(f"{str(path)!r}: not a path (embedded null character)")
+    try:
+        if path.exists() and not path.is_file():
+            raise OSError("what is there is no regular file; name another path")
+        with draft_beside(path) as draft, open(draft.fd, "wb") as file:
+            if callable(content):
+                content(file)
+            else:
+                file.writelines([content] if isinstance(content, bytes) else content)
+            file.flush()
+            os.fsync(draft.fd)
+            size = os.fstat(draft.fd).st_size
+            if check is not None:
+                check(draft.path)
+            draft.take_place()
+            draft.sync_folder()
+    except ArchiveError:
+        raise
+    except OSError as error:
+        missing = "" if path.parent.is_dir() else f" (no folder {path.parent})"
+        raise ArchiveWriteError(
+            f"{path}: cannot {action}: {error.strerror or error}{missing}"
+        ) from error
+    return size
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename or a new name in ``folder`` survive power loss; raises ArchiveWriteError."""
+    try:
+        fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise ArchiveWriteError(f"{folder}: {error.strerror or error}") from error

@@ -1,0 +1,132 @@
+"""write_file by itself; what all its users have of it is in tests/test_whole_files.py."""
+
+import os
+
+import pytest
+
+from maskstore import ArchiveWriteError, InvalidInput
+from maskstore.storage.atomic import draft_beside, remove_drafts, write_file
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"all of it",
+        [b"all ", b"of ", b"it"],
+        (piece for piece in (b"all ", b"of it")),
+        lambda file: file.write(b"all of it"),
+        lambda file: (file.write(b"not of it"), file.seek(0), file.write(b"all")),
+    ],
+    ids=["bytes", "pieces", "generator", "callback", "seeking callback"],
+)
+def test_content_of_every_kind(content, tmp_path):
+    assert write_file(tmp_path / "a", content) == 9
+    assert (tmp_path / "a").read_bytes() == b"all of it"
+    assert os.listdir(tmp_path) == ["a"]
+
+
+class Objection(Exception):
+    pass
+
+
+def pieces_that_end_early():
+    yield b"half"
+    raise Objection
+
+
+def refuse(*given):
+    raise Objection
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda path: write_file(path, pieces_that_end_early()),
+        lambda path: write_file(path, refuse),
+        lambda path: write_file(path, b"new", check=refuse),
+    ],
+    ids=["pieces", "callback", "check"],
+)
+def test_what_the_caller_raises_keeps_the_old_file(write, tmp_path):
+    (tmp_path / "a").write_bytes(b"old")
+    with pytest.raises(Objection):
+        write(tmp_path / "a")
+    assert (tmp_path / "a").read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["a"]
+
+
+def test_the_check_sees_all_of_it_before_it_has_its_name(tmp_path):
+    seen = []
+    write_file(
+        tmp_path / "a", [b"one", b"two"], check=lambda draft: seen.append(draft.read_bytes())
+    )
+    assert seen == [b"onetwo"]
+
+
+@pytest.mark.parametrize(
+    ("place", "error", "message"),
+    [
+        (
+            "none/a",
+            ArchiveWriteError,
+            "a: cannot keep: No such file .*no folder .*none",
+        ),
+        ("folder", ArchiveWriteError, "folder: cannot keep: what is there is no regular file"),
+        ("pipe", ArchiveWriteError, "pipe: cannot keep: what is there is no regular file"),
+        ("file/a", ArchiveWriteError, "a: cannot keep: Not a directory"),
+        ("x" * 300, ArchiveWriteError, "cannot keep: File name too long"),
+        ("a\0b", InvalidInput, "not a path"),
+    ],
+)
+def test_places_where_nothing_can_be_written(place, error, message, tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_bytes(b"")
+    os.mkfifo(tmp_path / "pipe")
+    before = sorted(os.listdir(tmp_path))
+    with pytest.raises(error, match=message):
+        write_file(tmp_path / place, b"new", action="keep")
+    assert sorted(os.listdir(tmp_path)) == before
+
+
+def test_a_name_as_long_as_a_name_can_be(tmp_path):
+    write_file(tmp_path / ("x" * 255), b"new")
+    assert (tmp_path / ("x" * 255)).read_bytes() == b"new"
+
+
+def test_a_place_that_is_taken_meanwhile(tmp_path):
+    path = tmp_path / "a"
+    with draft_beside(path) as draft:
+        path.write_bytes(b"another's")
+        with pytest.raises(FileExistsError):
+            draft.take_free_place()
+        os.close(draft.fd)
+    assert os.listdir(tmp_path) == ["a"]
+    assert path.read_bytes() == b"another's"
+
+
+@pytest.mark.parametrize("taken", [False, True])
+def test_a_file_system_without_hard_links(taken, tmp_path, monkeypatch):
+    def no_links(*names, **folders):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", no_links)
+    path = tmp_path / "a"
+    with draft_beside(path) as draft:
+        os.write(draft.fd, b"new")
+        os.close(draft.fd)
+        if taken:
+            path.symlink_to("nowhere")
+            with pytest.raises(FileExistsError):
+                draft.take_free_place()
+        else:
+            draft.take_free_place()
+            assert path.read_bytes() == b"new"
+    assert os.listdir(tmp_path) == ["a"]
+
+
+def test_drafts_of_killed_processes_and_of_no_other(tmp_path):
+    for name in (".abcd0123.draft", ".abcd.draft", ".ef0123.draft", "abcd.draft"):
+        (tmp_path / name).touch()
+    (tmp_path / ".abcdef.draft").mkdir()
+    remove_drafts(tmp_path / "a", "abcd")
+    assert sorted(os.listdir(tmp_path)) == [".abcdef.draft", ".ef0123.draft", "abcd.draft"]
