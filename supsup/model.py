@@ -15,9 +15,9 @@ from supsup.evaluation import evaluate_gns, evaluate_gnu, evaluate_nns
 from supsup.evaluation.score import EVAL_BATCH, Evaluation, evaluate_gg
 from supsup.inference import Inference, MaskBank, Progress, infer_in, load_masks
 from supsup.inference.mask_source import nobody_looks
-from supsup.inference.ood import EnergyThreshold
 from supsup.networks.backbone import Backbone
 from supsup.tasks import Task
+from supsup.training.metadata import TaskMetadata
 
 SCENARIOS = ("GG", "GNs", "GNu", "NNs")
 
@@ -142,10 +142,7 @@ def known_in(archive: MaskArchive, found: Inference, mode: str = "image") -> lis
     Args:
         mode: as in :func:`supsup.inference.find_task`; all images of a batch are judged together.
     """
-    usual = {
-        name: EnergyThreshold.from_json(archive.task(name).metadata.get("energy"))
-        for name in set(found.names)
-    }
+    usual = {name: TaskMetadata.of(archive.task(name)).energy for name in set(found.names)}
     energy = torch.from_numpy(found.energy)
     groups = energy.split(1) if mode == "image" else [energy]
     known: list[bool | None] = []

@@ -1,7 +1,7 @@
 """Command that trains without task identities (scenario NNs): learn."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -65,6 +65,7 @@ def learn(
         task_stream,
     )
     from supsup.tasks import make_task, task_family
+    from supsup.training.metadata import TaskMetadata
 
     place = parse_device(device)
     rule = parse_allocation(allocation)
@@ -108,18 +109,18 @@ def learn(
         for stored in learn_into(opened, learner, stream, codec=codec, kept=kept):
             report = learner.report
             bar.update(shown, completed=report.batches, description=f"{stored.name} kept")
-        rows = [
+        rows: list[dict[str, Any]] = [
             {
                 "name": stored.name,
-                "level": stored.metadata["metrics"]["level"],
-                "steps": stored.metadata["metrics"]["steps"],
+                "level": metadata.metrics.get("level"),
+                "steps": metadata.metrics.get("steps"),
                 "bytes": stored.bytes,
                 "sources": [
-                    {"task": each["name"], "batches": each["batches"]}
-                    for each in stored.metadata["sources"]
+                    {"task": each.name, "batches": each.batches} for each in metadata.sources or ()
                 ],
             }
             for stored in opened
+            for metadata in [TaskMetadata.of(stored)]
         ]
     if as_json:
         print_json({"masks": rows, **learner.report.to_json()})

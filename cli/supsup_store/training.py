@@ -126,6 +126,7 @@ def train(
     from supsup.cluster import RayCluster
     from supsup.datasets import load
     from supsup.tasks import make_task, task_family
+    from supsup.training.metadata import TaskMetadata
     from supsup_store.training_bar import followed
 
     parse_codec(codec)
@@ -196,7 +197,7 @@ def train(
             try:
                 for task in trained:
                     stored.append(task)
-                    log.trained(task.name, task.metadata["metrics"])
+                    log.trained(task.name, TaskMetadata.of(task).metrics)
             except KeyboardInterrupt:
                 _stopped(opened, recipes)
         seconds = time.perf_counter() - start
@@ -216,8 +217,7 @@ def train(
         )
     else:
         rows = [
-            (task.name, task.metadata["metrics"]["accuracy"], task.codec, task.bytes)
-            for task in stored
+            (task.name, TaskMetadata.of(task).accuracy, task.codec, task.bytes) for task in stored
         ]
         title = f"{archive}: {len(stored)} tasks trained in {seconds:.1f} s"
         if len(recipes) > len(wanted):

@@ -2,6 +2,7 @@
 
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -13,14 +14,7 @@ from supsup.networks.backbone import Backbone, build
 from supsup.networks.recipe import BackboneRecipe
 from supsup.tasks import TaskRecipe
 from supsup.training.config import TrainConfig
-
-_EXAMPLE = {
-    "task": TaskRecipe(dataset="mnist", rule="permuted", index=0).to_json(),
-    "scores": ScoreStart(seed=0).to_json(),
-    "energy": EnergyThreshold(mean=-10.0, bar=-7.0).to_json(),
-    "metrics": {"accuracy": 0.95, "loss": 0.15, "density": 0.5, "steps": 1000},
-}
-"""What ``train`` keeps with a mask; an archive stores only what differs from it."""
+from supsup.training.metadata import TaskMetadata
 
 
 def create_archive(
@@ -47,8 +41,22 @@ def create_archive(
         backbone=backbone.recipe.to_json(),
         weights_digest=backbone.digest,
         parameters=backbone.parameter_count,
-        metadata_example=_EXAMPLE | {"training": (config or TrainConfig(steps=1000)).to_json()},
+        metadata_example=_example(config or TrainConfig(steps=1000)),
     )
+
+
+def _example(config: TrainConfig) -> dict[str, Any]:
+    """What ``train`` keeps with a mask; an archive stores only what differs from it."""
+    example = TaskMetadata(
+        task=TaskRecipe(dataset="mnist", rule="permuted", index=0).to_json(),
+        training=config.to_json(),
+        scores=ScoreStart(seed=0),
+        energy=EnergyThreshold(mean=-10.0, bar=-7.0),
+        metrics={"accuracy": 0.95, "loss": 0.15, "density": 0.5, "steps": 1000},
+    ).to_json()
+    # Last, as it always was: the order is part of the archive's bytes.
+    example["training"] = example.pop("training")
+    return example
 
 
 def backbone_of(

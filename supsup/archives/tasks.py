@@ -7,6 +7,7 @@ from maskstore.archive import MaskArchive, StoredTask
 from maskstore.errors import InvalidInput
 from supsup.datasets import ImageSet, load
 from supsup.tasks import Task, TaskRecipe, make_task
+from supsup.training.metadata import TaskMetadata
 
 
 def tasks_of(archive: MaskArchive, data_dir: str | PathLike[str] | None = None) -> Iterator[Task]:
@@ -29,17 +30,29 @@ def remake(recipes: Iterable[TaskRecipe], data_dir: str | PathLike[str] | None) 
 
 def sources_of(archive: MaskArchive, stored: StoredTask) -> list[TaskRecipe]:
     """The tasks whose batches a mask was given (:mod:`supsup.task_free`), or the one it is for."""
-    sources = stored.metadata.get("sources")
+    sources = TaskMetadata.of(stored).sources
     if sources is None:
         return [recipe_of(archive, stored)]
-    return [TaskRecipe.from_json(source["task"]) for source in sources]
+    return [TaskRecipe.from_json(source.task) for source in sources]
 
 
 def recipe_of(archive: MaskArchive, stored: StoredTask) -> TaskRecipe:
     """The recipe that a mask was kept with; raises InvalidInput where it has none."""
-    if not stored.metadata.get("task"):
+    recipe = TaskMetadata.of(stored).task
+    if not recipe:
         raise InvalidInput(
             f"{archive.path}: task {stored.name!r} was added without the recipe of its data, "
             "so it cannot be evaluated; masks made by `supsup-store train` have one"
         )
-    return TaskRecipe.from_json(stored.metadata["task"])
+    return TaskRecipe.from_json(recipe)
+
+
+def accuracy_of(archive: MaskArchive, stored: StoredTask) -> float:
+    """The accuracy that training measured; raises InvalidInput where none is kept."""
+    found = TaskMetadata.of(stored).accuracy
+    if found is None:
+        raise InvalidInput(
+            f"{archive.path}: task {stored.name!r} was added without its accuracy on test images; "
+            "masks made by `supsup-store train` have one"
+        )
+    return found

@@ -20,6 +20,7 @@ from supsup.tasks import TaskRecipe, make_task
 from supsup.tasks.protocol import TaskData
 from supsup.training.config import TrainConfig
 from supsup.training.loop import Progress, TrainedMask, train
+from supsup.training.metadata import TaskMetadata, with_metrics
 from supsup.training.outliers import check_spare
 
 
@@ -61,12 +62,13 @@ def missing_tasks(
                 f"{archive.path}: task {recipe.name!r} is there already; "
                 "go on with --resume to skip what is there, or remove it first"
             )
-        metadata = archive.task(recipe.name).metadata
-        expected = {"task": recipe.to_json(), "training": config.to_json()}
-        for what, wanted in expected.items():
-            found = metadata.get(what) or {}
-            if what == "training" and found:
-                found = TrainConfig.from_json(found).to_json()  # with fields younger than the mask
+        there = TaskMetadata.of(archive.task(recipe.name))
+        # With fields that are younger than the mask.
+        trained = there.training and TrainConfig.from_json(there.training).to_json()
+        for what, wanted, found in (
+            ("task", recipe.to_json(), there.task or {}),
+            ("training", config.to_json(), trained or {}),
+        ):
             for key, value in wanted.items():
                 if found.get(key) != value:
                     raise InvalidInput(
@@ -173,7 +175,7 @@ def tasks_in_step(archive: MaskArchive) -> int | None:
     if not len(archive):
         return None
     *_, last = archive
-    return last.metadata.get("together")
+    return TaskMetadata.of(last).rows
 
 
 def append(
@@ -187,7 +189,7 @@ def append(
     for each in trained:
         with kept.adding(each) if kept else nullcontext():
             stored = archive.add(
-                each.name, each.masks, each.metadata | {"metrics": each.metrics}, codec=codec
+                each.name, each.masks, with_metrics(each.metadata, each.metrics), codec=codec
             )
         yield stored
 

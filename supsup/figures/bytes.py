@@ -7,6 +7,7 @@ from statistics import fmean
 from matplotlib.figure import Figure
 
 from maskstore.archive import MaskArchive
+from supsup.archives.tasks import accuracy_of
 from supsup.figures.base import EDGE_POPUP_OTHER, PaperFigure, Row, edge_popup
 from supsup.figures.curves_of_methods import UPPER_BOUND_OTHER, baseline
 from supsup.figures.sizes import Sizes
@@ -70,7 +71,7 @@ class BytesFigure(PaperFigure):
                     family = f"{sizes.dataset}-{sizes.tasks}"
                     path = workspace.train(family, recipes, network, config, codec="auto")
                     with MaskArchive.open(path) as archive:
-                        accuracies = [t.metadata["metrics"]["accuracy"] for t in archive]
+                        accuracies = [accuracy_of(archive, stored) for stored in archive]
                         size = archive.file_bytes
                     rows.append(_row(seed, label, density, size, accuracies))
             tasks = workspace.tasks(recipes, None, seed)

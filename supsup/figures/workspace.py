@@ -12,6 +12,7 @@ from maskstore.archive import MaskArchive, StoredTask
 from maskstore.packed import PackedMasks
 from maskstore.storage.atomic import write_file
 from supsup.archives import backbone_of, train_missing
+from supsup.archives.tasks import accuracy_of
 from supsup.datasets import ImageSet, load
 from supsup.inference import Progress
 from supsup.inference.mask_source import nobody_looks
@@ -115,9 +116,7 @@ class Workspace:
             return Trained(
                 backbone=backbone_of(archive, device=self.device),
                 masks=archive.packed(names),
-                accuracies=tuple(
-                    archive.task(name).metadata["metrics"]["accuracy"] for name in names
-                ),
+                accuracies=tuple(accuracy_of(archive, archive.task(name)) for name in names),
             )
 
     def tasks(self, recipes: Sequence[TaskRecipe], images: int | None, seed: int) -> list[TaskData]:

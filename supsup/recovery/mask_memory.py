@@ -35,6 +35,7 @@ from supsup.networks.recipe import BackboneRecipe
 from supsup.recovery.calibration import accepted_entropy
 from supsup.recovery.mask_entropy import MaskEntropy
 from supsup.tasks import TaskRecipe, make_task, task_family
+from supsup.training.metadata import TaskMetadata
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +154,7 @@ def encode_archive(
     layout = archive.layout
     blocks = layer_blocks(layout) if form == "blocks" else ()
     memory = new_memory(rule, layout.bits, form=form, blocks=blocks)
-    calibrated = all(stored.metadata.get("task") for stored in archive)
+    calibrated = all(TaskMetadata.of(stored).task for stored in archive)
     data = tasks_of(archive, data_dir) if calibrated else repeat(None)
     total = np.zeros(layout.bits)
     known = []
@@ -166,7 +167,7 @@ def encode_archive(
             KnownTask(
                 name=stored.name,
                 sha256=stored.sha256,
-                recipe=stored.metadata.get("task"),
+                recipe=TaskMetadata.of(stored).task,
                 accept=None if task is None else accepted_entropy(backbone, task, mask),
             )
         )

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from maskstore.archive import StoredTask
 from maskstore.errors import InvalidInput
 from maskstore.seeded.scores import ScoreStart
 from supsup.inference.ood import EnergyThreshold
 
-Json = Mapping[str, Any]
+Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,8 +90,13 @@ class TaskMetadata:
         return {"task": self.task} | {k: v for k, v in written.items() if v is not None}
 
     @classmethod
-    def from_json(cls, value: Json) -> "TaskMetadata":
-        """The metadata of a stored mask, whoever made it."""
+    def of(cls, stored: StoredTask) -> "TaskMetadata":
+        """That of a mask in an archive."""
+        return cls.from_json(stored.metadata)
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "TaskMetadata":
+        """The inverse of :meth:`to_json`; takes any JSON object."""
         return cls(
             task=_object(value.get("task")),
             training=_object(value.get("training")),
@@ -103,8 +109,13 @@ class TaskMetadata:
         )
 
 
+def with_metrics(metadata: Json, metrics: Mapping[str, float]) -> Json:
+    """The metadata of a :class:`supsup.TrainedMask` with its metrics, as an archive keeps it."""
+    return metadata | {"metrics": dict(metrics)}
+
+
 def _object(value: object) -> Json | None:
-    return value if isinstance(value, Mapping) else None
+    return value if isinstance(value, dict) else None
 
 
 def _whole(value: object) -> int | None:
