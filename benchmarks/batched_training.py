@@ -149,7 +149,7 @@ def profile(task: Task, steps: int) -> dict[str, float]:
     backbone, config = build(RECIPE), TrainConfig(steps=steps)
     cpu = torch.device("cpu")
     buffers = Buffers.draw(backbone.layout, [ScoreStart(seed=0)], cpu, torch.float32)
-    frozen = torch.cat([weight.detach().flatten() for weight in backbone.weights.values()])
+    frozen = backbone.flat_weights()
     update = FusedSgd(buffers, frozen, config)
     gradients = gradients_of(buffers, backbone)
     source = batches_for([task], config, cpu)

@@ -31,12 +31,7 @@ class Masks:
             ScoreStart.from_json(next(iter(archive)).metadata["scores"])
         )
         packed = archive.packed()
-        self.bits = np.array(
-            [
-                np.concatenate([layer.reshape(-1) for layer in packed.unpack(k).values()])
-                for k in range(len(packed))
-            ]
-        ).view(np.uint8)
+        self.bits = np.array([archive.layout.unpack_flat(row) for row in packed.bits])
         self.flips = self.bits ^ self.start.mask
         self.weights = archive.layout.bits
 

@@ -157,7 +157,7 @@ def throughput(path: Path) -> list[dict[str, Any]]:
 
 
 def _methods(packed: np.ndarray, prior: Prior) -> dict[str, tuple[Callable, Callable]]:
-    bits = np.concatenate([m.reshape(-1) for m in prior.layout.unpack(packed).values()])
+    bits = prior.layout.unpack_flat(packed).view(np.bool_)
     methods: dict[str, tuple[Callable, Callable]] = {
         name: (lambda c=codec: c.encode(packed, prior), lambda s, c=codec: c.decode(s, prior))
         for name, codec in BY_NAME.items()

@@ -1,11 +1,21 @@
-"""MaskLayout: which parameters a mask covers, in which order, and how its bits are packed."""
+"""MaskLayout: which parameters a mask covers, in which order, and how its bits are packed.
+
+A layer has a place of two kinds, which are not to be mixed up:
+
+- :attr:`MaskLayout.offsets`: in a **flat** vector of d numbers, one a weight, layer after layer
+  with nothing in between. :meth:`MaskLayout.join` and :meth:`MaskLayout.split` go there and back.
+- :meth:`MaskLayout.layers`: in the **packed** bytes of a mask, where each layer begins at a byte of
+  its own, so that up to seven zero bits pad it. :meth:`MaskLayout.pack` and
+  :meth:`MaskLayout.unpack` go there and back.
+"""
 
 import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
+from typing import Any, TypeVar
 
 import numpy as np
 from jaxtyping import Bool, UInt8
@@ -17,6 +27,10 @@ MAX_BITS = 2**32 - 1
 """Most bits in one mask: the index stores lengths in 32 bits."""
 
 
+Array = TypeVar("Array")
+"""An array of numpy or a tensor of torch, which this module never imports."""
+
+
 @dataclass(frozen=True)
 class MaskLayout:
     """The ordered (name, shape) of the arrays that a mask covers.
@@ -26,6 +40,14 @@ class MaskLayout:
 
     Raises:
         InvalidInput: no layer, an unusable name or shape, or more than ``MAX_BITS`` bits.
+
+    >>> layout = MaskLayout({"fc1": (2, 3), "fc2": (2,)})
+    >>> layout.bits, layout.packed_bytes
+    (8, 2)
+    >>> layout.offsets
+    {'fc1': slice(0, 6, None), 'fc2': slice(6, 8, None)}
+    >>> layout.split(np.arange(8))["fc1"].tolist()
+    [[0, 1, 2], [3, 4, 5]]
     """
 
     shapes: dict[str, tuple[int, ...]]
@@ -56,8 +78,67 @@ class MaskLayout:
     def __hash__(self) -> int:
         return hash(tuple(self.shapes.items()))
 
+    @cached_property
+    def offsets(self) -> dict[str, slice]:
+        """Layer name → its slice of a flat vector of :attr:`bits` numbers, without padding."""
+        ends = np.cumsum([math.prod(shape) for shape in self.shapes.values()]).tolist()
+        starts = [0, *ends[:-1]]
+        return {
+            name: slice(start, end)
+            for name, start, end in zip(self.shapes, starts, ends, strict=True)
+        }
+
+    def join(self, layers: Mapping[str, Any], out: Array | None = None) -> Array:
+        """All layers as one flat vector, in storage order, without padding.
+
+        Args:
+            layers: layer name → array of any dtype, (batch axes…, *shape); the same batch axes for
+                all.
+            out: (batch axes…, bits), what to write into; a new numpy array by default. Tensors of
+                torch need one.
+
+        Raises:
+            InvalidMask: a layer is missing, unknown or of another shape.
+        """
+        if layers.keys() != self.shapes.keys():
+            self._reject_names(layers)
+        first, shape = next(iter(self.shapes.items()))
+        batch = tuple(layers[first].shape)
+        batch = batch[: max(0, len(batch) - len(shape))]
+        for name, shape in self.shapes.items():
+            if tuple(layers[name].shape) != batch + shape:
+                raise InvalidMask(
+                    f"layer {name!r}: expected shape {batch + shape}, "
+                    f"got {tuple(layers[name].shape)}"
+                )
+        flat: Any = out
+        if flat is None:
+            dtype = np.result_type(*(layers[name].dtype for name in self.shapes))
+            flat = np.empty((*batch, self.bits), dtype)
+        for name, where in self.offsets.items():
+            flat[..., where] = layers[name].reshape((*batch, where.stop - where.start))
+        return flat
+
+    def split(self, flat: Array) -> dict[str, Array]:
+        """The inverse of :meth:`join`: views of (batch axes…, bits), an array or a tensor.
+
+        Raises:
+            InvalidInput: another number of numbers.
+        """
+        numbers: Any = flat
+        *batch, length = numbers.shape or (0,)
+        if length != self.bits:
+            raise InvalidInput(f"mask layout: expected {self.bits} numbers to split, got {length}")
+        return {
+            name: numbers[..., where].reshape((*batch, *self.shapes[name]))
+            for name, where in self.offsets.items()
+        }
+
     def layers(self) -> Iterator[tuple[str, tuple[int, ...], slice, int]]:
-        """Yield (name, shape, slice of the packed bytes, bits) per layer, in storage order."""
+        """Yield (name, shape, slice of the packed bytes, bits) per layer, in storage order.
+
+        Packed, every layer begins at a byte: see :attr:`offsets` for its place among all weights.
+        """
         start = 0
         for name, shape in self.shapes.items():
             bits = math.prod(shape)
@@ -99,6 +180,15 @@ class MaskLayout:
             for name, shape, where, bits in self.layers()
         }
 
+    def unpack_flat(self, packed: UInt8[np.ndarray, " bytes"]) -> UInt8[np.ndarray, " bits"]:
+        """A packed mask as a flat vector of 0 and 1."""
+        flat: Bool[np.ndarray, " bits"] = self.join(self.unpack(packed))
+        return flat.view(np.uint8)
+
+    def pack_flat(self, flat: UInt8[np.ndarray, " bits"]) -> UInt8[np.ndarray, " bytes"]:
+        """The inverse of :meth:`unpack_flat`; values other than 0 and 1 are not looked for."""
+        return self.pack(self.split(flat.view(np.bool_)))
+
     def has_clean_padding(self, packed: UInt8[np.ndarray, " bytes"]) -> bool:
         """Whether every padding bit is zero, as :meth:`pack` leaves them."""
         return not any(
@@ -106,7 +196,7 @@ class MaskLayout:
             for _, _, where, bits in self.layers()
         )
 
-    def _reject_names(self, masks: Mapping[str, np.ndarray]) -> None:
+    def _reject_names(self, masks: Mapping[str, Any]) -> None:
         missing = [name for name in self.shapes if name not in masks]
         unknown = [str(name) for name in masks if name not in self.shapes]
         expected = ", ".join(self.shapes)

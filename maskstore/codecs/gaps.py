@@ -7,7 +7,6 @@ from maskstore.codecs import zstd
 from maskstore.codecs.base import Codec, expands_too_far, require_sane_size
 from maskstore.codecs.knowledge import Prior
 from maskstore.errors import CorruptArchive
-from maskstore.layout import MaskLayout
 
 _SKIP = 255
 _LEVEL = 1
@@ -27,7 +26,7 @@ class GapsCodec(Codec):
     id = 2
 
     def encode(self, packed: UInt8[np.ndarray, " bytes"], prior: Prior) -> bytes | None:
-        bits = _unpack(packed, prior.layout)
+        bits = prior.layout.unpack_flat(packed)
         rare = int(2 * np.count_nonzero(bits) <= bits.size)
         places = np.flatnonzero(bits == rare)
         if places.size * _MOST_RARE > bits.size:
@@ -50,18 +49,4 @@ class GapsCodec(Codec):
             raise CorruptArchive(f"gaps mask: reaches beyond the {layout.bits} bits of a mask")
         bits = np.full(layout.bits, 1 - stored[0], np.uint8)
         bits[ends[octets != _SKIP] - 1] = stored[0]
-        return _pack(bits, layout)
-
-
-def _unpack(packed: UInt8[np.ndarray, " bytes"], layout: MaskLayout) -> UInt8[np.ndarray, " d"]:
-    layers = layout.unpack(packed).values()
-    return np.concatenate([layer.reshape(-1) for layer in layers]).view(np.uint8)
-
-
-def _pack(bits: UInt8[np.ndarray, " d"], layout: MaskLayout) -> UInt8[np.ndarray, " bytes"]:
-    packed = np.empty(layout.packed_bytes, np.uint8)
-    start = 0
-    for _, _, where, count in layout.layers():
-        packed[where] = np.packbits(bits[start : start + count], bitorder="little")
-        start += count
-    return packed
+        return layout.pack_flat(bits)

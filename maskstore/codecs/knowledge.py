@@ -79,12 +79,13 @@ class Prior:
 
 
 def _draw(start: ScoreStart, layout: MaskLayout, weights: WeightSigns | None) -> Start:
-    parts = []
+    masks, sizes, toward = (np.empty(layout.bits, np.uint8) for _ in range(3))
     for name, shape, _, bits in layout.layers():
+        where = layout.offsets[name]
         top = start.top_bytes(name, bits)
-        mask = top >> 7
+        mask = masks[where] = top >> 7
         # The 7 bits under the sign grow away from 0 for a positive score, towards it else.
-        size = (top & 0x7F) ^ np.where(mask, 0, 0x7F).astype(np.uint8)
+        sizes[where] = (top & 0x7F) ^ np.where(mask, 0, 0x7F).astype(np.uint8)
         positive = np.ones(bits, np.uint8) if weights is None else weights.draw(name, shape)
-        parts.append((mask, size, mask ^ positive))
-    return Start(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+        toward[where] = mask ^ positive
+    return Start(masks, sizes, toward)

@@ -10,7 +10,6 @@ import numpy as np
 from jaxtyping import Float64, UInt8
 
 from maskstore.codecs import Prior
-from maskstore.codecs.contextual.mask_coder import bits_of
 
 BLOCK = 64
 """Tasks that arrived one after another, among which references are looked for."""
@@ -77,7 +76,7 @@ def _shared_bits(
         drawn = prior.draw(start)
         # Odd, so that it does not fall on the same columns of every row.
         sample = slice(None, None, max(1, len(drawn.mask) // _SAMPLE) | 1)
-        flips = [bits_of(masks[k], prior.layout)[sample] ^ drawn.mask[sample] for k in alike]
+        flips = [prior.layout.unpack_flat(masks[k])[sample] ^ drawn.mask[sample] for k in alike]
         shared[np.ix_(alike, alike)] = _mutual_information(np.stack(flips), drawn.size[sample])
     return shared
 

@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Float32
 from torch import Tensor, nn
 from torch.func import functional_call
 
@@ -78,6 +78,12 @@ class Backbone:
     def weights(self) -> dict[str, Tensor]:
         """The frozen weights that masks cover, by name, in layout order."""
         return {name: self.module.get_parameter(name) for name in self.layout.shapes}
+
+    def flat_weights(self) -> Float32[Tensor, " bits"]:
+        """Those weights as one row (:meth:`MaskLayout.join`): a copy, where they are."""
+        with torch.no_grad():
+            out = torch.empty(self.layout.bits, dtype=torch.float32, device=self.device)
+            return self.layout.join(self.weights, out)
 
     @property
     def device(self) -> torch.device:

@@ -61,10 +61,7 @@ class MaskEntropy:
             InvalidInput: the network does not take such data.
         """
         flat = torch.from_numpy(mask.astype(np.float32)).to(self.backbone.device).requires_grad_()
-        masks, start = {}, 0
-        for name, shape, _, bits in self.backbone.layout.layers():
-            masks[name] = flat[start : start + bits].view(shape)
-            start += bits
+        masks = self.backbone.layout.split(flat)
         x = self._batches[step % len(self._batches)]
         x = x.clone() if x.is_inference() else x
         logits = run_network(self.backbone, x, self.backbone.masked(masks))

@@ -88,11 +88,8 @@ class MaskLearner:
         """Boolean arrays by layer."""
         if self._scores is None:
             return self._masks
-        shapes = self._backbone.layout.shapes
-        flat = self._scores[0].split([math.prod(shape) for shape in shapes.values()])
-        layers = zip(shapes.items(), flat, strict=True)
         rule = self._rule.at(self.steps / self._config.steps_for(0))
-        return rule.masks({name: layer.view(shape) for (name, shape), layer in layers})
+        return rule.masks(self._backbone.layout.split(self._scores[0]))
 
     @plain_modes()
     def loss(self, x: Float[Tensor, "batch ..."], y: Int64[Tensor, " batch"]) -> float:

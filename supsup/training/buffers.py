@@ -1,6 +1,5 @@
 """Buffers: what tasks in flight keep in memory, one row a task."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -40,8 +39,7 @@ class Buffers:
         rows: dict[ScoreStart, Tensor] = {}
         for start in starts:
             if start not in rows:
-                layers = start.draw(layout).values()
-                rows[start] = torch.cat([torch.from_numpy(layer).flatten() for layer in layers])
+                rows[start] = torch.from_numpy(layout.join(start.draw(layout)))
         scores = torch.empty(len(starts), layout.bits, dtype=torch.float32, device=device)
         for row, start in zip(scores, starts, strict=True):
             row.copy_(rows[start])
@@ -54,9 +52,4 @@ class Buffers:
 
     def layers(self, flat: Float[Tensor, "task bits"]) -> dict[str, Float[Tensor, "task ..."]]:
         """Views of a buffer, by layer."""
-        views, at = {}, 0
-        for name, shape in self.layout.shapes.items():
-            size = math.prod(shape)
-            views[name] = flat[:, at : at + size].unflatten(1, shape)
-            at += size
-        return views
+        return self.layout.split(flat)

@@ -98,9 +98,7 @@ FUSED: dict[str, Callable[..., FusedUpdate]] = {
 
 def update_of(buffers: Buffers, backbone: Backbone, rule: MaskRule, config: TrainConfig) -> Update:
     """The quickest update of this rule and optimizer on this device."""
-    frozen: Float32[Tensor, " bits"] = torch.cat(
-        [weight.detach().flatten() for weight in backbone.weights.values()]
-    )
+    frozen = backbone.flat_weights()
     fits = frozen.device.type == "cpu" and buffers.weights.dtype == torch.float32
     if fits and config.optimizer in FUSED and type(rule) is Threshold:
         return FUSED[config.optimizer](buffers, frozen, config)

@@ -73,23 +73,20 @@ class MeanOfMasks(Transfer):
 
     def begin(self, scores: Float32[Tensor, " bits"]) -> None:
         total = torch.from_numpy(self._sum).to(scores.device)
-        at = 0
-        for shape in self._layout.shapes.values():
-            size = int(np.prod(shape))
-            layer, ones = scores[at : at + size], total[at : at + size]
+        for where in self._layout.offsets.values():
+            layer, ones = scores[where], total[where]
             largest = layer.abs().max()
             if self._by_size:
                 layer += layer.sign() * (largest * ones)
             else:
                 layer += largest * (2 * ones - self.count)
-            at += size
         scores /= self.count + 1
 
     def end(self, scores: Float32[Tensor, " bits"], masks: Masks) -> None:
         self._add(masks)
 
     def _add(self, masks: Masks) -> None:
-        self._sum += np.concatenate([masks[name].ravel() for name in self._layout.shapes])
+        self._sum += self._layout.join(masks)
         self.count += 1
 
 

@@ -1,7 +1,9 @@
 import hashlib
+import math
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -102,3 +104,79 @@ def broken(change):
 def test_masks_that_do_not_fit(change, message):
     with pytest.raises(InvalidMask, match=message):
         LAYOUT.pack(broken(change))
+
+
+@given(
+    layers,
+    st.sampled_from(["bool", "uint8", "float32", "float64", "int64"]),
+    st.lists(st.integers(0, 3), max_size=2).map(tuple),
+    st.integers(0, 2**32),
+)
+def test_join_lays_layers_end_to_end_and_split_takes_them_apart(shapes, dtype, batch, seed):
+    layout, rng = layout_of(shapes), np.random.default_rng(seed)
+    given = {
+        name: rng.integers(0, 2, (*batch, *shape)).astype(dtype)
+        for name, shape in layout.shapes.items()
+    }
+    flat = layout.join(dict(reversed(given.items())))
+    rows = [given[name].reshape(*batch, math.prod(of)) for name, of in layout.shapes.items()]
+    np.testing.assert_array_equal(flat, np.concatenate(rows, axis=-1), strict=True)
+    back = layout.split(flat)
+    assert list(back) == list(given)
+    for name, layer in given.items():
+        np.testing.assert_array_equal(back[name], layer, strict=True)
+        np.testing.assert_array_equal(flat[..., layout.offsets[name]], rows.pop(0), strict=True)
+        assert not layer.size or np.shares_memory(back[name], flat)
+
+
+def test_tensors_are_joined_into_one_and_split_into_views_of_it():
+    given = {name: torch.rand(3, *shape) for name, shape in LAYOUT.shapes.items()}
+    out = torch.empty(3, LAYOUT.bits)
+    assert LAYOUT.join(given, out) is out
+    assert torch.equal(out, torch.cat([layer.flatten(1) for layer in given.values()], dim=1))
+    back = LAYOUT.split(out)
+    assert all(torch.equal(back[name], given[name]) for name in given)
+    back["fc2.weight"].zero_()
+    assert not out[:, LAYOUT.offsets["fc2.weight"]].any()
+
+
+@given(layers, st.integers(0, 2**32))
+def test_flat_bits_are_the_mask_without_its_padding(shapes, seed):
+    layout = layout_of(shapes)
+    masks = random_masks(seed, layout)
+    flat = layout.unpack_flat(layout.pack(masks))
+    np.testing.assert_array_equal(flat, layout.join(masks).astype(np.uint8), strict=True)
+    np.testing.assert_array_equal(layout.pack_flat(flat), layout.pack(masks), strict=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda layers: layers.pop("fc2.weight"), "'fc2.weight' is missing"),
+        (lambda layers: layers.update(more=np.zeros(3)), "unknown layer 'more'"),
+        (
+            lambda layers: layers.update({"fc2.weight": np.zeros((2, 5))}),
+            r"'fc2.weight': expected shape \(5,\), got \(2, 5\)",
+        ),
+        (
+            lambda layers: layers.update({"fc1.weight": np.zeros((2, 10, 7))}),
+            r"'fc2.weight': expected shape \(2, 5\), got \(5,\)",
+        ),
+        (
+            lambda layers: layers.update({"fc1.weight": np.zeros(70)}),
+            r"'fc1.weight': expected shape \(10, 7\), got \(70,\)",
+        ),
+    ],
+    ids=["missing", "unknown", "one with a batch axis", "batch axis missing", "flat already"],
+)
+def test_layers_that_cannot_be_joined(change, message):
+    given = {name: np.zeros(shape) for name, shape in LAYOUT.shapes.items()}
+    change(given)
+    with pytest.raises(InvalidMask, match=message):
+        LAYOUT.join(given)
+
+
+@pytest.mark.parametrize("shape", [(), (74,), (76,), (75, 2)])
+def test_what_cannot_be_split(shape):
+    with pytest.raises(InvalidInput, match="expected 75 numbers to split"):
+        LAYOUT.split(np.zeros(shape))

@@ -45,11 +45,7 @@ class CodedMask(NamedTuple):
 
     def packed(self, layout: MaskLayout) -> Packed:
         """The mask."""
-        bits = self.coded ^ self.untrained
-        packed = np.empty(layout.packed_bytes, np.uint8)
-        for (where, _), (_, _, place, _) in zip(layers_of(layout), layout.layers(), strict=True):
-            packed[place] = np.packbits(bits[where], bitorder="little")
-        return packed
+        return layout.pack_flat(self.coded ^ self.untrained)
 
     def layer_bits(self, layout: MaskLayout) -> list[float]:
         """What each layer takes.
@@ -110,18 +106,16 @@ def take_mask(
 def layers_of(layout: MaskLayout) -> list[tuple[slice, tuple[int, int]]]:
     """Where each layer's weights are among all, and its (outputs, inputs of one output)."""
     found = []
-    at = 0
-    for _, shape, _, count in layout.layers():
+    for name, shape, _, count in layout.layers():
         rows = shape[0] if len(shape) > 1 else 1
-        found.append((slice(at, at + count), (rows, count // rows)))
-        at += count
+        found.append((layout.offsets[name], (rows, count // rows)))
     return found
 
 
 def _encode(packed: Packed, layout: MaskLayout, start: Start, earlier: Packed | None) -> bytes:
     from maskstore.codecs import kernels
 
-    bits = bits_of(packed, layout)
+    bits = layout.unpack_flat(packed)
     flips = bits ^ start.mask
     # A top-k mask is no set of flips: the bits themselves follow the size of the score.
     as_flips = _information(flips, start.size) <= _information(bits, start.size)
@@ -171,7 +165,7 @@ def _contexts(
     untrained: UInt8[np.ndarray, " d"],
     earlier: Packed | None,
 ) -> list[tuple[slice, LayerContexts]]:
-    changed = None if earlier is None else bits_of(earlier, layout) ^ untrained
+    changed = None if earlier is None else layout.unpack_flat(earlier) ^ untrained
     return [
         (
             where,
@@ -184,12 +178,6 @@ def _contexts(
         )
         for where, shape in layers_of(layout)
     ]
-
-
-def bits_of(packed: Packed, layout: MaskLayout) -> UInt8[np.ndarray, " d"]:
-    """The bits of a mask, 0 or 1, one layer after another without padding."""
-    bits = np.concatenate([layer.reshape(-1) for layer in layout.unpack(packed).values()])
-    return bits.view(np.uint8)
 
 
 def _segments(bits: int) -> list[slice]:
