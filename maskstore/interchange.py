@@ -1,16 +1,17 @@
 """Masks in and out of ``.npz`` and ``.safetensors`` files: layer name → boolean array."""
 
+import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-import safetensors
 from jaxtyping import Bool
-from safetensors.numpy import load_file, save
+from safetensors.numpy import load, save
 
-from maskstore.errors import InvalidInput
+from maskstore.errors import ArchiveExists, InvalidInput
+from maskstore.foreign import foreign_file, read_npz
 from maskstore.layout import MAX_BITS, MaskLayout
 from maskstore.storage.atomic import write_file
 
@@ -42,29 +43,18 @@ def layout_of(path: Path) -> MaskLayout:
 
 def _load(path: Path, largest: int) -> dict[str, np.ndarray]:
     _require_suffix(path)
-    try:
+    with foreign_file(path, f"{path.suffix} file of boolean arrays", largest=largest) as file:
         if path.suffix == ".npz":
-            with zipfile.ZipFile(path) as members:
-                found = sum(member.file_size for member in members.infolist())
-                _require_size(path, found, largest)
-            with np.load(path, allow_pickle=False) as arrays:
-                return dict(arrays)
-        _require_size(path, path.stat().st_size, largest)
-        return dict(load_file(path))
-    except OSError as error:
-        raise InvalidInput(f"{path}: cannot read the mask file: {error.strerror}") from error
-    except (
-        ValueError,
-        EOFError,
-        NotImplementedError,
-        zipfile.BadZipFile,
-        safetensors.SafetensorError,
-    ) as error:
-        if isinstance(error, InvalidInput):
-            raise
-        raise InvalidInput(
-            f"{path}: not a readable {path.suffix} file of boolean arrays ({error})"
-        ) from error
+            return read_npz(path, file, largest=largest)
+        return dict(load(file.read()))
+
+
+def require_free(path: Path, *, overwrite: bool) -> None:
+    """Raise ArchiveExists where there is something at ``path``, unless it may be overwritten."""
+    if not overwrite and os.path.lexists(path):
+        raise ArchiveExists(
+            f"{path}: there is a file already; choose another path, or overwrite it with --force"
+        )
 
 
 def save_masks(path: Path, masks: Mapping[str, Bool[np.ndarray, "..."]]) -> None:
@@ -94,12 +84,4 @@ def _require_suffix(path: Path) -> None:
         raise InvalidInput(
             f"{path}: expected a file that ends in {' or '.join(SUFFIXES)}, "
             f"got {path.suffix or 'no ending'!r}"
-        )
-
-
-def _require_size(path: Path, found: int, largest: int) -> None:
-    if found > largest:
-        raise InvalidInput(
-            f"{path}: holds {found} bytes, a mask of this layout at most {largest}; "
-            "is it a mask of this archive's network?"
         )

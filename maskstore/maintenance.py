@@ -1,6 +1,7 @@
 """Whole archives rewritten: compact, repair, merge. The old file stays until the new is done."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,19 @@ OnTask = Callable[[str], None]
 
 def _no_report(name: str) -> None:
     pass
+
+
+@contextmanager
+def gone_if_empty(made: MaskArchive) -> Iterator[MaskArchive]:
+    """Close an archive that was just made; where the block fails before there is a task in it,
+    remove it, too, so that the same command works once the cause is mended."""
+    with made:
+        try:
+            yield made
+        except BaseException:
+            if len(made) == 0:
+                Path(made.path).unlink(missing_ok=True)
+            raise
 
 
 def compact(archive: MaskArchive, *, codec: str | None = None, on_task: OnTask = _no_report) -> int:

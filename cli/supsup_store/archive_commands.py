@@ -10,7 +10,7 @@ import typer
 from maskstore import InvalidInput, MaskArchive
 from maskstore import maintenance as maintain
 from maskstore._verify import verify as verify_archive
-from maskstore.interchange import load_masks, save_masks
+from maskstore.interchange import load_masks, require_free, save_masks
 from maskstore.stats import MaskStats, archive_stats, layer_stats, task_stats
 from supsup_store import options
 from supsup_store.console import print_json, print_table, task_progress
@@ -97,9 +97,11 @@ def get(
     archive: options.Archive,
     task: options.TaskName,
     out: Annotated[Path, typer.Option(help="File to write: .npz or .safetensors.")],
+    force: options.Force = False,
     as_json: options.Json = False,
 ) -> None:
     """Write the mask of a task to a file of boolean arrays."""
+    require_free(out, overwrite=force)
     with MaskArchive.open(archive) as opened:
         save_masks(out, opened.get(task))
         found = opened.task(task)

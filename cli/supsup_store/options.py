@@ -16,6 +16,7 @@ Archive = Annotated[
 TaskName = Annotated[str, typer.Argument(metavar="TASK", help="Name of the task.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar, no notes on stderr.")]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite the file that is there.")]
 Codec = Annotated[
     str, typer.Option(help="auto (the smallest of all), fast, raw, zstd, gaps, ans or seeded.")
 ]

@@ -53,7 +53,12 @@ def test_get(archive, run, tmp_path, suffix):
     out = tmp_path / f"out{suffix}"
     assert run("get", archive, "b", "--out", out).code == 0
     assert equal(load_masks(out, LAYOUT), random_masks(2))
-    assert run("get", archive, "b", "--out", out, "--json").json()["out"] == str(out)
+    before = out.read_bytes()
+    again = run("get", archive, "a", "--out", out)
+    assert (again.code, "there is a file already" in again.err) == (1, True)
+    assert out.read_bytes() == before
+    assert run("get", archive, "a", "--out", out, "--force", "--json").json()["out"] == str(out)
+    assert equal(load_masks(out, LAYOUT), random_masks(1))
 
 
 def test_remove_and_compact(archive, run):
