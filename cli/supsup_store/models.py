@@ -7,8 +7,9 @@ from typing import Annotated
 import typer
 
 from maskstore import MaskArchive
+from maskstore.interchange import require_free
 from supsup_store import options
-from supsup_store.console import print_json, task_progress
+from supsup_store.console import print_json, stderr, task_progress
 
 
 def register(app: typer.Typer) -> None:
@@ -19,11 +20,35 @@ def register(app: typer.Typer) -> None:
 
 def import_(
     archive: options.Archive,
-    checkpoint: Annotated[Path, typer.Argument(help="final.pt or a Piggyback state_dict.")],
+    checkpoint: Annotated[
+        Path, typer.Argument(help="final.pt, a state_dict of Piggyback, or a pack of its masks.")
+    ],
     mask: Annotated[
-        str, typer.Option(help="How its scores become masks: threshold, topk or piggyback.")
-    ] = "threshold",
-    density: Annotated[float, typer.Option(help="topk: share of weights kept.")] = 0.5,
+        str | None,
+        typer.Option(
+            help="How its scores become masks: threshold, topk or piggyback; by default what the "
+            "checkpoint says."
+        ),
+    ] = None,
+    density: Annotated[
+        float | None,
+        typer.Option(help="topk: share of weights kept; by default what the checkpoint says."),
+    ] = None,
+    multiplier: Annotated[
+        float | None,
+        typer.Option(help="topk: or s of --er-sparsity, min(0.5, s (in + out) / n) of a layer."),
+    ] = None,
+    name: Annotated[
+        str, typer.Option(metavar="PREFIX", help="Tasks are called PREFIX/0, PREFIX/1, …")
+    ] = "task",
+    net: Annotated[
+        str | None,
+        typer.Option(
+            help="Name the layers after this network's, a module:function too; none keeps the "
+            "checkpoint's names. By default the net of the checkpoint's architecture."
+        ),
+    ] = None,
+    outputs: Annotated[int | None, typer.Option(help="Outputs of --net.")] = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -32,15 +57,25 @@ def import_(
 
     with task_progress("importing", None, quiet=quiet) as on_task:
         report = import_checkpoint(
-            checkpoint, Path(archive), kind=mask, density=density, on_task=on_task
+            checkpoint,
+            Path(archive),
+            kind=mask,
+            density=density,
+            multiplier=multiplier,
+            name=name,
+            net=net,
+            outputs=outputs,
+            on_task=on_task,
         )
     if as_json:
         print_json(asdict(report))
-    else:
-        typer.echo(
-            f"{archive}: {report.tasks} tasks of {report.bits_per_mask:,} bits; "
-            f"{report.checkpoint_bytes:,} bytes before, {report.archive_bytes:,} after"
-        )
+        return
+    typer.echo(
+        f"{archive}: {report.tasks} tasks of {report.bits_per_mask:,} bits ({report.kind}); "
+        f"{report.checkpoint_bytes:,} bytes before, {report.archive_bytes:,} after"
+    )
+    if not quiet:
+        stderr.print(report.note, markup=False, soft_wrap=True)
 
 
 def export(
@@ -48,12 +83,14 @@ def export(
     task: options.TaskName,
     out: Annotated[Path, typer.Option(help="File to write: .safetensors.")],
     net: options.TrustedNet = None,
+    force: options.Force = False,
     as_json: options.Json = False,
 ) -> None:
     """Write a task as a dense model (a state_dict) that needs no mask any more."""
     from supsup.archives import backbone_of
     from supsup.checkpoints import export_dense
 
+    require_free(out, overwrite=force)
     with MaskArchive.open(archive) as opened:
         size = export_dense(opened, task, backbone_of(opened, trusted_net=net), out)
     if as_json:

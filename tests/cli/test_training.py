@@ -266,13 +266,25 @@ def test_outliers_need_a_superfluous_output_and_are_recorded(run, tmp_path):
 
 
 def test_import_and_export(trained, run, tmp_path):
-    from tests.supsup.test_checkpoints import reference_checkpoint
+    from tests.supsup.checkpoints.helpers import reference_checkpoint
 
-    reference_checkpoint(tmp_path / "final.pt")
+    reference_checkpoint(tmp_path / "final.pt", conv_type="FastMultitaskMaskConv")
     made = run("import", tmp_path / "a.h5", tmp_path / "final.pt", "--json").json()
     assert (made["tasks"], made["bits_per_mask"]) == (3, 720)
-    assert "bytes before" in run("import", tmp_path / "b.h5", tmp_path / "final.pt").out
+    named = run("import", tmp_path / "b.h5", tmp_path / "final.pt", "--name", "paper")
+    assert "bytes before" in named.out
+    assert "cannot be evaluated" in named.err
+    merged = run(
+        "merge", tmp_path / "a.h5", tmp_path / "b.h5", "--out", tmp_path / "c.h5", "--json"
+    )
+    assert merged.json()["tasks"] == 6
+    said = run("import", tmp_path / "d.h5", tmp_path / "final.pt", "--mask", "topk")
+    assert (said.code, "contradicts" in said.err) == (1, True)
+    assert not (tmp_path / "d.h5").exists()
     out = tmp_path / "dense.safetensors"
     done = run("export", trained, "split-mnist/1", "--out", out, "--json").json()
     assert done["bytes"] == out.stat().st_size > 20_000_000
-    assert run("export", tmp_path / "a.h5", "task/0", "--out", out).code == 1
+    again = run("export", trained, "split-mnist/1", "--out", out)
+    assert (again.code, "--force" in again.err) == (1, True)
+    assert run("export", trained, "split-mnist/1", "--out", out, "--force").code == 0
+    assert run("export", tmp_path / "a.h5", "task/0", "--out", tmp_path / "x.safetensors").code == 1

@@ -1,0 +1,106 @@
+"""Dense models out of an archive: what a user's own code loads, without a mask."""
+
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from maskstore.archive import MaskArchive
+from maskstore.errors import InvalidInput
+from maskstore.storage.atomic import write_file
+from supsup.networks.backbone import Backbone
+from supsup.networks.registry import make_module
+
+
+def export_dense(archive: MaskArchive, task: str, backbone: Backbone, path: Path) -> int:
+    """Write a task as a dense model: W ⊙ M and every other parameter, as safetensors.
+
+    The file loads strictly into the module as its factory builds it, which in eval mode then gives
+    the logits that the masked network gives.
+
+    Returns:
+        Bytes written.
+
+    Raises:
+        TaskNotFound, CorruptArchive: as :meth:`MaskArchive.get`.
+        InvalidInput: the path does not end in ``.safetensors``, or no file of tensors could make
+            the module answer as the masked network does.
+        DigestMismatch: the archive's masks are of other weights.
+        ArchiveWriteError: the system refuses.
+    """
+    if path.suffix != ".safetensors":
+        raise InvalidInput(f"{path}: expected a file that ends in .safetensors")
+    backbone.check_archive(archive)
+    return write_file(path, save(dense_state(backbone, backbone.tensors(archive.get(task)))))
+
+
+def dense_state(backbone: Backbone, masks: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A ``state_dict`` on the CPU with which the factory's module is the masked network.
+
+    Raises:
+        InvalidInput: there is none; the message says why and what to do.
+    """
+    module = backbone.module
+    masked = backbone.masked(masks)
+    # A parameter may have several names (tied weights): each of them gets its masked values.
+    by_id = {id(module.get_parameter(name)): values for name, values in masked.items()}
+    masked = {
+        name: by_id[id(parameter)]
+        for name, parameter in module.named_parameters(remove_duplicate=False)
+        if id(parameter) in by_id
+    }
+    state = module.state_dict()
+    for name, value in state.items():
+        if not isinstance(value, Tensor):
+            raise _refusal(backbone, f"its state holds {name!r}, which is no tensor")
+    for name in masked:
+        if name not in state:
+            raise _refusal(backbone, f"its state_dict leaves {name!r} out")
+    dense = {
+        # A copy of each: safetensors stores no two names of one storage.
+        name: masked.get(name, value).detach().cpu().contiguous().clone()
+        for name, value in state.items()
+    }
+    _require_loads(backbone, dense)
+    return dense
+
+
+def _require_loads(backbone: Backbone, dense: Mapping[str, Tensor]) -> None:
+    """Load it as a user will, and look whether all of it arrived."""
+    module = _as_the_factory_builds_it(backbone)
+    for name, part in module.named_modules():
+        if isinstance(part, nn.modules.batchnorm._BatchNorm) and part.track_running_stats:
+            raise _refusal(
+                backbone,
+                f"its batch normalisation {name!r} answers by running statistics, of which none "
+                "were kept, as training normalised by those of the batch; train with "
+                "--statistics running",
+            )
+    try:
+        module.load_state_dict(dense, strict=True)
+    except Exception as error:
+        reason = str(error).strip().splitlines()[-1].strip()
+        raise _refusal(backbone, f"it does not load what it saves ({reason[:160]})") from error
+    loaded = module.state_dict()
+    for name, values in dense.items():
+        if name not in loaded or not loaded[name].equal(values):
+            raise _refusal(backbone, f"its {name!r} is another after loading")
+
+
+def _as_the_factory_builds_it(backbone: Backbone) -> nn.Module:
+    if backbone.recipe is not None:
+        # Whoever made the backbone trusted its net with being imported.
+        return make_module(backbone.recipe, allow_code=True).cpu()
+    module = copy.deepcopy(backbone.module).cpu()
+    for part in module.modules():
+        if isinstance(part, nn.modules.batchnorm._BatchNorm):
+            # Whether the user's own kept statistics is not known any more: say that it may.
+            part.track_running_stats = True
+    return module
+
+
+def _refusal(backbone: Backbone, why: str) -> InvalidInput:
+    net = type(backbone.module).__name__ if backbone.recipe is None else backbone.recipe.net
+    return InvalidInput(f"network {net}: cannot be exported as a dense model: {why}")

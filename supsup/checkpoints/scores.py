@@ -1,0 +1,57 @@
+"""What a checkpoint's masks are made of: scores by task and layer, and the rule between them."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+MaskRule = Callable[[Float[Tensor, "..."]], Bool[Tensor, "..."]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointScores:
+    """Scores of a checkpoint, not yet binary.
+
+    Attributes:
+        kind: threshold, topk or piggyback, for the record of an import.
+        tasks: task (what follows the prefix in its name) → layer → scores, layers in the
+            checkpoint's order.
+        rules: layer → how its scores become a mask.
+        weights: every tensor of the checkpoint that is no score and no running statistic, by its
+            name there.
+        arch: the network's name in the code that wrote the checkpoint, where it says so.
+    """
+
+    kind: str
+    tasks: Mapping[str, Mapping[str, Tensor]]
+    rules: Mapping[str, MaskRule]
+    weights: Mapping[str, Tensor] = field(default_factory=dict)
+    arch: str | None = None
+
+
+def threshold(scores: Float[Tensor, "..."]) -> Bool[Tensor, "..."]:
+    """Score >= 0: ``GetSubnetFast`` of the paper's code."""
+    return scores >= 0
+
+
+def topk(scores: Float[Tensor, "..."], density: float) -> Bool[Tensor, "..."]:
+    """The largest |score| of a layer: ``GetSubnet`` of the paper's code.
+
+    As many as it keeps, its ``int((1 - k) * n)`` included: these are the masks that it ran with.
+    """
+    dropped = int((1 - density) * scores.numel())
+    order = scores.abs().flatten().argsort(stable=True)
+    mask = torch.ones(math.prod(scores.shape), dtype=torch.bool, device=scores.device)
+    mask[order[:dropped]] = False
+    return mask.view(scores.shape)
+
+
+def erdos_renyi_density(shape: tuple[int, ...], multiplier: float) -> float:
+    """min(0.5, s (out + in) / n) of a layer of n weights: ``--er-sparsity`` of the paper's code.
+
+    In its order of operations, since the number that is kept is cut to a whole one.
+    """
+    return min(0.5, multiplier * (shape[0] + shape[1]) / math.prod(shape))

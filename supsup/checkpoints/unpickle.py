@@ -1,0 +1,161 @@
+"""Checkpoints read without running any code of theirs."""
+
+import argparse
+import re
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from maskstore.errors import InvalidInput
+from maskstore.foreign import foreign_file, require_size
+
+_UNKNOWN = re.compile(r"(?:Unsupported global: GLOBAL|unsupported GLOBAL) (?P<name>\S+)")
+_WHOLE_MODULE = (
+    "export its tensors where its code is at hand: c = torch.load(FILE, weights_only=False); "
+    "torch.save({'state_dict': c['model'].state_dict(), 'args': c.get('args')}, 'tensors.pt')"
+)
+
+
+def load_checkpoint(path: Path) -> Any:
+    """What ``torch.save`` wrote: containers, plain values and tensors on the CPU.
+
+    Paths, numpy scalars and the layers of torch that stand beside the tensors come back as
+    harmless stand-ins; every other class or function is refused by name.
+
+    Raises:
+        InvalidInput: not such a file, one that would run code, or one that unpacks to more than it
+            has bytes.
+    """
+    with foreign_file(path, "checkpoint") as file:
+        _require_stored_as_is(path, file)
+        try:
+            with torch.serialization.safe_globals(_harmless()):
+                return torch.load(file, map_location="cpu", weights_only=True)
+        except Exception as error:
+            unknown = _UNKNOWN.search(str(error))
+            if unknown is None:
+                # What torch says then is advice to run the file's code.
+                raise InvalidInput(
+                    f"{path}: not a checkpoint that torch.save wrote, or a damaged one "
+                    f"({type(error).__name__})"
+                ) from error
+            raise InvalidInput(
+                f"{path}: not a checkpoint of tensors alone: it holds {unknown['name']}, and "
+                f"nothing of a checkpoint is executed here; {_WHOLE_MODULE}"
+            ) from error
+
+
+def numbers_of(name: str, tensor: Tensor) -> Tensor:
+    """A tensor's values as dense float32, or float64 where it has that.
+
+    Raises:
+        InvalidInput: as :func:`require_values`, or its values are no real numbers.
+    """
+    require_values(name, tensor)
+    if not tensor.is_floating_point():
+        raise InvalidInput(f"tensor {name!r}: expected floating-point numbers, got {tensor.dtype}")
+    values = tensor.detach()
+    return values if values.dtype == torch.float64 else values.float()
+
+
+def require_values(name: str, tensor: Tensor) -> None:
+    """Raise InvalidInput unless a tensor is dense and its file holds a number for each entry.
+
+    An expanded tensor of a few bytes may say that it has a billion entries.
+    """
+    kinds = {
+        "nested": tensor.is_nested,
+        "quantised": tensor.is_quantized,
+        "without values (meta)": tensor.is_meta,
+        str(tensor.layout): tensor.layout is not torch.strided,
+    }
+    for kind, found in kinds.items():
+        if found:
+            raise InvalidInput(f"tensor {name!r}: expected a dense tensor, found one {kind}")
+    held = tensor.untyped_storage().nbytes() // tensor.element_size()
+    if tensor.numel() > held:
+        raise InvalidInput(
+            f"tensor {name!r}: {tensor.numel()} numbers by its shape {tuple(tensor.shape)}, "
+            f"{held} in the file; save a copy of it (tensor.clone())"
+        )
+
+
+def _require_stored_as_is(path: Path, file: BinaryIO) -> None:
+    """``torch.save`` compresses nothing, so that a file never unpacks to more than its size."""
+    size = path.stat().st_size
+    if zipfile.is_zipfile(file):
+        with zipfile.ZipFile(file) as members:
+            require_size(path, sum(m.file_size for m in members.infolist()), size, "checkpoint")
+    file.seek(0)
+
+
+class _Inert:
+    """Stands for an object of a class that is of no use here; takes its state and does nothing."""
+
+    def __init__(self, *args: object) -> None:
+        """Forget the arguments."""
+
+    def __setstate__(self, state: object) -> None:
+        """Forget the state."""
+
+
+class _Path(str):
+    """A ``pathlib`` path as text; never looked up on the disk."""
+
+    def __new__(cls, *parts: object) -> "_Path":
+        """Join the parts."""
+        return super().__new__(cls, "/".join(str(part) for part in parts))
+
+
+class _Dtype:
+    """A numpy type by its name; objects are no type here."""
+
+    def __init__(self, name: object = "", *_: object) -> None:
+        """Keep the name."""
+        self.name = str(name)
+        self.order = "<"
+
+    def __setstate__(self, state: object) -> None:
+        """Take the byte order from numpy's ``(version, order, …)``."""
+        if isinstance(state, tuple) and len(state) > 1 and state[1] in ("<", ">", "|", "="):
+            self.order = str(state[1])
+
+
+_SCALARS = re.compile(r"[fiu][1248]|b1")
+
+
+def _scalar(dtype: object = None, data: object = None) -> object:
+    """The Python number of a pickled numpy scalar; inert where it is none."""
+    if isinstance(dtype, _Dtype) and isinstance(data, bytes) and _SCALARS.fullmatch(dtype.name):
+        order = dtype.order if dtype.order in "<>" else "<"
+        return np.frombuffer(data, f"{order}{dtype.name}", count=1)[0].item()
+    return _Inert()
+
+
+def _encoded(text: object = "", encoding: object = "") -> object:
+    """``_codecs.encode`` as pickle uses it for bytes."""
+    return str(text).encode("latin-1") if encoding == "latin1" else _Inert()
+
+
+def _harmless() -> list[Callable[..., Any] | tuple[Callable[..., Any], str]]:
+    """What may stand beside tensors, by the name that the pickle gives it."""
+    stand_ins: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
+        (argparse.Namespace, "argparse.Namespace"),
+        (_encoded, "_codecs.encode"),
+        (_Dtype, "numpy.dtype"),
+        (_Inert, "numpy.ndarray"),
+        (_Inert, "torch.nn.modules.linear.Linear"),
+        (_Inert, "torch.nn.modules.container.Sequential"),
+    ]
+    for module in ("pathlib", "pathlib._local"):
+        for kind in ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath", "Path"):
+            stand_ins.append((_Path, f"{module}.{kind}"))
+    for core in ("numpy.core", "numpy._core"):
+        stand_ins.append((_scalar, f"{core}.multiarray.scalar"))
+        stand_ins.append((_Inert, f"{core}.multiarray._reconstruct"))
+    return stand_ins

@@ -1,0 +1,85 @@
+"""Checkpoints that the paper's own code wrote; its rules are recomputed by their definition."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from maskstore import InvalidInput, MaskArchive
+from supsup import BackboneRecipe, build
+from supsup.checkpoints import import_checkpoint
+from supsup.checkpoints.unpickle import load_checkpoint
+from tests.supsup.checkpoints.helpers import (
+    reference_er_sparsity,
+    reference_threshold,
+    reference_topk,
+)
+
+FOLDER = Path(os.environ.get("SUPSUP_DATA", "")) / "paper-checkpoints"
+pytestmark = pytest.mark.skipif(
+    not FOLDER.is_dir(), reason="needs the paper's checkpoints: SUPSUP_DATA/paper-checkpoints"
+)
+
+
+def imported(tmp_path, name):
+    """The report, the archive's masks by task and layer, and the checkpoint's state_dict."""
+    report = import_checkpoint(FOLDER / name, tmp_path / "a.h5")
+    with MaskArchive.open(tmp_path / "a.h5") as archive:
+        masks = {task: archive.get(task) for task in archive.names()}
+        about = archive.task(archive.names()[0]).metadata["imported"]
+    recipe = BackboneRecipe(net=about["net"], outputs=about["outputs"], options=about["options"])
+    assert set(build(recipe).layout.shapes) == set(next(iter(masks.values())))
+    return report, masks, load_checkpoint(FOLDER / name)["state_dict"]
+
+
+@pytest.mark.parametrize(
+    ("name", "scores", "tasks"),
+    [
+        ("gg-resnet-er-sparsity.pt", ["scores.0", "scores.1"], ["task/0", "task/1"]),
+        ("maskconv-single.pt", ["scores"], ["task/1"]),
+    ],
+)
+def test_residual_nets_with_er_sparsity(tmp_path, name, scores, tasks):
+    report, masks, state = imported(tmp_path, name)
+    assert (report.kind, report.net, report.bits_per_mask) == ("topk", "resnet18", 43_852)
+    assert list(masks) == tasks
+    for task, suffix in zip(tasks, scores, strict=True):
+        compared = 0
+        for ours, mask in masks[task].items():
+            layer = ours.removesuffix(".weight").replace("downsample", "shortcut.0")
+            layer = "linear" if layer == "fc" else layer
+            density = reference_er_sparsity(state[f"{layer}.weight"], 8.0)
+            expected = reference_topk(state[f"{layer}.{suffix}"], density)
+            assert np.array_equal(mask, expected.reshape(mask.shape)), layer
+            compared += mask.size
+        assert compared == 43_852
+
+
+def test_hopsupsup_masks_the_neurons(tmp_path):
+    report, masks, state = imported(tmp_path, "hopsupsup-mnist.pt")
+    assert (report.kind, report.net, report.bits_per_mask) == ("threshold", "bn-2048", 408)
+    assert list(masks) == [f"task/{number}" for number in range(5)]
+    for number, task in enumerate(masks):
+        for ours, theirs in {"bn1.weight": "linear.1", "bn2.weight": "linear.4"}.items():
+            expected = reference_threshold(state[f"{theirs}.scores.{number}"])
+            assert np.array_equal(masks[task][ours], expected)
+            assert 0 < expected.sum() < expected.size
+
+
+def test_batche_has_no_masks(tmp_path):
+    with pytest.raises(InvalidInput, match="BatchEnsembles, which trains weights for each task"):
+        import_checkpoint(FOLDER / "batche-heads.pt", tmp_path / "a.h5")
+    # Its heads are called scores; alone, without what args says, they are none either.
+    state = load_checkpoint(FOLDER / "batche-heads.pt")["state_dict"]
+    torch.save(state, tmp_path / "bare.pt")
+    with pytest.raises(InvalidInput, match="BatchEnsembles, which trains weights for each task"):
+        import_checkpoint(tmp_path / "bare.pt", tmp_path / "a.h5", kind="threshold")
+    assert not (tmp_path / "a.h5").exists()
+
+
+@pytest.mark.parametrize("name", ["gg-resnet-er-sparsity.pt", "maskconv-single.pt"])
+def test_a_mask_that_contradicts_it_is_refused(tmp_path, name):
+    with pytest.raises(InvalidInput, match="--mask threshold contradicts the checkpoint"):
+        import_checkpoint(FOLDER / name, tmp_path / "a.h5", kind="threshold")
