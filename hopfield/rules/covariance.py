@@ -8,13 +8,13 @@ import numpy as np
 from jaxtyping import Float, Float32, Float64, Int8
 
 from hopfield.rules.base import take
-from hopfield.rules.hebb import HebbMemory
+from hopfield.rules.dense import OuterProductMemory
 from hopfield.rules.packed import PackedMemory
 from maskstore.errors import InvalidInput
 
 
-class CovarianceMemory(HebbMemory):
-    """Hebb's sum, and how often each unit is on: enough to have it about any mean, exactly.
+class CovarianceMemory(OuterProductMemory):
+    """The sum of outer products, and how often each unit is on: W about any mean, exactly.
 
     Multiplied out, W is Hebb's matrix less a rank-two part that depends on the mean, so the mean
     need not be known beforehand: by default it is that of the patterns encoded so far.
@@ -31,8 +31,7 @@ class CovarianceMemory(HebbMemory):
         self.fixed_mean = parse_mean(mean)
         self.sums: Float64[np.ndarray, " unit"] = np.zeros(size)
 
-    def encode(self, pattern: Int8[np.ndarray, " unit"]) -> None:
-        super().encode(pattern)
+    def _learn(self, pattern: Int8[np.ndarray, " unit"]) -> None:
         self.sums += pattern
 
     @property
@@ -82,46 +81,8 @@ class CovarianceMemory(HebbMemory):
         return (a * (self.sums - 0.5 * self.count * a)).astype(np.float32)
 
 
-def parse_mean(mean: float | None) -> float | None:
-    """A mean as float32 has it; raises InvalidInput unless it is between -1 and 1."""
-    if mean is None:
-        return None
-    if not -1 < mean < 1:
-        raise InvalidInput(f"covariance rule: expected a mean between -1 and 1, got {mean}")
-    return float(np.float32(mean))
-
-
-def mean_of(fixed: float | None, sums: Float64[np.ndarray, " unit"], count: int) -> float:
-    """The mean in force: the fixed one, or that of all units of all patterns so far."""
-    if fixed is not None:
-        return fixed
-    # Patterns that are all the same sign leave nothing about their own mean.
-    return float(np.clip(sums.sum() / (count * len(sums)), -0.99, 0.99)) if count else 0.0
-
-
-def bias_of(mean: float) -> float:
-    """b = a(1 - a²): with it a stored pattern's own field is (1 - a²)ξ at all of its units.
-
-    Without, it is (1 - a²)(ξ - a), and the more frequent sign is the weaker one.
-    """
-    return mean * (1 - mean * mean)
-
-
-def mean_array(fixed: float | None) -> Float32[np.ndarray, " mean"]:
-    """As the file has it: no value where the mean follows the patterns."""
-    return np.array([] if fixed is None else [fixed], np.float32)
-
-
-def mean_from(state: dict[str, np.ndarray]) -> float | None:
-    """The inverse of :func:`mean_array`; raises InvalidInput."""
-    found = state.get("mean")
-    if found is not None and found.size == 0:
-        return None
-    return parse_mean(float(take(state, "mean", np.float32, (1,))[0]))
-
-
 class PackedCovarianceMemory(PackedMemory):
-    """A = 1/d about the mean a, see :class:`CovarianceMemory`.
+    """Without a matrix: A = 1/d about the mean a, see :class:`CovarianceMemory`.
 
     Attributes:
         fixed_mean: a where it was chosen, else None.
@@ -165,3 +126,41 @@ class PackedCovarianceMemory(PackedMemory):
         assert isinstance(memory, PackedCovarianceMemory)
         memory.fixed_mean = mean
         return memory
+
+
+def parse_mean(mean: float | None) -> float | None:
+    """A mean as float32 has it; raises InvalidInput unless it is between -1 and 1."""
+    if mean is None:
+        return None
+    if not -1 < mean < 1:
+        raise InvalidInput(f"covariance rule: expected a mean between -1 and 1, got {mean}")
+    return float(np.float32(mean))
+
+
+def mean_of(fixed: float | None, sums: Float64[np.ndarray, " unit"], count: int) -> float:
+    """The mean in force: the fixed one, or that of all units of all patterns so far."""
+    if fixed is not None:
+        return fixed
+    # Patterns that are all the same sign leave nothing about their own mean.
+    return float(np.clip(sums.sum() / (count * len(sums)), -0.99, 0.99)) if count else 0.0
+
+
+def bias_of(mean: float) -> float:
+    """b = a(1 - a²): with it a stored pattern's own field is (1 - a²)ξ at all of its units.
+
+    Without, it is (1 - a²)(ξ - a), and the more frequent sign is the weaker one.
+    """
+    return mean * (1 - mean * mean)
+
+
+def mean_array(fixed: float | None) -> Float32[np.ndarray, " mean"]:
+    """As the file has it: no value where the mean follows the patterns."""
+    return np.array([] if fixed is None else [fixed], np.float32)
+
+
+def mean_from(state: dict[str, np.ndarray]) -> float | None:
+    """The inverse of :func:`mean_array`; raises InvalidInput."""
+    found = state.get("mean")
+    if found is not None and found.size == 0:
+        return None
+    return parse_mean(float(take(state, "mean", np.float32, (1,))[0]))

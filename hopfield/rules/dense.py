@@ -1,9 +1,10 @@
-"""MatrixMemory: W held as a d × d matrix of float32."""
+"""Memories with a d × d matrix of float32: of any rule, and of those that sum outer products."""
 
+from abc import abstractmethod
 from collections.abc import Iterator
 
 import numpy as np
-from jaxtyping import Float, Float32, Float64, Shaped
+from jaxtyping import Float, Float32, Float64, Int8, Shaped
 
 from hopfield.rules.base import QuadraticMemory, take
 from maskstore.errors import InvalidInput
@@ -83,6 +84,44 @@ class MatrixMemory(QuadraticMemory):
     def _rows(self) -> Iterator[slice]:
         for start in range(0, self.size, _ROWS):
             yield slice(start, start + _ROWS)
+
+
+class OuterProductMemory(MatrixMemory):
+    """Σξξᵀ/d less its diagonal, summed in whole numbers: exact, and the same in any order.
+
+    The file keeps, for each pair of units, in how many of the patterns they agree.
+    """
+
+    @abstractmethod
+    def _learn(self, pattern: Int8[np.ndarray, " unit"]) -> None:
+        """Keep what the rule needs of one more pattern besides the sum."""
+
+    def encode(self, pattern: Int8[np.ndarray, " unit"]) -> None:
+        z = self._parse(pattern).astype(np.float32)
+        for rows in self._rows():
+            self.weights[rows] += np.outer(z[rows], z)
+        np.fill_diagonal(self.weights, 0)
+        self._learn(pattern)
+        self.count += 1
+
+    @property
+    def scale(self) -> float:
+        return 1 / self.size
+
+    def state(self) -> dict[str, np.ndarray]:
+        agreements = (upper_of(self.weights) + np.float32(self.count)) / 2
+        return {"agreements": agreements.astype(np.min_scalar_type(self.count))}
+
+    @classmethod
+    def from_state(
+        cls, size: int, count: int, state: dict[str, np.ndarray]
+    ) -> "OuterProductMemory":
+        kind = np.min_scalar_type(count).type
+        agreements = take(state, "agreements", kind, (size * (size - 1) // 2,))
+        memory = cls(size)
+        fill_from_upper(memory.weights, 2 * agreements.astype(np.float32) - np.float32(count))
+        memory.count = count
+        return memory
 
 
 def upper_of(weights: Shaped[np.ndarray, "unit unit"]) -> Shaped[np.ndarray, " pair"]:

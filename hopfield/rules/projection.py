@@ -55,7 +55,7 @@ class ProjectionMemory(MatrixMemory):
 
 
 class PackedProjectionMemory(PackedMemory):
-    """A is the inverse of the Gram matrix of the independent patterns, 0 for the others.
+    """Without a matrix: A inverts the Gram matrix of the independent patterns, 0 for the others.
 
     The Gram matrix's entries are whole numbers, counted from the bits. Its Cholesky factor L, and
     here L⁻¹, grow by a row with each pattern, so earlier ones are read once and not changed.

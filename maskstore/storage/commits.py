@@ -23,9 +23,29 @@ from maskstore.storage.raw_file import ReadableDevice
 
 _MAX_EXTENTS = 1 << 16
 
+State = tuple[Slot, list[Extent], bytes]
+"""(commit slot, extents, header)."""
 
-def read_state(device: ReadableDevice, name: str) -> tuple[Slot, list[Extent], bytes]:
-    """(commit slot, extents, header) of an archive; ``name`` is what errors call it.
+
+def uncommitted_state(header: bytes) -> State:
+    """That of a file before its first commit."""
+    slot = Slot(
+        generation=-1,  # the first commit makes it 0, in the first slot
+        header_bytes=len(header),
+        header_crc32=zlib.crc32(header),
+        table_offset=0,
+        table_extents=0,
+        table_crc32=0,
+        rows=0,
+        text_bytes=0,
+        heap_bytes=0,
+        end_of_file=0,
+    )
+    return slot, [], header
+
+
+def read_state(device: ReadableDevice, name: str) -> State:
+    """The state of an archive; ``name`` is what errors call it.
 
     A file that lost its end is accepted as long as the index is there: what is missing then costs
     only the tasks whose payloads were there.

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from maskstore.errors import ArchiveClosed, ArchiveWriteError, CorruptArchive, InvalidInput
-from maskstore.storage.commits import parse_header, read_state
+from maskstore.storage.commits import State, parse_header, read_state, uncommitted_state
 from maskstore.storage.format import (
     EXTENT_BYTES,
     HEADER_OFFSET,
@@ -41,15 +41,18 @@ _MAX_EXTENT_TEXT_BYTES = 1 << 31
 class Store:
     """The rows of an archive file, read from and appended to one device."""
 
-    def __init__(self, device: ReadableDevice, name: str) -> None:
-        """Read the newest committed state; ``name`` is what error messages call the file.
+    def __init__(self, device: ReadableDevice, name: str, state: State | None = None) -> None:
+        """Begin from a state; ``name`` is what error messages call the file.
+
+        Args:
+            state: the newest committed one, read from the device, by default.
 
         Raises:
             NotAnArchive, UnsupportedVersion, CorruptArchive: see :mod:`maskstore.errors`.
         """
         self.device = device
         self.name = name
-        self.slot, self.extents, self.header_bytes = read_state(device, name)
+        self.slot, self.extents, self.header_bytes = state or read_state(device, name)
         self.header = parse_header(self.header_bytes, name)
         self._undo: list[tuple[int, bytes]] = []
         self._unsure = False
@@ -111,25 +114,8 @@ class Store:
         static_address, static = static_view(len(text))
         start = bytes(HEADER_OFFSET) + text
         device.write(0, start.ljust(static_address, b"\0") + static)
-        store = cls.__new__(cls)
-        store.device, store.name = device, name
-        store.header, store.header_bytes = header, text
-        store.extents, store._undo, store._unsure = [], [], False
+        store = cls(device, name, uncommitted_state(text))
         store._end = static_address + len(static)
-        store._table_offset = 0
-        # Generation -1: the first commit makes it 0, in the first slot.
-        store.slot = Slot(
-            generation=-1,
-            header_bytes=len(text),
-            header_crc32=zlib.crc32(text),
-            table_offset=0,
-            table_extents=0,
-            table_crc32=0,
-            rows=0,
-            text_bytes=0,
-            heap_bytes=0,
-            end_of_file=0,
-        )
         store._add_extent(max(rows, 1), max(text_bytes, 1))
         store.commit()
         return store

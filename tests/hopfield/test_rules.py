@@ -1,11 +1,13 @@
 """Every rule in every form against a naive d × d implementation on small random patterns."""
 
+import inspect
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hopfield import FORMS, RULES, BlockMemory, layer_blocks, new_memory, quantised
+from hopfield import FORMS, RULES, BlockMemory, HopfieldMemory, layer_blocks, new_memory, quantised
 from hopfield.rules.covariance import CovarianceMemory, PackedCovarianceMemory
 from hopfield.rules.modern import ModernMemory
 from maskstore import InvalidInput, MaskLayout
@@ -218,3 +220,12 @@ def test_bad_input():
         new_memory("hebb", 10, form="blocks", blocks=(4, 5))
     with pytest.raises(InvalidInput, match="only form 'blocks'"):
         new_memory("hebb", 10, blocks=(5, 5))
+
+
+@pytest.mark.parametrize(("rule", "form"), EVERY)
+def test_no_rule_inherits_from_another(rule, form):
+    """A memory is a kind of what its bases say, and those are not memories by themselves."""
+    kind = FORMS[form][rule]
+    assert not inspect.isabstract(kind)
+    bases = [each for each in kind.__mro__[1:] if issubclass(each, HopfieldMemory)]
+    assert all(inspect.isabstract(base) for base in bases)
