@@ -22,6 +22,7 @@ from supsup.archives import create_archive
 from supsup.datasets import load
 from supsup.evaluation import evaluate_gns, evaluate_gnu, evaluate_nns
 from supsup.inference import Entropy, MaskBank, Superfluous
+from supsup.inference.query import Query
 from supsup.inference.superposition import gradients
 from supsup.task_free import Learner, StreamBatch, Uniform, learn_into, task_stream
 from supsup.tasks import make_task, task_family
@@ -145,7 +146,9 @@ def statistics(backbone: Backbone, tasks: list[Any]) -> list[dict[str, Any]]:
                 x, y = tasks[at].train_batch(torch.from_numpy(rng.integers(0, 60_000, 128)))
                 row: dict[str, Any] = {"masks": count, "known": known}
                 for objective in (Entropy(), Superfluous()):
-                    slopes = gradients(bank, x, objective, per_image=False)[0]
+                    slopes = gradients(Query(bank=bank, x=x, objective=objective, per_image=False))[
+                        0
+                    ]
                     best = int(slopes.argmin())
                     v = np.exp(slopes[best] - slopes)
                     others = np.delete(-slopes, best)

@@ -27,6 +27,7 @@ from benchmarks.results import FOLDER, save_results
 from maskstore.packed import PackedMasks
 from supsup import Backbone, BackboneRecipe, build
 from supsup.inference import Entropy, MaskBank, infer_in
+from supsup.inference.query import Query
 from supsup.inference.superposition import gradients
 
 OUTPUTS, BATCH = 500, 128
@@ -105,7 +106,7 @@ def packed(count: int, device: str) -> dict[str, Any]:
     bank = MaskBank(backbone, masks)
     bits = bank.source.read(slice(0, count))
     counting = best_of(lambda: bank.count(None))
-    step = best_of(lambda: gradients(bank, x, Entropy(), per_image=False))
+    step = best_of(lambda: gradients(Query(bank=bank, x=x, objective=Entropy(), per_image=False)))
     call = best_of(lambda: infer_in(bank, x, method="one-shot", mode="batch"))
     flat = torch.randn(1, 8 * bits.shape[1]).to(device)
     product = best_of(lambda: bank.kernels.multiply(bits, flat))
@@ -123,7 +124,9 @@ def packed(count: int, device: str) -> dict[str, Any]:
     }
     if count <= 2_500:
         images = best_of(
-            lambda: gradients(bank, x, Entropy(), per_image=True), seconds=1.0, least=2
+            lambda: gradients(Query(bank=bank, x=x, objective=Entropy(), per_image=True)),
+            seconds=1.0,
+            least=2,
         )
         figures["every_image_alone_seconds"] = images
     return figures
@@ -158,7 +161,9 @@ def stacked(count: int, device: str) -> dict[str, Any]:
     lean = best_of(lambda: step(False), seconds=1.0, least=2)
     lean_peak = peak_bytes()
     seconds = best_of(lambda: step(True), seconds=1.0, least=2)
-    ours = gradients(MaskBank(backbone, masks), x, Entropy(), per_image=False)[0]
+    ours = gradients(
+        Query(bank=MaskBank(backbone, masks), x=x, objective=Entropy(), per_image=False)
+    )[0]
     theirs = found[0].cpu().numpy()
     error = float(np.abs(ours - theirs).max() / np.abs(theirs).max())
     return {

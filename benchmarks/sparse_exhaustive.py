@@ -12,6 +12,7 @@ from benchmarks.results import save_results
 from maskstore.packed import PackedMasks
 from supsup import Backbone, BackboneRecipe, build
 from supsup.inference import Entropy, Exhaustive, MaskBank, infer_in
+from supsup.inference.query import Query
 
 COUNT, DENSITY, BATCH = 2_500, 0.013, 128
 DENSE = 100
@@ -66,10 +67,14 @@ def main() -> None:
     few = masks.select(range(DENSE))
     dense = MaskBank(backbone, few, classes=10)
     dense.__dict__["sparse"] = None
-    found = Exhaustive().evidence(bank, x, Entropy(), per_image=True)[:, :DENSE]
-    expected = Exhaustive().evidence(dense, x, Entropy(), per_image=True)
+    found = Exhaustive().evidence(Query(bank=bank, x=x, objective=Entropy(), per_image=True))[
+        :, :DENSE
+    ]
+    expected = Exhaustive().evidence(Query(bank=dense, x=x, objective=Entropy(), per_image=True))
     figures["largest_difference_from_dense"] = float(np.abs(found - expected).max())
-    seconds = best_of(lambda: Exhaustive().evidence(dense, x, Entropy(), per_image=True))
+    seconds = best_of(
+        lambda: Exhaustive().evidence(Query(bank=dense, x=x, objective=Entropy(), per_image=True))
+    )
     figures["dense_batch_seconds_for_all"] = seconds * COUNT / DENSE
     figures["peak_bytes"] = peak_bytes()
     figures["load_average_at_the_end"] = os.getloadavg()

@@ -32,6 +32,7 @@ from supsup.inference import (
     OneShot,
     Superfluous,
 )
+from supsup.inference.query import Query
 from supsup.inference.superposition import _slopes, superposed
 from supsup.tasks import make_task, task_family
 
@@ -97,10 +98,15 @@ def examine(path: Path, images: dict[str, torch.Tensor]) -> dict[str, Any]:
         "batch": {},
     }
     for name, (method, objective) in WAYS.items():
-        found = method.evidence(bank, x, objective, per_image=True).argmax(1)
+        found = method.evidence(Query(bank=bank, x=x, objective=objective, per_image=True)).argmax(
+            1
+        )
         row["image"][name] = float((found == truth).mean())
         together = [
-            method.evidence(bank, images[task], objective, per_image=False)[0].argmax() == at
+            method.evidence(Query(bank=bank, x=images[task], objective=objective, per_image=False))[
+                0
+            ].argmax()
+            == at
             for at, task in enumerate(packed.names)
         ]
         row["batch"][name] = float(np.mean(together))

@@ -13,6 +13,7 @@ from supsup.inference.objectives import (
     Objective,
     Superfluous,
 )
+from supsup.inference.query import Query
 
 __all__ = [
     "AUTO_OBJECTIVE",
@@ -33,6 +34,7 @@ __all__ = [
     "Objective",
     "OneShot",
     "Progress",
+    "Query",
     "Resident",
     "Streamed",
     "Superfluous",

@@ -16,6 +16,7 @@ from supsup.inference.mask_source import MaskSource
 from supsup.inference.methods import Method, parse_method
 from supsup.inference.objectives import Objective, parse_objective
 from supsup.inference.ood import free_energy
+from supsup.inference.query import Query
 from supsup.networks.backbone import Backbone
 from supsup.networks.linear_chain import chain_of
 from supsup.networks.modes import plain_modes
@@ -115,7 +116,8 @@ def infer_in(
         objective = AUTO_OBJECTIVE
     method, objective = parse_method(method), parse_objective(objective)
     deciding = x[:1] if mode == "first" else x
-    evidence = method.evidence(bank, deciding, objective, per_image=mode == "image")
+    query = Query(bank=bank, x=deciding, objective=objective, per_image=mode == "image")
+    evidence = method.evidence(query)
     if np.isnan(evidence).any():
         raise InvalidInput(
             "inference: the network's answer is not finite; is the data scaled as in training?"

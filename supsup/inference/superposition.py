@@ -8,6 +8,8 @@ so autograd runs once through one dense network, and all coefficients are one pr
 bits with the vector W ⊙ ∂H/∂U.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from jaxtyping import Float, Float32, Float64, Int64
@@ -17,10 +19,10 @@ from maskstore.errors import InvalidInput
 from supsup.inference.bank import MaskBank
 from supsup.inference.flat import from_flat, to_flat
 from supsup.inference.linear import image_slopes
-from supsup.inference.objectives import Objective
+from supsup.inference.query import Query
 from supsup.networks.linear_chain import chain_of
 
-_FRAMES_BYTES = 2**26
+_GRADIENT_BYTES = 2**26
 """Memory for the gradients of single images that are held at a time."""
 
 
@@ -35,27 +37,22 @@ def superposed(bank: MaskBank, rows: Int64[np.ndarray, " n"] | None = None) -> d
 
 
 def gradients(
-    bank: MaskBank,
-    x: Float[Tensor, "batch ..."],
-    objective: Objective,
-    *,
-    per_image: bool,
-    rows: Int64[np.ndarray, " n"] | None = None,
+    query: Query, *, rows: Int64[np.ndarray, " n"] | None = None
 ) -> Float64[np.ndarray, "group task"]:
     """∂H/∂α_i at uniform α over the masks of ``rows`` (None: all).
 
-    Args:
-        per_image: one gradient an image; else one, of the mean over the batch.
+    One gradient an image, or of the mean over the batch.
 
     Raises:
         InvalidInput: the data or the network's outputs cannot be used.
     """
+    bank, x = query.bank, query.x
     weights = superposed(bank, rows)
-    at_once = max(1, _FRAMES_BYTES // bank.weights.nbytes) if bank.source.in_memory else len(x)
+    at_once = max(1, _GRADIENT_BYTES // bank.weights.nbytes) if bank.source.in_memory else len(x)
     count = len(bank) if rows is None else len(rows)
     parts, done, groups = [], 0, len(x)
-    for images in x.split(at_once) if per_image else [x]:
-        flat = _slopes(bank, images, objective, weights, per_image)
+    for images in x.split(at_once) if query.per_image else [x]:
+        flat = _slopes(replace(query, x=images), weights)
         flat *= bank.weights
         products = []
         for where, bits in bank.source.blocks(rows):
@@ -66,17 +63,12 @@ def gradients(
     return torch.cat(parts).numpy()
 
 
-def _slopes(
-    bank: MaskBank,
-    x: Float[Tensor, "batch ..."],
-    objective: Objective,
-    weights: dict[str, Tensor],
-    per_image: bool,
-) -> Float32[Tensor, "group numbers"]:
+def _slopes(query: Query, weights: dict[str, Tensor]) -> Float32[Tensor, "group numbers"]:
     """∂H/∂U as flat."""
+    bank, x, objective = query.bank, query.x, query.objective
     layout = bank.source.layout
-    if not per_image:
-        slopes = torch.autograd.grad(_value(bank, x, objective, weights), list(weights.values()))
+    if not query.per_image:
+        slopes = torch.autograd.grad(_value(query, x, weights), list(weights.values()))
         return to_flat(layout, dict(zip(weights, slopes, strict=True)))[None]
     with torch.no_grad():
         logits = bank.run(x, weights)  # what is wrong with the data as a whole is said as such
@@ -87,7 +79,7 @@ def _slopes(
         return image_slopes(bank.backbone, chain, x, weights, objective, classes)
 
     def of_one(weights: dict[str, Tensor], image: Tensor) -> Tensor:
-        return _value(bank, image[None], objective, weights)
+        return _value(query, image[None], weights)
 
     try:
         each = torch.func.vmap(torch.func.grad(of_one), in_dims=(None, 0))(weights, x)
@@ -99,12 +91,6 @@ def _slopes(
 
 
 def _value(
-    bank: MaskBank,
-    x: Float[Tensor, "batch ..."],
-    objective: Objective,
-    weights: dict[str, Tensor],
+    query: Query, x: Float[Tensor, "batch ..."], weights: dict[str, Tensor]
 ) -> Float[Tensor, ""]:
-    logits = bank.run(x, weights)
-    classes = bank.class_count(logits.shape[1])
-    objective.check(logits.shape[1], classes)
-    return objective(logits, classes).mean()
+    return query.values(query.bank.run(x, weights)).mean()

@@ -4,11 +4,9 @@ from abc import ABC, abstractmethod
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Float, Float64
-from torch import Tensor
+from jaxtyping import Float64
 
-from supsup.inference.bank import MaskBank
-from supsup.inference.objectives import Objective
+from supsup.inference.query import Query
 
 
 class Method(ABC):
@@ -21,18 +19,8 @@ class Method(ABC):
     name: ClassVar[str]
 
     @abstractmethod
-    def evidence(
-        self,
-        bank: MaskBank,
-        x: Float[Tensor, "batch ..."],
-        objective: Objective,
-        *,
-        per_image: bool,
-    ) -> Float64[np.ndarray, "group task"]:
+    def evidence(self, query: Query) -> Float64[np.ndarray, "group task"]:
         """How much speaks for each mask: the highest is the answer, of equal ones the first.
-
-        Args:
-            per_image: whether each image is a group of its own; else the batch is the one group.
 
         Returns:
             In the method's own unit; -inf for masks that were ruled out before.

@@ -4,13 +4,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Float, Float64
-from torch import Tensor
+from jaxtyping import Float64
 
 from maskstore.numbers import parse_whole
-from supsup.inference.bank import MaskBank
 from supsup.inference.methods.base import Method
-from supsup.inference.objectives import Objective
+from supsup.inference.query import Query
 from supsup.inference.superposition import gradients
 
 
@@ -36,28 +34,18 @@ class Binary(Method):
         base = parse_whole("binary", self.base, least=2, expected="a base from 2")
         object.__setattr__(self, "base", base)
 
-    def evidence(
-        self,
-        bank: MaskBank,
-        x: Float[Tensor, "batch ..."],
-        objective: Objective,
-        *,
-        per_image: bool,
-    ) -> Float64[np.ndarray, "group task"]:
+    def evidence(self, query: Query) -> Float64[np.ndarray, "group task"]:
         """The gradients of the last round; -inf for what earlier rounds dropped."""
-        first = -gradients(bank, x, objective, per_image=per_image)
-        groups = [x[at : at + 1] for at in range(len(x))] if per_image else [x]
-        for scores, images in zip(first, groups, strict=True):
-            self._rule_out(bank, images, objective, scores)
+        first = -gradients(query)
+        for scores, group in zip(first, query.groups(), strict=True):
+            self._rule_out(group, scores)
         return first
 
-    def _rule_out(
-        self, bank: MaskBank, x: Tensor, objective: Objective, scores: Float64[np.ndarray, " task"]
-    ) -> None:
+    def _rule_out(self, query: Query, scores: Float64[np.ndarray, " task"]) -> None:
         left = np.arange(len(scores))
         while len(left) > self.base:
             best = np.argsort(-scores[left], kind="stable")[: -(-len(left) // self.base)]
             left = np.sort(left[best])
-            now = -gradients(bank, x, objective, per_image=False, rows=left)[0]
+            now = -gradients(query, rows=left)[0]
             scores[:] = -np.inf
             scores[left] = now

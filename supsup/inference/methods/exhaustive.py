@@ -4,13 +4,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Float, Float64
-from torch import Tensor
+from jaxtyping import Float64
 
-from supsup.inference.bank import MaskBank
-from supsup.inference.forward_all import Reduce, forward_masks
+from supsup.inference.forward_all import forward_masks
 from supsup.inference.methods.base import Method
-from supsup.inference.objectives import Objective
+from supsup.inference.query import Query
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,24 +17,5 @@ class Exhaustive(Method):
 
     name: ClassVar[str] = "exhaustive"
 
-    def evidence(
-        self,
-        bank: MaskBank,
-        x: Float[Tensor, "batch ..."],
-        objective: Objective,
-        *,
-        per_image: bool,
-    ) -> Float64[np.ndarray, "group task"]:
-        values = forward_masks(bank, x, reducer(bank, objective))
-        return -values.T if per_image else -values.mean(1)[None]
-
-
-def reducer(bank: MaskBank, objective: Objective) -> Reduce:
-    """Logits of masks to the objective of each image, with the bank's classes."""
-
-    def reduce(logits: Tensor) -> Tensor:
-        classes = bank.class_count(logits.shape[-1])
-        objective.check(logits.shape[-1], classes)
-        return objective(logits, classes)
-
-    return reduce
+    def evidence(self, query: Query) -> Float64[np.ndarray, "group task"]:
+        return -query.by_group(forward_masks(query.bank, query.x, query.values))

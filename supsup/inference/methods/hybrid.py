@@ -1,19 +1,17 @@
 """Hybrid: One-Shot for a shortlist, then every mask on it by itself."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64, Int64
-from torch import Tensor
+from jaxtyping import Float64, Int64
 
 from maskstore.numbers import parse_whole
-from supsup.inference.bank import MaskBank
 from supsup.inference.forward_all import forward_masks
 from supsup.inference.methods.base import Method
-from supsup.inference.methods.exhaustive import reducer
 from supsup.inference.objectives import Objective
+from supsup.inference.query import Query
 from supsup.inference.superposition import gradients
 
 _MASKS_AT_ONCE = 32
@@ -47,35 +45,21 @@ class Hybrid(Method):
         count = parse_whole("hybrid", self.shortlist, expected="a shortlist from 1")
         object.__setattr__(self, "shortlist", count)
 
-    def evidence(
-        self,
-        bank: MaskBank,
-        x: Float[Tensor, "batch ..."],
-        objective: Objective,
-        *,
-        per_image: bool,
-    ) -> Float64[np.ndarray, "group task"]:
-        listed = self.listed(bank, x, objective, per_image=per_image)
-        scores = np.full((len(listed), len(bank)), -np.inf)
-        if per_image:
-            _rank_images(bank, x, objective, listed, scores)
+    def evidence(self, query: Query) -> Float64[np.ndarray, "group task"]:
+        listed = self.listed(query)
+        scores = np.full((len(listed), len(query.bank)), -np.inf)
+        if query.per_image:
+            _rank_images(query, listed, scores)
         else:
-            values = forward_masks(bank, x, reducer(bank, objective), rows=listed[0])
+            values = forward_masks(query.bank, query.x, query.values, rows=listed[0])
             scores[0, listed[0]] = -values.mean(1)
         return scores
 
-    def listed(
-        self,
-        bank: MaskBank,
-        x: Float[Tensor, "batch ..."],
-        objective: Objective,
-        *,
-        per_image: bool,
-    ) -> Int64[np.ndarray, "group shortlist"]:
+    def listed(self, query: Query) -> Int64[np.ndarray, "group shortlist"]:
         """The shortlist of each group, in ascending order; all masks where there are few."""
-        by = objective if self.lists_by is None else self.lists_by
-        slopes = gradients(bank, x, by, per_image=per_image)
-        return np.sort(both_ends(slopes, min(self.shortlist, len(bank))), axis=1)
+        by = query.objective if self.lists_by is None else self.lists_by
+        slopes = gradients(replace(query, objective=by))
+        return np.sort(both_ends(slopes, min(self.shortlist, len(query.bank))), axis=1)
 
 
 def both_ends(
@@ -88,21 +72,18 @@ def both_ends(
 
 
 def _rank_images(
-    bank: MaskBank,
-    x: Tensor,
-    objective: Objective,
+    query: Query,
     listed: Int64[np.ndarray, "batch shortlist"],
     scores: Float64[np.ndarray, "batch task"],
 ) -> None:
     """Every image under the masks of its own list, mask by mask."""
-    reduce = reducer(bank, objective)
-    masks = np.unique(listed)
+    bank, masks = query.bank, np.unique(listed)
     for start in range(0, len(masks), _MASKS_AT_ONCE):
         chosen = masks[start : start + _MASKS_AT_ONCE]
         weights = bank.masked(chosen)
         for at, mask in enumerate(chosen):
             images = np.flatnonzero((listed == mask).any(axis=1))
             with torch.no_grad():
-                logits = bank.run(x[images], {name: w[at] for name, w in weights.items()})
-                scores[images, mask] = -reduce(logits[None])[0].cpu().numpy()
+                logits = bank.run(query.x[images], {name: w[at] for name, w in weights.items()})
+                scores[images, mask] = -query.values(logits[None])[0].cpu().numpy()
         bank.progress("trying", start + len(chosen), len(masks))

@@ -4,13 +4,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Float, Float64
+from jaxtyping import Float64
 from torch import Tensor
 
-from supsup.inference.bank import MaskBank
 from supsup.inference.forward_all import forward_masks
 from supsup.inference.methods.base import Method
-from supsup.inference.objectives import Objective
+from supsup.inference.query import Query
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,16 +21,8 @@ class Logits(Method):
 
     name: ClassVar[str] = "logits"
 
-    def evidence(
-        self,
-        bank: MaskBank,
-        x: Float[Tensor, "batch ..."],
-        objective: Objective,
-        *,
-        per_image: bool,
-    ) -> Float64[np.ndarray, "group task"]:
+    def evidence(self, query: Query) -> Float64[np.ndarray, "group task"]:
         def reduce(logits: Tensor) -> Tensor:
-            return logits[..., : bank.class_count(logits.shape[-1])].amax(-1)
+            return logits[..., : query.bank.class_count(logits.shape[-1])].amax(-1)
 
-        values = forward_masks(bank, x, reduce)
-        return values.T if per_image else values.mean(1)[None]
+        return query.by_group(forward_masks(query.bank, query.x, reduce))

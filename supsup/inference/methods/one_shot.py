@@ -4,12 +4,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Float, Float64
-from torch import Tensor
+from jaxtyping import Float64
 
-from supsup.inference.bank import MaskBank
 from supsup.inference.methods.base import Method
-from supsup.inference.objectives import Objective
+from supsup.inference.query import Query
 from supsup.inference.superposition import gradients
 
 
@@ -19,12 +17,5 @@ class OneShot(Method):
 
     name: ClassVar[str] = "one-shot"
 
-    def evidence(
-        self,
-        bank: MaskBank,
-        x: Float[Tensor, "batch ..."],
-        objective: Objective,
-        *,
-        per_image: bool,
-    ) -> Float64[np.ndarray, "group task"]:
-        return -gradients(bank, x, objective, per_image=per_image)
+    def evidence(self, query: Query) -> Float64[np.ndarray, "group task"]:
+        return -gradients(query)

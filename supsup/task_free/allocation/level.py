@@ -11,6 +11,7 @@ from torch import Tensor
 from maskstore.numbers import parse_real
 from supsup.inference import AUTO_OBJECTIVE, Hybrid, MaskBank, choose
 from supsup.inference.forward_all import forward_masks
+from supsup.inference.query import Query
 from supsup.task_free.allocation.base import Allocation, Verdict
 
 ENOUGH_IMAGES = 64
@@ -57,7 +58,8 @@ class Level(Allocation):
         listed = np.arange(len(bank))
         method, _ = choose(bank, images=len(x), mode="batch")
         if isinstance(method, Hybrid):
-            listed = method.listed(bank, x, AUTO_OBJECTIVE, per_image=False)[0]
+            query = Query(bank=bank, x=x, objective=AUTO_OBJECTIVE, per_image=False)
+            listed = method.listed(query)[0]
 
         def reduce(logits: Tensor) -> Tensor:
             right = y.expand(len(logits), -1).unsqueeze(-1)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from maskstore.numbers import parse_real
 from supsup.inference import Entropy, MaskBank
+from supsup.inference.query import Query
 from supsup.inference.superposition import gradients
 from supsup.task_free.allocation.base import Allocation, Verdict
 
@@ -40,7 +41,8 @@ class Uniform(Allocation):
         x: Float[Tensor, "batch ..."],
         y: Int64[Tensor, " batch"],
     ) -> Verdict:
-        slopes = gradients(bank, x, Entropy(), per_image=False)[0]
+        query = Query(bank=bank, x=x, objective=Entropy(), per_image=False)
+        slopes = gradients(query)[0]
         best = int(slopes.argmin())
         v = np.exp(slopes[best] - slopes)
         return Verdict(mask=best, known=bool(len(v) / v.sum() >= self.ratio))

@@ -26,6 +26,7 @@ from supsup.inference import (
 from supsup.inference import __all__ as exported
 from supsup.inference.find_task import confidence_of, margin_of
 from supsup.inference.kernels import TorchKernels
+from supsup.inference.query import Query
 from tests.supsup.helpers import as_users_run_it, small_bn
 from tests.supsup.inference.helpers import brute_logits, images, odd_net, random_masks
 
@@ -207,7 +208,9 @@ def test_auto_lists_by_the_superfluous_outputs_where_there_are_some(monkeypatch)
         bank = MaskBank(backbone, masks, classes=classes)
         found = infer_in(bank, x, mode="batch")
         assert f"One-Shot with {reason}" in found.reason
-        expected = Hybrid(lists_by=by).evidence(bank, x, AUTO_OBJECTIVE, per_image=False)
+        expected = Hybrid(lists_by=by).evidence(
+            Query(bank=bank, x=x, objective=AUTO_OBJECTIVE, per_image=False)
+        )
         assert np.array_equal(found.evidence, expected)
     # Of a module that was handed in nobody knows the outputs before it runs.
     handed_in = Backbone(backbone.module, None, tuple(backbone.layout.shapes))

@@ -10,6 +10,7 @@ from supsup import Backbone
 from supsup.inference import METHODS, Entropy, Exhaustive, MaskBank, Superfluous, infer_in
 from supsup.inference.kernels import CpuKernels
 from supsup.inference.methods import parse_method
+from supsup.inference.query import Query
 from supsup.inference.superposition import gradients
 from tests.supsup.helpers import sequential_net
 from tests.supsup.inference.helpers import (
@@ -52,7 +53,7 @@ def test_exhaustive(backbone, density, batch, monkeypatch, kernels):
     bank = MaskBank(backbone, masks, classes=3)
     assert (bank.sparse is not None) == (density < 0.1 and kernels is CpuKernels)
     without_forward(backbone, monkeypatch)
-    found = Exhaustive().evidence(bank, x, Entropy(), per_image=True)
+    found = Exhaustive().evidence(Query(bank=bank, x=x, objective=Entropy(), per_image=True))
     np.testing.assert_allclose(found, -expected.T.numpy(), rtol=1e-4, atol=1e-5)
 
 
@@ -61,7 +62,7 @@ def test_gradients_of_single_images(backbone, objective, monkeypatch):
     masks, x = random_masks(backbone, 20), images(6)
     bank = MaskBank(backbone, masks, classes=3)
     monkeypatch.setattr("torch.func.vmap", None)  # what any other module goes through
-    each = gradients(bank, x, objective, per_image=True)
+    each = gradients(Query(bank=bank, x=x, objective=objective, per_image=True))
     for at, row in enumerate(each):
         expected = brute_gradient(backbone, x[at : at + 1], masks, objective, 3)
         np.testing.assert_allclose(row, expected, rtol=1e-4, atol=1e-5)
@@ -83,7 +84,9 @@ def test_any_shape_of_image_where_it_is_flattened():
     bank = MaskBank(backbone, masks)
     for method in METHODS:
         row, same = (
-            parse_method(method).evidence(bank, data, Entropy(), per_image=True)
+            parse_method(method).evidence(
+                Query(bank=bank, x=data, objective=Entropy(), per_image=True)
+            )
             for data in (x, x.flatten(1))
         )
         np.testing.assert_allclose(row, same)
@@ -106,6 +109,6 @@ def test_a_lookalike_runs_its_own_forward():
     masks, x = random_masks(backbone, 12, density=0.05), images(6)
     bank = MaskBank(backbone, masks)
     assert bank.sparse is None
-    found = Exhaustive().evidence(bank, x, Entropy(), per_image=True)
+    found = Exhaustive().evidence(Query(bank=bank, x=x, objective=Entropy(), per_image=True))
     expected = Entropy()(brute_logits(backbone, x, masks), 5)
     np.testing.assert_allclose(found, -expected.T.numpy(), rtol=1e-4, atol=1e-5)

@@ -20,6 +20,7 @@ from supsup.inference import (
 )
 from supsup.inference.kernels import CpuKernels, TorchKernels
 from supsup.inference.methods import parse_method
+from supsup.inference.query import Query
 from tests.supsup.helpers import ConvNet
 from tests.supsup.inference.helpers import (
     brute_gradient,
@@ -58,7 +59,9 @@ def test_exhaustive_is_the_lowest_objective(case):
     backbone, masks, x, groups, per_image = problem(case)
     bank = MaskBank(backbone, masks, classes=3)
     for objective in (Entropy(), Superfluous()):
-        found = Exhaustive().evidence(bank, x, objective, per_image=per_image)
+        found = Exhaustive().evidence(
+            Query(bank=bank, x=x, objective=objective, per_image=per_image)
+        )
         for row, group in zip(found, groups, strict=True):
             values = objective(brute_logits(backbone, group, masks), 3).mean(1)
             np.testing.assert_allclose(row, -values.numpy(), rtol=1e-4, atol=1e-5)
@@ -69,7 +72,7 @@ def test_exhaustive_is_the_lowest_objective(case):
 def test_logits_is_the_largest_class_logit(case):
     backbone, masks, x, groups, per_image = problem(case)
     bank = MaskBank(backbone, masks, classes=3)
-    found = Logits().evidence(bank, x, Entropy(), per_image=per_image)
+    found = Logits().evidence(Query(bank=bank, x=x, objective=Entropy(), per_image=per_image))
     for row, group in zip(found, groups, strict=True):
         values = brute_logits(backbone, group, masks)[..., :3].max(-1).values.mean(1)
         np.testing.assert_allclose(row, values.numpy(), rtol=1e-4, atol=1e-5)
@@ -93,7 +96,9 @@ def brute_binary(backbone, x, masks, objective, base):
 def test_binary_is_rounds_of_one_shot(case, base):
     backbone, masks, x, groups, per_image = problem(case)
     bank = MaskBank(backbone, masks, classes=3)
-    found = Binary(base=base).evidence(bank, x, Entropy(), per_image=per_image)
+    found = Binary(base=base).evidence(
+        Query(bank=bank, x=x, objective=Entropy(), per_image=per_image)
+    )
     for row, group in zip(found, groups, strict=True):
         expected, rounds = brute_binary(backbone, group, masks, Entropy(), base)
         assert base**rounds >= len(masks)
@@ -113,7 +118,7 @@ def test_binary_ends_where_all_masks_tie(count, base, kernels):
         bits=np.repeat(one.bits, count, axis=0),
     )
     found = Binary(base=base).evidence(
-        MaskBank(backbone, same), images(2), Entropy(), per_image=True
+        Query(bank=MaskBank(backbone, same), x=images(2), objective=Entropy(), per_image=True)
     )
     assert (np.isfinite(found).sum(1) <= base).all()
     if kernels is CpuKernels:  # others' sums of equal masks may differ by rounding
@@ -125,9 +130,13 @@ def test_binary_ends_where_all_masks_tie(count, base, kernels):
 def test_hybrid_is_exhaustive_on_the_masks_that_stand_out(case, size):
     backbone, masks, x, _, per_image = problem(case)
     bank = MaskBank(backbone, masks, classes=3)
-    slopes = OneShot().evidence(bank, x, Superfluous(), per_image=per_image)
-    exact = Exhaustive().evidence(bank, x, Superfluous(), per_image=per_image)
-    found = Hybrid(shortlist=size).evidence(bank, x, Superfluous(), per_image=per_image)
+    slopes = OneShot().evidence(Query(bank=bank, x=x, objective=Superfluous(), per_image=per_image))
+    exact = Exhaustive().evidence(
+        Query(bank=bank, x=x, objective=Superfluous(), per_image=per_image)
+    )
+    found = Hybrid(shortlist=size).evidence(
+        Query(bank=bank, x=x, objective=Superfluous(), per_image=per_image)
+    )
     for row, slope, value in zip(found, slopes, exact, strict=True):
         listed = np.flatnonzero(np.isfinite(row))
         assert len(listed) == min(size, len(masks))
@@ -148,7 +157,9 @@ def test_the_right_mask_is_found_by_every_method():
     bits[6] = layout.pack({name: np.ones(shape, bool) for name, shape in layout.shapes.items()})
     bank = MaskBank(backbone, PackedMasks(layout=layout, names=masks.names, bits=bits))
     for name in METHODS:
-        found = parse_method(name).evidence(bank, images(40) * 5, Entropy(), per_image=False)
+        found = parse_method(name).evidence(
+            Query(bank=bank, x=images(40) * 5, objective=Entropy(), per_image=False)
+        )
         assert found.argmax() == 6, name
 
 
@@ -156,11 +167,13 @@ def test_any_module():
     backbone = Backbone.from_module(ConvNet(outputs=5), seed=3)
     masks, x = random_masks(backbone, 12), images(6, 1, 4, 4)
     bank = MaskBank(backbone, masks)
-    found = Exhaustive().evidence(bank, x, Entropy(), per_image=True)
+    found = Exhaustive().evidence(Query(bank=bank, x=x, objective=Entropy(), per_image=True))
     values = Entropy()(brute_logits(backbone, x, masks), 5)
     np.testing.assert_allclose(found, -values.T.numpy(), rtol=1e-4, atol=1e-5)
     for name in METHODS:
-        assert parse_method(name).evidence(bank, x, Entropy(), per_image=False).shape == (1, 12)
+        assert parse_method(name).evidence(
+            Query(bank=bank, x=x, objective=Entropy(), per_image=False)
+        ).shape == (1, 12)
 
 
 def test_sparse_and_dense_sweeps_agree():
@@ -171,7 +184,10 @@ def test_sparse_and_dense_sweeps_agree():
     assert bank.sparse is not None
     assert dense.sparse is None
     for x in (images(1), images(7)):
-        one, two = (Exhaustive().evidence(b, x, Entropy(), per_image=True) for b in (bank, dense))
+        one, two = (
+            Exhaustive().evidence(Query(bank=b, x=x, objective=Entropy(), per_image=True))
+            for b in (bank, dense)
+        )
         np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-5)
 
 
@@ -181,11 +197,17 @@ def test_hybrid_may_list_by_another_objective():
     bank = MaskBank(backbone, masks, classes=3)
     for per_image in (True, False):
         found, by_default, by_h = (
-            Hybrid(shortlist=6, lists_by=by).evidence(bank, x, Entropy(), per_image=per_image)
+            Hybrid(shortlist=6, lists_by=by).evidence(
+                Query(bank=bank, x=x, objective=Entropy(), per_image=per_image)
+            )
             for by in (Superfluous(), None, Entropy())
         )
-        listed = Hybrid(shortlist=6).evidence(bank, x, Superfluous(), per_image=per_image)
-        exact = Exhaustive().evidence(bank, x, Entropy(), per_image=per_image)
+        listed = Hybrid(shortlist=6).evidence(
+            Query(bank=bank, x=x, objective=Superfluous(), per_image=per_image)
+        )
+        exact = Exhaustive().evidence(
+            Query(bank=bank, x=x, objective=Entropy(), per_image=per_image)
+        )
         assert np.array_equal(np.isfinite(found), np.isfinite(listed))
         assert not np.array_equal(np.isfinite(found), np.isfinite(by_h))
         assert np.array_equal(by_default, by_h)
@@ -208,7 +230,9 @@ def test_gradients_leave_the_network_alone():
     before = backbone.digest
     bank = MaskBank(backbone, random_masks(backbone, 5))
     for name in METHODS:
-        parse_method(name).evidence(bank, images(3), Entropy(), per_image=True)
+        parse_method(name).evidence(
+            Query(bank=bank, x=images(3), objective=Entropy(), per_image=True)
+        )
     assert Backbone(backbone.module, None, None).digest == before
     assert all(not w.requires_grad for w in backbone.module.parameters())
     assert torch.is_grad_enabled()

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from supsup import Backbone, build
 from supsup.inference import Energy, Entropy, MaskBank, MaxProbability, Superfluous
+from supsup.inference.query import Query
 from supsup.inference.superposition import gradients, superposed
 from tests.supsup.helpers import ConvNet, small_bn
 from tests.supsup.inference.helpers import (
@@ -45,9 +46,9 @@ def test_the_gradient_is_autograds(count, batch, objective, seed):
     backbone = odd_net()
     masks, x = random_masks(backbone, count, seed=seed), images(batch, seed=seed)
     bank = MaskBank(backbone, masks, classes=3)
-    (found,) = gradients(bank, x, objective, per_image=False)
+    (found,) = gradients(Query(bank=bank, x=x, objective=objective, per_image=False))
     assert close(found, brute_gradient(backbone, x, masks, objective, 3))
-    each = gradients(bank, x, objective, per_image=True)
+    each = gradients(Query(bank=bank, x=x, objective=objective, per_image=True))
     for at, row in enumerate(each):
         assert close(row, brute_gradient(backbone, x[at : at + 1], masks, objective, 3))
 
@@ -55,7 +56,9 @@ def test_the_gradient_is_autograds(count, batch, objective, seed):
 def test_the_gradient_of_some_masks_is_at_their_own_mean():
     backbone = odd_net()
     masks, x, rows = random_masks(backbone, 30), images(4), np.array([3, 17, 4])
-    found = gradients(MaskBank(backbone, masks), x, Entropy(), per_image=False, rows=rows)
+    found = gradients(
+        Query(bank=MaskBank(backbone, masks), x=x, objective=Entropy(), per_image=False), rows=rows
+    )
     assert close(found[0], brute_gradient(backbone, x, masks, Entropy(), 5, rows.tolist()))
 
 
@@ -63,9 +66,9 @@ def test_any_module():
     backbone = Backbone.from_module(ConvNet(outputs=5), seed=3)
     masks, x = random_masks(backbone, 12), images(6, 1, 4, 4)
     bank = MaskBank(backbone, masks)
-    found = gradients(bank, x, Entropy(), per_image=False)[0]
+    found = gradients(Query(bank=bank, x=x, objective=Entropy(), per_image=False))[0]
     assert close(found, brute_gradient(backbone, x, masks, Entropy(), 5))
-    each = gradients(bank, x, Entropy(), per_image=True)
+    each = gradients(Query(bank=bank, x=x, objective=Entropy(), per_image=True))
     for at, row in enumerate(each):
         assert close(row, brute_gradient(backbone, x[at : at + 1], masks, Entropy(), 5))
 
@@ -73,5 +76,7 @@ def test_any_module():
 def test_masks_on_neurons():
     backbone = build(small_bn())
     masks, x = random_masks(backbone, 12), images(8, 20)
-    found = gradients(MaskBank(backbone, masks), x, Entropy(), per_image=False)[0]
+    found = gradients(
+        Query(bank=MaskBank(backbone, masks), x=x, objective=Entropy(), per_image=False)
+    )[0]
     assert close(found, brute_gradient(backbone, x, masks, Entropy(), 4))

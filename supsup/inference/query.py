@@ -1,0 +1,50 @@
+"""Query: one question to a bank of masks, whose data these are."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float, Float64
+from torch import Tensor
+
+from supsup.inference.bank import MaskBank
+from supsup.inference.objectives import Objective
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Query:
+    """What a method weighs masks by.
+
+    Attributes:
+        bank: the masks and their network.
+        x: images, on the network's device.
+        objective: low where a mask is sure of its answer.
+        per_image: whether each image is a group of its own; else the batch is the one group.
+    """
+
+    bank: MaskBank
+    x: Float[Tensor, "batch ..."]
+    objective: Objective
+    per_image: bool
+
+    def values(self, logits: Float[Tensor, "*batch outputs"]) -> Float[Tensor, "*batch"]:
+        """The objective of each image, with the bank's classes.
+
+        Raises:
+            InvalidInput: the objective has no meaning for so many outputs, or there are fewer
+                outputs than classes.
+        """
+        classes = self.bank.class_count(logits.shape[-1])
+        self.objective.check(logits.shape[-1], classes)
+        return self.objective(logits, classes)
+
+    def by_group(
+        self, values: Float64[np.ndarray, "task batch"]
+    ) -> Float64[np.ndarray, "group task"]:
+        """Figures of each image under each mask as those of its group, the mean over its images."""
+        return values.T if self.per_image else values.mean(1)[None]
+
+    def groups(self) -> "Iterator[Query]":
+        """Each group as a query of its own."""
+        images = self.x.split(1) if self.per_image else [self.x]
+        return (replace(self, x=each, per_image=False) for each in images)
