@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING
 from supsup._lazy import lazy_names
 
 if TYPE_CHECKING:
-    from supsup import archives, baselines, evaluation, figures, inference, recovery, task_free
+    from supsup import (
+        archives,
+        baselines,
+        cluster,
+        evaluation,
+        figures,
+        inference,
+        recovery,
+        task_free,
+    )
     from supsup.errors import TrainingDiverged
     from supsup.evaluation.score import EVAL_BATCH, Evaluation, TaskAccuracy, accuracy, evaluate_gg
     from supsup.networks.backbone import Backbone, build
@@ -41,6 +50,7 @@ else:
         folders=(
             "archives",
             "baselines",
+            "cluster",
             "evaluation",
             "figures",
             "inference",
@@ -67,6 +77,7 @@ __all__ = [
     "archives",
     "baselines",
     "build",
+    "cluster",
     "evaluate_gg",
     "evaluation",
     "figures",

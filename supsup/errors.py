@@ -1,5 +1,7 @@
 """Errors of training. Everything else uses the tree of :mod:`maskstore.errors`."""
 
+from os import PathLike, fspath
+
 from maskstore.errors import SupsupError
 
 
@@ -18,3 +20,19 @@ class TrainingDiverged(SupsupError):
 
 class ClusterFailed(SupsupError):
     """The workers of a cluster died too often over the same tasks, or all of the cluster did."""
+
+
+class TrainingStopped(KeyboardInterrupt):
+    """Ctrl-C while an archive was trained into: it is valid, and has what was done by then.
+
+    Attributes:
+        done: tasks that are in the archive, of the ``tasks`` that were asked for.
+    """
+
+    def __init__(self, path: str | PathLike[str], *, done: int, tasks: int) -> None:
+        """Take the archive's path and the numbers."""
+        super().__init__(
+            f"stopped: {done} of {tasks} tasks are in {fspath(path)}, which is valid; "
+            "run the same command with --resume to go on"
+        )
+        self.done, self.tasks = done, tasks

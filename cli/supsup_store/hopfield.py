@@ -169,7 +169,7 @@ def compare(
 ) -> None:
     """Explicit storage against a Hopfield memory: accuracy, exactness, bytes, by seed and task."""
     from supsup import BackboneRecipe, TrainConfig
-    from supsup.archives import parse_device, train_missing
+    from supsup.archives import LocalEngine, parse_device, train_missing
     from supsup.datasets import load
     from supsup.recovery.compare import compare_seed, comparison_json
     from supsup.tasks import task_family
@@ -191,8 +191,7 @@ def compare(
                     epochs=1 if steps is None and epochs is None else epochs,
                     seed=seed,
                 ),
-                dataset_of=lambda name: load(name, data),
-                device=place,
+                engine=LocalEngine(device=place, dataset_of=lambda name: load(name, data)),
             )
             more, size = compare_seed(
                 path,

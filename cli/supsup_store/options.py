@@ -1,12 +1,30 @@
-"""Options that mean the same in every command (one definition each)."""
+"""Options that mean the same in every command, one definition each; a command chooses defaults."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, get_args
 
 import typer
 
 from maskstore import InvalidInput
+from maskstore.choices import CodecName, PresetName
+from supsup.choices import (
+    DEFAULT_NET,
+    DEFAULT_OUTPUTS,
+    DatasetName,
+    InitName,
+    MaskRuleName,
+    NetName,
+    TaskRuleName,
+)
 
+
+def listed(*choices: Any) -> str:
+    """The names of ``Literal`` types, and others, each once, for a line of help: ``a, b or c``."""
+    names = list(dict.fromkeys(name for each in choices for name in get_args(each) or (each,)))
+    return f"{', '.join(names[:-1])} or {names[-1]}"
+
+
+# Archives.
 Archive = Annotated[
     str,
     typer.Argument(
@@ -14,26 +32,84 @@ Archive = Annotated[
     ),
 ]
 TaskName = Annotated[str, typer.Argument(metavar="TASK", help="Name of the task.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar, no notes on stderr.")]
-Force = Annotated[bool, typer.Option("--force", help="Overwrite the file that is there.")]
 Codec = Annotated[
-    str, typer.Option(help="auto (the smallest of all), fast, raw, zstd, gaps, ans or seeded.")
+    str,
+    typer.Option(help=f"{listed(PresetName, CodecName)}; auto takes the smallest for each mask."),
 ]
 Timeout = Annotated[float, typer.Option(help="Seconds to wait for another writer.")]
 NoLock = Annotated[
     bool, typer.Option("--no-lock", help="Write without a lock (file systems that have none).")
 ]
-Data = Annotated[
-    Path | None,
-    typer.Option("--data", metavar="DIR", help="Folder of the data files (or SUPSUP_DATA)."),
+Force = Annotated[bool, typer.Option("--force", help="Overwrite the file that is there.")]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on where a run with these options was stopped.")
+]
+
+# Networks.
+NetOrArchive = Annotated[
+    str | None,
+    typer.Option(
+        "--net",
+        help=f"{listed(NetName, 'module:function')}; by default the archive's, in a new "
+        f"archive {DEFAULT_NET}.",
+    ),
+]
+Net = Annotated[str, typer.Option("--net", help=f"{listed(NetName, 'module:function')}.")]
+OutputsOrArchive = Annotated[
+    int | None,
+    typer.Option(
+        "--outputs",
+        help=f"Outputs of the network; by default {DEFAULT_OUTPUTS} in a new archive.",
+    ),
+]
+Outputs = Annotated[int, typer.Option(help="Outputs of the network.")]
+Init = Annotated[
+    str | None,
+    typer.Option(
+        help=f"{listed(InitName)}, by default the first; with scaled- before it, weights are "
+        "larger for the share that masks leave out."
+    ),
+]
+FanDensity = Annotated[
+    float | None, typer.Option(help="scaled-…: the density of the masks to come (default 0.5).")
+]
+SeedOrArchive = Annotated[
+    int | None,
+    typer.Option(
+        "--seed",
+        help="Seed of weights, initial scores, tasks and batches; by default the archive's, "
+        "in a new archive 0.",
+    ),
 ]
 TrustedNet = Annotated[
     str | None,
     typer.Option("--net", help="Name the archive's own module:function to trust its code."),
 ]
-Plot = Annotated[Path | None, typer.Option("--plot", metavar="PATH", help="Save a plot here.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1, …")]
+
+# Tasks, their data, their training.
+Dataset = Annotated[
+    str,
+    typer.Option(
+        help=f"Rule and data set of the tasks, such as split-mnist: {listed(TaskRuleName)} with "
+        f"{listed(DatasetName)} (which can only be split)."
+    ),
+]
+Tasks = Annotated[int | None, typer.Option(help="How many tasks; by default all that there are.")]
+Data = Annotated[
+    Path | None,
+    typer.Option("--data", metavar="DIR", help="Folder of the data files (or SUPSUP_DATA)."),
+]
+Mask = Annotated[
+    str, typer.Option(help=f"{listed(MaskRuleName)}; gradual is for very sparse masks.")
+]
+Density = Annotated[float, typer.Option(help="topk, gradual: share of weights kept.")]
+Batch = Annotated[int, typer.Option(help="Images a batch.")]
+
+# What is printed.
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar, no notes on stderr.")]
+Plot = Annotated[Path | None, typer.Option("--plot", metavar="PATH", help="Save a plot here.")]
 
 
 def parse_numbers(option: str, text: str) -> tuple[int, ...]:

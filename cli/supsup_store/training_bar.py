@@ -3,8 +3,8 @@
 Imports torch: only commands that train import this.
 """
 
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from supsup import Progress, TrainingDiverged
@@ -12,17 +12,19 @@ from supsup.training.logs import CsvLog, Logs, TensorBoardLog, TrainingLog
 from supsup_store.console import progress_bar
 
 
+@contextmanager
 def followed(
-    stack: ExitStack, tasks: int, csv: Path | None, tensorboard: Path | None, *, quiet: bool
-) -> TrainingLog:
-    """All that follows a training of so many tasks; closed with the stack."""
-    logs: list[TrainingLog] = []
-    if csv is not None:
-        logs.append(stack.enter_context(CsvLog(csv)))
-    if tensorboard is not None:
-        logs.append(stack.enter_context(TensorBoardLog(tensorboard)))
-    logs.append(stack.enter_context(TrainingBar(tasks, quiet=quiet)))
-    return Logs(logs)
+    tasks: int, *, csv: Path | None, tensorboard: Path | None, quiet: bool
+) -> Iterator[TrainingLog]:
+    """All that follows a training of so many tasks."""
+    with ExitStack() as stack:
+        logs: list[TrainingLog] = []
+        if csv is not None:
+            logs.append(stack.enter_context(CsvLog(csv)))
+        if tensorboard is not None:
+            logs.append(stack.enter_context(TensorBoardLog(tensorboard)))
+        logs.append(stack.enter_context(TrainingBar(tasks, quiet=quiet)))
+        yield Logs(logs)
 
 
 class TrainingBar(TrainingLog):

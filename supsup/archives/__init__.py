@@ -1,17 +1,23 @@
 """A network and its archive together: make, train into, read back."""
 
-from supsup.archives.network import backbone_of, check_recipe, create_archive, parse_device
-from supsup.archives.tasks import tasks_of
-from supsup.archives.training import (
-    check_classes,
-    iter_train_into,
+from supsup.archives.engine import Engine, LocalEngine
+from supsup.archives.families import (
+    TrainingReport,
     make_folder,
-    missing_tasks,
-    train_into,
+    train_family,
     train_missing,
+    train_recipes,
 )
+from supsup.archives.network import backbone_of, check_recipe, create_archive, parse_device
+from supsup.archives.opening import NetworkOptions, open_or_create
+from supsup.archives.tasks import tasks_of
+from supsup.archives.training import check_classes, iter_train_into, missing_tasks, train_into
 
 __all__ = [
+    "Engine",
+    "LocalEngine",
+    "NetworkOptions",
+    "TrainingReport",
     "backbone_of",
     "check_classes",
     "check_recipe",
@@ -19,8 +25,11 @@ __all__ = [
     "iter_train_into",
     "make_folder",
     "missing_tasks",
+    "open_or_create",
     "parse_device",
     "tasks_of",
+    "train_family",
     "train_into",
     "train_missing",
+    "train_recipes",
 ]

@@ -1,22 +1,15 @@
-"""Training into an archive: what is still to be done, each mask as soon as it is there, or all that
-a caller needs."""
+"""Training into an archive: what is still to be done, and each mask as soon as it is there."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from itertools import chain
-from pathlib import Path
-
-import torch
 
 from maskstore.archive import MaskArchive, StoredTask
-from maskstore.errors import ArchiveWriteError, InvalidInput, TaskExists
-from supsup.archives.network import backbone_of, check_recipe, create_archive
+from maskstore.errors import InvalidInput, TaskExists
 from supsup.archives.score_sums import ScoreSums
-from supsup.datasets import ImageSet, load
 from supsup.errors import TrainingDiverged
-from supsup.networks.backbone import Backbone, build
-from supsup.networks.recipe import BackboneRecipe
-from supsup.tasks import TaskRecipe, make_task
+from supsup.networks.backbone import Backbone
+from supsup.tasks import TaskRecipe
 from supsup.tasks.protocol import TaskData
 from supsup.training.config import TrainConfig
 from supsup.training.loop import Progress, TrainedMask, train
@@ -192,55 +185,3 @@ def append(
                 each.name, each.masks, with_metrics(each.metadata, each.metrics), codec=codec
             )
         yield stored
-
-
-def train_missing(
-    path: Path,
-    recipes: Sequence[TaskRecipe],
-    network: BackboneRecipe,
-    config: TrainConfig,
-    *,
-    codec: str = "auto",
-    dataset_of: Callable[[str], ImageSet] = load,
-    device: torch.device | None = None,
-    progress: Callable[[Progress], None] | None = None,
-    on_task: Callable[[StoredTask], None] = lambda stored: None,
-) -> int:
-    """Make the archive if there is none, train what it lacks of those tasks; returns how many.
-
-    Folders on the way are made. What was killed goes on after the last mask that is there.
-
-    Args:
-        dataset_of: gives a data set by its name, asked for where something is missing.
-        progress: see :func:`supsup.train`.
-        on_task: called with each mask that was appended.
-
-    Raises:
-        ArchiveWriteError: the folder cannot be made or written to.
-        LayoutMismatch, InvalidInput: what is there was made in another way.
-    """
-    make_folder(path.parent)
-    check_classes(recipes, network.outputs, outliers=config.outliers > 0)
-    if not path.exists():
-        create_archive(path, build(network), config).close()
-    with MaskArchive.open(path, "a") as archive:
-        check_recipe(archive, network)
-        missing = missing_tasks(archive, recipes, config, resume=True)
-        if missing:
-            place = device or torch.device("cpu")
-            dataset = dataset_of(missing[0].dataset).to(place)
-            tasks = (make_task(recipe, dataset) for recipe in missing)
-            backbone = backbone_of(archive, device=place)
-            for stored in iter_train_into(
-                archive, backbone, tasks, config, codec=codec, progress=progress
-            ):
-                on_task(stored)
-    return len(missing)
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder and those on the way; raises ArchiveWriteError where that cannot be done."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ArchiveWriteError(f"{folder}: cannot make the folder: {error.strerror}") from error

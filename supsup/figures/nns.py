@@ -4,7 +4,7 @@ from pathlib import Path
 from statistics import fmean
 
 from maskstore.archive import MaskArchive
-from supsup.archives import backbone_of, create_archive, make_folder
+from supsup.archives import backbone_of, make_folder, open_or_create
 from supsup.archives.tasks import recipe_of
 from supsup.evaluation import evaluate_nns
 from supsup.figures.base import Row, counts_up_to, paper_training
@@ -98,14 +98,13 @@ def learnt(
         },
     )
     make_folder(path.parent)
-    if not path.exists():
-        create_archive(path, build(network)).close()
-    with MaskArchive.open(path, "a") as archive:
+    backbone = build(network)
+    with open_or_create(path, backbone) as archive:
         if len(archive) and not kept.folder.exists():
             return path  # learnt to the end
         tasks = workspace.tasks(recipes, 1, network.seed)
         learner = Learner(
-            backbone_of(archive, device=workspace.device),
+            backbone.to(workspace.device),
             config,
             classes=max(task.classes for task in tasks),
         )

@@ -11,7 +11,7 @@ import torch
 from maskstore.archive import MaskArchive, StoredTask
 from maskstore.packed import PackedMasks
 from maskstore.storage.atomic import write_file
-from supsup.archives import backbone_of, train_missing
+from supsup.archives import LocalEngine, backbone_of, train_missing
 from supsup.archives.tasks import accuracy_of
 from supsup.datasets import ImageSet, load
 from supsup.inference import Progress
@@ -96,9 +96,8 @@ class Workspace:
             recipes,
             network,
             config,
+            engine=LocalEngine(device=self.device, dataset_of=self.dataset),
             codec=codec,
-            dataset_of=self.dataset,
-            device=self.device,
             on_task=one_more,
         )
         return path

@@ -10,6 +10,7 @@ from supsup.task_free.allocation import (
 )
 from supsup.task_free.checkpoint import LearnerCheckpoint, learn_into
 from supsup.task_free.learner import LearnedMask, Learner, Report
+from supsup.task_free.session import LearningReport, StreamConfig, learn_family
 from supsup.task_free.stream import StreamBatch, task_stream
 
 __all__ = [
@@ -18,11 +19,14 @@ __all__ = [
     "LearnedMask",
     "Learner",
     "LearnerCheckpoint",
+    "LearningReport",
     "Level",
     "Report",
     "StreamBatch",
+    "StreamConfig",
     "Uniform",
     "Verdict",
+    "learn_family",
     "learn_into",
     "parse_allocation",
     "task_stream",

@@ -106,7 +106,7 @@ def test_training_that_cannot_be(trained, run, arguments, message):
 
 
 def test_tasks_that_diverge_are_named_and_the_others_kept(run, tmp_path, monkeypatch):
-    from supsup import tasks
+    from supsup.archives import engine
     from supsup.tasks.task import make_task as real
 
     def make_task(recipe, images):
@@ -115,7 +115,7 @@ def test_tasks_that_diverge_are_named_and_the_others_kept(run, tmp_path, monkeyp
             made.scale.fill_(float("nan"))
         return made
 
-    monkeypatch.setattr(tasks, "make_task", make_task)
+    monkeypatch.setattr(engine, "make_task", make_task)
     path, log = tmp_path / "a.h5", tmp_path / "log.csv"
     result = run(
         *("train", path, *TINY, "--tasks", "4", "--json", "--quiet"),

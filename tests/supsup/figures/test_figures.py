@@ -43,7 +43,7 @@ def no_training(monkeypatch):
         def refuse(*_, **__):
             raise AssertionError("trained again")
 
-        monkeypatch.setattr("supsup.archives.training.iter_train_into", refuse)
+        monkeypatch.setattr("supsup.archives.engine.iter_train_into", refuse)
         monkeypatch.setattr("supsup.figures.nns.learn_into", refuse)
         for baseline in BASELINES.values():
             monkeypatch.setattr(baseline, "_learn", refuse)

@@ -1,0 +1,261 @@
+"""Training the tasks of a family into an archive, from names to masks: what ``train`` does."""
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from maskstore.archive import MaskArchive, StoredTask
+from maskstore.codecs import parse_codec
+from maskstore.errors import ArchiveWriteError
+from supsup.archives.engine import Engine, LocalEngine
+from supsup.archives.network import check_recipe
+from supsup.archives.opening import NetworkOptions, open_or_create
+from supsup.archives.training import check_classes, missing_tasks
+from supsup.errors import TrainingDiverged, TrainingStopped
+from supsup.networks.backbone import build
+from supsup.networks.recipe import BackboneRecipe
+from supsup.tasks import TaskRecipe, task_family
+from supsup.training.config import TrainConfig
+from supsup.training.logs import Logs, TrainingLog
+from supsup.training.loop import Progress
+from supsup.training.metadata import TaskMetadata
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingReport:
+    """What a training made.
+
+    Attributes:
+        stored: the masks, in the order of their tasks.
+        skipped: tasks that were there already.
+        diverged: of each task that has no mask, why.
+        seconds: from the first step to the last mask.
+        file_bytes: of the archive.
+    """
+
+    stored: tuple[StoredTask, ...]
+    skipped: int
+    diverged: tuple[TrainingDiverged, ...]
+    seconds: float
+    file_bytes: int
+
+    def to_json(self) -> dict[str, Any]:
+        """The document of ``train --json``."""
+        return {
+            "trained": [task.to_json() for task in self.stored],
+            "skipped": self.skipped,
+            "diverged": [{"name": each.task, "error": str(each)} for each in self.diverged],
+            "seconds": self.seconds,
+            "total_bytes": self.file_bytes,
+        }
+
+    def rows(self) -> list[tuple[str, float | None, str, int]]:
+        """Of each mask the task, its accuracy on test images, the codec, and bytes."""
+        return [
+            (task.name, TaskMetadata.of(task).accuracy, task.codec, task.bytes)
+            for task in self.stored
+        ]
+
+    def check(self) -> None:
+        """Raise TrainingDiverged, naming them, where tasks have no mask."""
+        if self.diverged:
+            names = ", ".join(str(failure.task) for failure in self.diverged)
+            tried = len(self.stored) + len(self.diverged)
+            raise TrainingDiverged(
+                f"{len(self.diverged)} of {tried} tasks have no mask: {names}. "
+                f"First, {self.diverged[0]}"
+            )
+
+
+def train_family(
+    path: Path,
+    family: str,
+    tasks: int | None,
+    network: NetworkOptions,
+    config: TrainConfig,
+    *,
+    engine: Engine,
+    follow: Callable[[int], AbstractContextManager[TrainingLog]],
+    resume: bool = False,
+    parallel: int | None = None,
+    codec: str = "auto",
+    timeout: float = 10.0,
+    lock: bool = True,
+) -> TrainingReport:
+    """Train the first tasks of a family into an archive, which is made where there is none.
+
+    A task that diverges is left out; the others go on.
+
+    Args:
+        tasks: how many; None for all that there are.
+        network: what it leaves open is the archive's.
+        config: its seed is not used: that of the network is the seed of everything.
+        engine: who trains.
+        follow: makes the log, of so many tasks that are to be trained; called once all is checked.
+        resume: skip the tasks that are there, if they were trained the same way.
+        parallel: tasks at a time, see :func:`supsup.train`.
+
+    Raises:
+        TrainingStopped: Ctrl-C; the masks that are there are kept.
+        TaskExists: a task is there, and ``resume`` is off.
+        InvalidInput, ArchiveError: a setting, the data, or the archive; nothing is made.
+    """
+    recipe = network.recipe(path)
+    config = replace(config, seed=recipe.seed)
+    recipes = task_family(family, tasks, seed=recipe.seed)
+    stored: list[StoredTask] = []
+    failures: list[TrainingDiverged] = []
+    with ExitStack() as stack:
+        start = time.perf_counter()
+        log: TrainingLog = Logs([])
+
+        def begun(count: int) -> None:
+            nonlocal start, log
+            start = time.perf_counter()
+            log = stack.enter_context(follow(count))
+
+        def trained(task: StoredTask) -> None:
+            stored.append(task)
+            log.trained(task.name, TaskMetadata.of(task).metrics)
+
+        def failed(failure: TrainingDiverged) -> None:
+            failures.append(failure)
+            log.diverged(failure)
+
+        wanted = train_recipes(
+            path,
+            recipes,
+            recipe,
+            config,
+            engine=engine,
+            resume=resume,
+            parallel=parallel,
+            codec=codec,
+            trusted_net=network.net,
+            timeout=timeout,
+            lock=lock,
+            on_begin=begun,
+            progress=lambda progress: log.progress(progress),
+            diverged=failed,
+            on_task=trained,
+        )
+    seconds = time.perf_counter() - start
+    with MaskArchive.open(path) as archive:
+        file_bytes = archive.file_bytes
+    return TrainingReport(
+        stored=tuple(stored),
+        skipped=len(recipes) - wanted,
+        diverged=tuple(failures),
+        seconds=seconds,
+        file_bytes=file_bytes,
+    )
+
+
+def train_recipes(
+    path: Path,
+    recipes: Sequence[TaskRecipe],
+    network: BackboneRecipe,
+    config: TrainConfig,
+    *,
+    engine: Engine = LocalEngine(),
+    resume: bool = False,
+    parallel: int | None = None,
+    codec: str = "auto",
+    trusted_net: str | None = None,
+    timeout: float = 10.0,
+    lock: bool = True,
+    on_begin: Callable[[int], None] = lambda tasks: None,
+    progress: Callable[[Progress], None] | None = None,
+    diverged: Callable[[TrainingDiverged], None] | None = None,
+    on_task: Callable[[StoredTask], None] = lambda stored: None,
+) -> int:
+    """Train what an archive lacks of those tasks, making it where there is none; returns how many.
+
+    What is wrong with settings, tasks or data is said before an archive is made.
+
+    Args:
+        resume: skip the tasks that are there, if they were trained the same way.
+        trusted_net: a ``module:function`` that may be imported, if the network is just that.
+        on_begin: told how many tasks are to be trained.
+        progress, diverged: see :func:`supsup.train`.
+        on_task: called with each mask that was appended.
+
+    Raises:
+        TrainingStopped: Ctrl-C; the masks that are there are kept.
+        TaskExists: a task is there, and ``resume`` is off.
+        LayoutMismatch, DigestMismatch, InvalidInput: what is there was made in another way.
+    """
+    parse_codec(codec)
+    check_classes(recipes, network.outputs, outliers=config.outliers > 0)
+    missing = list(recipes)
+    if path.exists():  # data are asked for only where something is missing
+        with MaskArchive.open(path) as archive:
+            check_recipe(archive, network)
+            missing = missing_tasks(archive, recipes, config, resume=resume)
+        if not missing:
+            on_begin(0)
+            return 0
+    backbone = build(network, allow_code=network.net == trusted_net)
+    with (
+        engine.begin(missing) as train_into,
+        open_or_create(path, backbone, config, timeout=timeout, lock=lock) as archive,
+    ):
+        missing = missing_tasks(archive, recipes, config, resume=resume)
+        on_begin(len(missing))
+        try:
+            for stored in train_into(
+                archive,
+                backbone.to(engine.place),
+                missing,
+                config,
+                codec=codec,
+                parallel=parallel,
+                progress=progress,
+                diverged=diverged,
+            ):
+                on_task(stored)
+        except KeyboardInterrupt:
+            done = sum(recipe.name in archive for recipe in recipes)
+            raise TrainingStopped(path, done=done, tasks=len(recipes)) from None
+    return len(missing)
+
+
+def train_missing(
+    path: Path,
+    recipes: Sequence[TaskRecipe],
+    network: BackboneRecipe,
+    config: TrainConfig,
+    *,
+    engine: Engine = LocalEngine(),
+    codec: str = "auto",
+    progress: Callable[[Progress], None] | None = None,
+    on_task: Callable[[StoredTask], None] = lambda stored: None,
+) -> int:
+    """:func:`train_recipes` going on with what is there; folders on the way are made.
+
+    Raises:
+        ArchiveWriteError: the folder cannot be made or written to.
+    """
+    make_folder(path.parent)
+    return train_recipes(
+        path,
+        recipes,
+        network,
+        config,
+        engine=engine,
+        resume=True,
+        codec=codec,
+        progress=progress,
+        on_task=on_task,
+    )
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those on the way; raises ArchiveWriteError where that cannot be done."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ArchiveWriteError(f"{folder}: cannot make the folder: {error.strerror}") from error

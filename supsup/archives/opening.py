@@ -1,0 +1,87 @@
+"""Which network an archive is for, and the archive: opened where there is one, made where not."""
+
+from dataclasses import asdict, dataclass
+from os import PathLike
+from pathlib import Path
+
+from maskstore.archive import MaskArchive
+from maskstore.errors import InvalidInput
+from supsup.archives.network import check_recipe, create_archive
+from supsup.choices import DEFAULT_NET, DEFAULT_OUTPUTS
+from supsup.networks.backbone import Backbone, build
+from supsup.networks.recipe import BackboneRecipe
+from supsup.training.config import TrainConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkOptions:
+    """A network as far as somebody says what it is; the rest is the archive's, or the default.
+
+    Attributes:
+        net, outputs, seed, init, fan_density: as in :class:`BackboneRecipe`; None leaves it open.
+            A ``net`` of the form ``module:function`` is trusted: whoever names it may run it.
+    """
+
+    net: str | None = None
+    outputs: int | None = None
+    seed: int | None = None
+    init: str | None = None
+    fan_density: float | None = None
+
+    def recipe(self, path: str | PathLike[str] | None = None) -> BackboneRecipe:
+        """The whole recipe.
+
+        Args:
+            path: of an archive that need not be there yet.
+
+        Raises:
+            InvalidInput: a value cannot be used, or the archive has no network.
+        """
+        asked = {key: value for key, value in asdict(self).items() if value is not None}
+        if path is None or not Path(path).exists():
+            return BackboneRecipe.from_json(
+                {"net": DEFAULT_NET, "outputs": DEFAULT_OUTPUTS} | asked
+            )
+        with MaskArchive.open(Path(path)) as archive:
+            if archive.backbone is None:
+                raise InvalidInput(
+                    f"{archive.path}: made by hand, without a network; nothing to train"
+                )
+            return BackboneRecipe.from_json(archive.backbone | asked)
+
+    def build(self) -> Backbone:
+        """The network itself; raises as :func:`supsup.build`."""
+        recipe = self.recipe()
+        return build(recipe, allow_code=recipe.net == self.net)
+
+
+def open_or_create(
+    path: str | PathLike[str],
+    backbone: Backbone,
+    config: TrainConfig | None = None,
+    *,
+    timeout: float = 10.0,
+    lock: bool = True,
+) -> MaskArchive:
+    """The archive at ``path``, open for writing: the one that is there, or a new one.
+
+    Args:
+        backbone: made from a recipe; an archive that is there must be for this very network.
+        config: see :func:`create_archive`.
+        timeout, lock: as :meth:`MaskArchive.open`.
+
+    Raises:
+        InvalidInput: the backbone has no recipe.
+        LayoutMismatch, DigestMismatch: the archive is for another network.
+        ArchiveError: it cannot be opened or made, as :class:`MaskArchive` says.
+    """
+    if backbone.recipe is None or not Path(path).exists():
+        return create_archive(path, backbone, config)
+    archive = MaskArchive.open(Path(path), "a", timeout=timeout, lock=lock)
+    try:
+        check_recipe(archive, backbone.recipe)
+        backbone.check_archive(archive)
+    except BaseException:
+        archive.close()
+        raise
+    return archive

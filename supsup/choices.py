@@ -1,0 +1,63 @@
+"""Every name that an option takes, said once: for validation, ``--help`` and type checkers.
+
+Nothing here imports torch. Where a registry gives each name its class, a test proves that its keys
+are these (``tests/test_choices.py``). Names of codecs are in :mod:`maskstore.choices`.
+"""
+
+from typing import Literal
+
+NetName = Literal["lenet-300-100", "fc-1024-1024", "bn-2048", "resnet18", "resnet50"]
+"""Beside ``module:function``."""
+DEFAULT_NET: NetName = "lenet-300-100"
+DEFAULT_OUTPUTS = 100
+
+InitName = Literal["signed-constant", "scaled-signed-constant", "kaiming-normal", "scaled-kaiming"]
+MaskRuleName = Literal["threshold", "topk", "gradual"]
+BudgetName = Literal["uniform", "erdos-renyi"]
+OptimizerName = Literal["adam", "normed-sgd", "rmsprop", "sgd"]
+ScheduleName = Literal["constant", "cosine"]
+TransferName = Literal["none", "masks", "scores"]
+PrecisionName = Literal["float32", "tf32", "bfloat16"]
+EngineName = Literal["local", "ray"]
+
+DatasetName = Literal["mnist", "fashion-mnist", "mnist-sample", "cifar100", "imagenet"]
+TaskRuleName = Literal["split", "permuted", "rotated"]
+FamilyName = Literal[
+    "split-mnist",
+    "split-fashion-mnist",
+    "split-mnist-sample",
+    "split-cifar100",
+    "split-imagenet",
+    "permuted-mnist",
+    "permuted-fashion-mnist",
+    "permuted-mnist-sample",
+    "permuted-cifar100",
+    "rotated-mnist",
+    "rotated-fashion-mnist",
+    "rotated-mnist-sample",
+    "rotated-cifar100",
+]
+
+ScenarioName = Literal["GG", "GNs", "GNu", "NNs"]
+MethodName = Literal["one-shot", "binary", "exhaustive", "logits", "hybrid"]
+"""Beside ``auto``."""
+ObjectiveName = Literal["entropy", "superfluous", "energy", "max-probability"]
+"""Beside ``auto``."""
+ModeName = Literal["image", "batch", "first"]
+AllocationName = Literal["level", "uniform"]
+
+HopfieldRuleName = Literal["projection", "storkey", "covariance", "hebb", "modern"]
+HopfieldFormName = Literal["dense", "packed", "blocks"]
+"""Forms of a memory that patterns are put into; ``quantised`` is made of one that is full."""
+
+CheckpointName = Literal["threshold", "topk", "piggyback"]
+FigureName = Literal[
+    "permuted-mnist",
+    "rotated-mnist",
+    "outputs",
+    "nns",
+    "transfer",
+    "bytes",
+    "hopfield",
+    "hopfield-seeds",
+]

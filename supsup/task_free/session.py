@@ -1,0 +1,148 @@
+"""Learning the stream of a family into an archive, from names to masks: what ``learn`` does."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from maskstore.archive import StoredTask
+from maskstore.codecs import parse_codec
+from supsup.archives import check_classes, create_archive, open_or_create, parse_device
+from supsup.datasets import load
+from supsup.networks.backbone import build
+from supsup.networks.recipe import BackboneRecipe
+from supsup.task_free.allocation import parse_allocation
+from supsup.task_free.checkpoint import LearnerCheckpoint, learn_into
+from supsup.task_free.learner import Learner, Report
+from supsup.task_free.stream import task_stream
+from supsup.tasks import make_task, task_family
+from supsup.training.config import TrainConfig
+from supsup.training.metadata import TaskMetadata
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamConfig:
+    """A stream of tasks, and who decides which mask a batch is for.
+
+    Attributes:
+        visits, least, most: see :func:`task_stream`.
+        allocation: name of the rule, see :mod:`supsup.task_free.allocation`.
+        every, confirm, budget: see :class:`Learner`.
+    """
+
+    visits: int = 1
+    least: int = 200
+    most: int = 400
+    allocation: str = "level"
+    every: int = 100
+    confirm: int = 3
+    budget: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LearningReport:
+    """What came of a stream: the masks of the archive, and what the learner counted."""
+
+    masks: tuple[StoredTask, ...]
+    counts: Report
+
+    def rows(self) -> list[dict[str, Any]]:
+        """For each mask how sure it is of its data, its size, and the tasks it was given."""
+        return [
+            {
+                "name": stored.name,
+                "level": metadata.metrics.get("level"),
+                "steps": metadata.metrics.get("steps"),
+                "bytes": stored.bytes,
+                "sources": [
+                    {"task": each.name, "batches": each.batches} for each in metadata.sources or ()
+                ],
+            }
+            for stored in self.masks
+            for metadata in [TaskMetadata.of(stored)]
+        ]
+
+    def to_json(self) -> dict[str, Any]:
+        """The document of ``learn --json``."""
+        return {"masks": self.rows(), **self.counts.to_json()}
+
+
+def learn_family(
+    path: Path,
+    family: str,
+    tasks: int | None,
+    network: BackboneRecipe,
+    config: TrainConfig,
+    stream: StreamConfig,
+    *,
+    device: str = "cpu",
+    data_dir: str | PathLike[str] | None = None,
+    trusted_net: str | None = None,
+    codec: str = "auto",
+    resume: bool = False,
+    quiet: bool = False,
+    on_mask: Callable[[StoredTask, Report], None] = lambda stored, counts: None,
+) -> LearningReport:
+    """Learn from a stream of the first tasks of a family, into a new archive.
+
+    What the learner knows beside the masks is in a folder beside the archive until the stream ends
+    (:class:`LearnerCheckpoint`).
+
+    Args:
+        tasks: how many; None for all that there are.
+        config: of each mask; its seed is that of tasks and stream, too.
+        trusted_net: a ``module:function`` that may be imported, if the network is just that.
+        resume: go on where a run with these settings was stopped, if there is an archive.
+        quiet: whether data are downloaded without a bar.
+        on_mask: told of each mask that is kept, and of what was counted by then.
+
+    Raises:
+        ArchiveExists: there is a file already, and ``resume`` is off.
+        InvalidInput: a setting; or what is to be gone on with is of other settings, or damaged.
+        TrainingDiverged, ArchiveWriteError: the masks kept so far stay.
+    """
+    parse_codec(codec)
+    place, rule = parse_device(device), parse_allocation(stream.allocation)
+    recipes = task_family(family, tasks, seed=config.seed)
+    check_classes(recipes, network.outputs)
+    images = load(recipes[0].dataset, data_dir, quiet=quiet).to(place)
+    made = [make_task(recipe, images) for recipe in recipes]
+    backbone = build(network, allow_code=network.net == trusted_net)
+    learner = Learner(
+        backbone.to(place),
+        config,
+        classes=max(task.classes for task in made),
+        allocation=rule,
+        every=stream.every,
+        confirm=stream.confirm,
+        budget=stream.budget,
+    )
+    route = {
+        "visits": stream.visits,
+        "least": stream.least,
+        "most": stream.most,
+        "seed": config.seed,
+    }
+    batches = task_stream(made, batch=config.batch, **route)
+    kept = LearnerCheckpoint(
+        path,
+        {
+            "tasks": [each.to_json() for each in recipes],
+            "stream": route,
+            "allocation": {
+                "rule": stream.allocation,
+                "every": stream.every,
+                "confirm": stream.confirm,
+            },
+            "budget": stream.budget,
+            "training": config.to_json(),
+        },
+    )
+    going_on = resume and path.exists()
+    with open_or_create(path, backbone) if resume else create_archive(path, backbone) as archive:
+        if not going_on:
+            kept.remove()  # that of an archive which is no more
+        for stored in learn_into(archive, learner, batches, codec=codec, kept=kept):
+            on_mask(stored, learner.report)
+        return LearningReport(masks=tuple(archive), counts=learner.report)
