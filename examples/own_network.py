@@ -9,8 +9,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from maskstore import MaskArchive, MaskLayout
-from maskstore.stats import archive_stats
+from maskstore import MaskArchive, MaskLayout, archive_stats
 from supsup import Backbone, TrainConfig, accuracy, train
 
 CPU = torch.device("cpu")

@@ -1,5 +1,6 @@
 """Bit-packed, compressed, crash-safe HDF5 archives of supermasks. Never imports torch."""
 
+from maskstore._verify import verify
 from maskstore.archive import MaskArchive
 from maskstore.errors import (
     ArchiveClosed,
@@ -21,7 +22,9 @@ from maskstore.errors import (
     UnsupportedVersion,
 )
 from maskstore.layout import MaskLayout
+from maskstore.maintenance import compact, merge, repair
 from maskstore.packed import PackedMasks, StoredTask
+from maskstore.stats import ArchiveStats, archive_stats
 
 __all__ = [
     "ArchiveClosed",
@@ -29,6 +32,7 @@ __all__ = [
     "ArchiveExists",
     "ArchiveLocked",
     "ArchiveNotFound",
+    "ArchiveStats",
     "ArchiveWriteError",
     "CorruptArchive",
     "DigestMismatch",
@@ -45,4 +49,9 @@ __all__ = [
     "TaskExists",
     "TaskNotFound",
     "UnsupportedVersion",
+    "archive_stats",
+    "compact",
+    "merge",
+    "repair",
+    "verify",
 ]

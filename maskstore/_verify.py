@@ -2,8 +2,6 @@
 
 from collections.abc import Callable
 
-import h5py
-
 from maskstore.archive import MaskArchive
 from maskstore.errors import ArchiveError
 from maskstore.storage import hdf5
@@ -95,6 +93,8 @@ def _shows_this_state(store: Store) -> bool:
 
 def _verify_with_libhdf5(store: Store) -> list[Damage]:
     """Read the file as any HDF5 tool would and compare; only ever asked of an intact view."""
+    import h5py  # takes as long to import as all the rest, and nothing else needs it
+
     damage = []
     with h5py.File(store.name, "r", locking=False) as file:
         for number, extent in enumerate(store.extents):

@@ -4,16 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 import supsup
-import supsup.masking
-
-
-@pytest.mark.parametrize("module", [supsup, supsup.masking])
-def test_every_exported_name_exists(module):
-    assert len(set(module.__all__)) == len(module.__all__)
-    assert all(hasattr(module, name) for name in module.__all__)
 
 
 def test_what_type_checkers_see_is_what_there_is():

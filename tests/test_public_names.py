@@ -1,0 +1,88 @@
+"""What a package exports is there, and no name in it hides a module of that name."""
+
+import importlib
+import inspect
+import subprocess
+import sys
+from types import ModuleType
+
+import pytest
+
+import maskstore
+from tests.sources import PACKAGES, folder_of
+
+
+def modules_of(package: str) -> dict[str, ModuleType]:
+    """Every module and folder of a package by its full name, imported."""
+    found = {}
+    for file in sorted(folder_of(package).rglob("*.py")):
+        parts = (package, *file.relative_to(folder_of(package)).with_suffix("").parts)
+        for stop in range(1, len(parts) + (parts[-1] not in ("__init__", "__main__"))):
+            name = ".".join(parts[:stop])
+            try:
+                found[name] = importlib.import_module(name)
+            except ModuleNotFoundError as error:
+                if error.name != "triton":  # comes with PyTorch for CUDA only
+                    raise
+    return found
+
+
+MODULES = {name: module for package in PACKAGES for name, module in modules_of(package).items()}
+FOLDERS = {name: module for name, module in MODULES.items() if hasattr(module, "__path__")}
+
+
+def hidden(folder: ModuleType, modules: dict[str, ModuleType]) -> list[str]:
+    """The modules of a folder that the folder's attribute of their name is not."""
+    return [
+        name
+        for name, module in modules.items()
+        if name.rpartition(".")[0] == folder.__name__
+        and getattr(folder, name.rpartition(".")[2]) is not module
+    ]
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_no_name_hides_a_module(name):
+    assert not hidden(FOLDERS[name], MODULES)
+
+
+def test_a_hidden_module_is_seen(monkeypatch):
+    assert {"maskstore.storage", "supsup.training", "hopfield.rules"} <= set(FOLDERS)
+    monkeypatch.setattr(maskstore, "archive", maskstore.archive.MaskArchive)
+    assert hidden(maskstore, MODULES) == ["maskstore.archive"]
+
+
+@pytest.mark.parametrize("name", [name for name in FOLDERS if hasattr(FOLDERS[name], "__all__")])
+def test_every_exported_name_exists_once(name):
+    exported = FOLDERS[name].__all__
+    assert len(set(exported)) == len(exported)
+    assert all(hasattr(FOLDERS[name], each) for each in exported)
+    assert set(exported) <= set(dir(FOLDERS[name]))
+
+
+def test_the_three_libraries_say_what_they_export():
+    assert all(hasattr(FOLDERS[name], "__all__") for name in ("maskstore", "hopfield", "supsup"))
+
+
+@pytest.mark.parametrize("name", ["archive_stats", "compact", "merge", "repair", "verify"])
+def test_what_is_done_to_whole_archives_is_a_function_of_maskstore(name):
+    assert inspect.isfunction(getattr(maskstore, name))
+    assert name in maskstore.__all__
+    assert getattr(maskstore, name).__doc__
+
+
+@pytest.mark.parametrize(
+    ("package", "heavy"),
+    [
+        ("maskstore", ("torch", "numba", "matplotlib", "h5py")),
+        ("hopfield", ("torch", "numba", "matplotlib", "h5py")),
+        ("supsup", ("torch", "numba", "matplotlib")),
+        ("supsup_store.main", ("torch", "numba", "matplotlib")),
+    ],
+)
+def test_importing_a_package_is_cheap(package, heavy):
+    code = f"import sys, {package}; print(*sorted(sys.modules))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(run.stdout.split())
+    assert package in loaded
+    assert not loaded & set(heavy)
