@@ -26,6 +26,7 @@ from supsup.inference.query import Query
 from supsup.inference.superposition import gradients
 from supsup.task_free import Learner, StreamBatch, Uniform, learn_into, task_stream
 from supsup.tasks import make_task, task_family
+from supsup.tasks.subset import Subset, subset
 
 CACHE = Path(".cache/nns")
 TASKS, VISITS, LEAST, MOST, STEPS = 50, 2, 80, 160, 200
@@ -33,20 +34,9 @@ FEW = 12
 IMAGES = 50
 
 
-class Shortened:
-    """A task with the first images of its test set only."""
-
-    def __init__(self, task: Any, images: int) -> None:
-        self.name, self.classes, self._task, self._images = task.name, task.classes, task, images
-
-    def test_batches(self, size: int) -> Any:
-        """The first images, ``size`` at a time."""
-        seen = 0
-        for x, y in self._task.test_batches(min(size, self._images)):
-            yield x, y
-            seen += len(y)
-            if seen >= self._images:
-                return
+def shortened(tasks: Iterable[Any]) -> list[Subset]:
+    """The tasks with the first images of their test sets only."""
+    return [subset(task, torch.arange(IMAGES)) for task in tasks]
 
 
 def with_outliers(stream: Iterable[StreamBatch], every: int, seed: int = 0) -> Iterator[Any]:
@@ -104,7 +94,7 @@ def run(part: str, backbone: Backbone, tasks: list[Any]) -> dict[str, Any]:
         "batches_given": visited,
         "seconds": seconds,
     }
-    shown = [Shortened(task, IMAGES) for task in tasks[:count]]
+    shown = shortened(tasks[:count])
     for mode in ("image", "batch"):
         score = evaluate_nns(bank, shown, owners, mode=mode, batch=IMAGES)
         found[mode] = [score.accuracy, score.task_accuracy]
@@ -124,7 +114,7 @@ def named(backbone: Backbone, tasks: list[Any]) -> dict[str, Any]:
                 archive.add(mask.name, mask.masks, mask.metadata, codec="fast")
         bank = MaskBank(backbone, archive.packed(), classes=10)
     found: dict[str, Any] = {}
-    shown = [Shortened(task, IMAGES) for task in tasks]
+    shown = shortened(tasks)
     for mode in ("image", "batch"):
         for evaluate in (evaluate_gns, evaluate_gnu):
             score = evaluate(bank, shown, mode=mode, batch=IMAGES)

@@ -32,6 +32,8 @@ from supsup import evaluate_gg
 from supsup.archives import backbone_of, tasks_of
 from supsup.evaluation import evaluate_gnu
 from supsup.inference import MaskBank
+from supsup.tasks import Task
+from supsup.tasks.subset import Subset, subset
 
 COUNTS = (10, 50, 100, 250)
 RUNS = (
@@ -46,18 +48,10 @@ RUNS = (
 )
 
 
-class Sampled:
+def sampled(task: Task, images: int) -> Subset:
     """A task with some images of its test set only, drawn by its number: not the same for all."""
-
-    def __init__(self, task: Any, images: int) -> None:
-        self.name, self.classes, self._task = task.name, task.classes, task
-        drawn = np.random.default_rng(task.recipe.index).integers(0, task.test_size, images)
-        self._indices = torch.from_numpy(drawn)
-
-    def test_batches(self, size: int) -> Any:
-        """The images, ``size`` at a time."""
-        for indices in self._indices.split(size):
-            yield self._task.test_batch(indices)
+    drawn = np.random.default_rng(task.recipe.index).integers(0, task.test_size, images)
+    return subset(task, torch.from_numpy(drawn))
 
 
 def measured(path: Path, images: int) -> dict[str, Any]:
@@ -76,7 +70,7 @@ def measure(path: Path, images: int) -> dict[str, Any]:
         everything = archive.packed()
         training = next(iter(archive)).metadata["training"]
         whole = float(np.mean([task.metadata["metrics"]["accuracy"] for task in archive]))
-        tasks = [Sampled(task, images) for task in tasks_of(archive)]
+        tasks = [sampled(task, images) for task in tasks_of(archive)]
     assert backbone.recipe
     figures: dict[str, Any] = {
         "archive": path.stem,

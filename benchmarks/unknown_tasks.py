@@ -28,7 +28,7 @@ from supsup.inference.objectives import Energy, Entropy, MaxProbability, Objecti
 from supsup.inference.ood import EnergyThreshold
 from supsup.tasks import make_task, task_family
 from supsup.tasks.protocol import TaskData
-from supsup.tasks.subset import HeldOut
+from supsup.tasks.subset import Subset, subset
 
 FIRST_UNKNOWN = 300
 IMAGES = 128
@@ -89,14 +89,12 @@ def measure(point: Point, known: Sequence[Any], unknown: Sequence[Any]) -> dict[
     }
 
 
-def halves(task: TaskData) -> tuple[HeldOut, HeldOut]:
+def halves(task: TaskData) -> tuple[Subset, Subset]:
     """The test set in two: what training would measure the energy of, and what is judged."""
-    x, y = (torch.cat(part) for part in zip(*task.test_batches(1000), strict=True))
-    half = len(y) // 2
-    return (
-        HeldOut(task=task, test_x=x[:half], test_y=y[:half]),
-        HeldOut(task=task, test_x=x[half:], test_y=y[half:]),
-    )
+    whole = subset(task)
+    count = len(whole.test_y)
+    indices = torch.arange(count)
+    return subset(whole, indices[: count // 2]), subset(whole, indices[count // 2 :])
 
 
 def lowest(bank: MaskBank, xs: Sequence[Tensor], score: Objective, batch: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""A test set cut in two: images to find the task with, and others to score the answer on."""
+"""A task with some of its test images: held out from others, sampled, or just fewer."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,8 +13,11 @@ from supsup.tasks.protocol import Recipe, TaskData
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class HeldOut:
-    """A task with the given test images only; all else is the task's own."""
+class Subset:
+    """A task with some of its test images, in memory; all else is the task's own.
+
+    Made by :func:`subset`.
+    """
 
     task: TaskData
     test_x: Float[Tensor, "image ..."]
@@ -54,13 +57,38 @@ class HeldOut:
     def test_batches(
         self, size: int
     ) -> Iterator[tuple[Float[Tensor, "batch ..."], Int64[Tensor, " batch"]]]:
-        """The images held out, ``size`` at a time."""
+        """The images, ``size`` at a time."""
         yield from zip(self.test_x.split(size), self.test_y.split(size), strict=True)
+
+
+def subset(task: TaskData, indices: Int64[Tensor, " image"] | None = None) -> Subset:
+    """The task with the test images of those indices only, in their order; None takes all.
+
+    No other images are held in memory.
+
+    Raises:
+        InvalidInput: no index, or one beyond the test set.
+    """
+    if isinstance(task, Subset):
+        x, y = task.test_x, task.test_y
+        task = task.task
+    else:
+        parts = list(task.test_batches(1024))
+        x, y = torch.cat([x for x, _ in parts]), torch.cat([y for _, y in parts])
+    if indices is not None:
+        if not len(indices) or not 0 <= int(indices.min()) <= int(indices.max()) < len(y):
+            raise InvalidInput(
+                f"task {task.name!r}: expected indices of its {len(y)} test images, at least one, "
+                f"got {indices.tolist()!r:.60}"
+            )
+        indices = indices.to(y.device)
+        x, y = x[indices], y[indices]
+    return Subset(task=task, test_x=x, test_y=y)
 
 
 def hold_out(
     task: TaskData, *, seed: int, disjoint: bool = True
-) -> tuple[Float[Tensor, "image ..."], HeldOut]:
+) -> tuple[Float[Tensor, "image ..."], Subset]:
     """(unlabelled images, the task with the rest of its test set).
 
     Half of the test set each, by the seeded permutation for ``"holdout/<name>"``.
@@ -71,16 +99,16 @@ def hold_out(
     Raises:
         InvalidInput: fewer than two test images.
     """
-    x, y = _test_set(task, f"holdout/{task.name}", seed)
-    if len(y) < 2:
-        raise InvalidInput(f"task {task.name!r}: {len(y)} test images cannot be cut in two")
-    if not disjoint:
-        return x, HeldOut(task=task, test_x=x, test_y=y)
-    half = len(y) // 2
-    return x[:half], HeldOut(task=task, test_x=x[half:], test_y=y[half:])
+    whole = subset(task)
+    count = len(whole.test_y)
+    if count < 2:
+        raise InvalidInput(f"task {task.name!r}: {count} test images cannot be cut in two")
+    order = _order(f"holdout/{task.name}", seed, count)
+    here, there = (order[: count // 2], order[count // 2 :]) if disjoint else (order, order)
+    return subset(whole, here).test_x, subset(whole, there)
 
 
-def sample_test(task: TaskData, images: int, *, seed: int) -> HeldOut:
+def sample_test(task: TaskData, images: int, *, seed: int) -> Subset:
     """The task with some images of its test set: the first ones of the seeded permutation for
     ``"sample/<name>"``, so other images for every task; all where it has no more.
 
@@ -89,16 +117,9 @@ def sample_test(task: TaskData, images: int, *, seed: int) -> HeldOut:
     """
     if images < 1:
         raise InvalidInput(f"test images: expected a whole number from 1, got {images}")
-    x, y = _test_set(task, f"sample/{task.name}", seed)
-    # Clones: of tensors that were cut off all of it would be held.
-    return HeldOut(task=task, test_x=x[:images].clone(), test_y=y[:images].clone())
+    whole = subset(task)
+    return subset(whole, _order(f"sample/{task.name}", seed, len(whole.test_y))[:images])
 
 
-def _test_set(
-    task: TaskData, permuted_for: str, seed: int
-) -> tuple[Float[Tensor, "image ..."], Int64[Tensor, " image"]]:
-    """All test images, in the order that the seed draws."""
-    parts = list(task.test_batches(1024))
-    x, y = torch.cat([x for x, _ in parts]), torch.cat([y for _, y in parts])
-    order = torch.from_numpy(permutation(seed, permuted_for, len(y))).to(y.device)
-    return x[order], y[order]
+def _order(permuted_for: str, seed: int, count: int) -> Int64[Tensor, " image"]:
+    return torch.from_numpy(permutation(seed, permuted_for, count))

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from maskstore.errors import InvalidInput
-from supsup.tasks.subset import hold_out, sample_test
+from supsup.tasks.subset import hold_out, sample_test, subset
 from tests.supsup.helpers import Blobs
 
 
@@ -54,3 +54,29 @@ def test_two_halves_are_the_test_set():
     assert rows(torch.cat([x, rest.test_x])) == rows(whole(task)[0])
     with pytest.raises(InvalidInput, match="1 test images cannot be cut"):
         hold_out(Blobs(test=1), seed=0)
+
+
+def test_a_subset_has_those_test_images_in_that_order():
+    task = Blobs(test=30)
+    x, y = whole(task)
+    indices = torch.tensor([7, 0, 29, 7])
+    part = subset(task, indices)
+    assert torch.equal(part.test_x, x[indices])
+    assert torch.equal(torch.cat([labels for _, labels in part.test_batches(3)]), y[indices])
+    assert [len(labels) for _, labels in part.test_batches(3)] == [3, 1]
+    assert (part.name, part.classes, part.train_size) == (task.name, 2, 300)
+    assert torch.equal(part.train_batch(torch.arange(4))[0], task.x[:4])
+    assert torch.equal(subset(task).test_x, x)
+
+
+def test_a_subset_of_a_subset_is_one_of_the_task():
+    task = Blobs(test=30)
+    part = subset(subset(task, torch.arange(10, 20)), torch.tensor([3]))
+    assert part.task is task
+    assert torch.equal(part.test_x, whole(task)[0][13:14])
+
+
+@pytest.mark.parametrize("indices", [[], [30], [-1], [0, 31]])
+def test_indices_that_no_test_image_has(indices):
+    with pytest.raises(InvalidInput, match=r"'blobs/0': expected indices of its 30 test images"):
+        subset(Blobs(test=30), torch.tensor(indices, dtype=torch.int64))
