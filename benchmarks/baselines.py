@@ -30,7 +30,7 @@ from supsup import BackboneRecipe, TrainConfig, TrainingDiverged, build
 from supsup.archives import backbone_of, create_archive, train_into
 from supsup.baselines import BASELINES, Baseline, BaselineConfig, evaluate_baseline
 from supsup.datasets import ImageSet, load
-from supsup.evaluation import evaluate_gnu
+from supsup.evaluation import GNU, evaluate_inferred
 from supsup.figures.workspace import Workspace
 from supsup.inference import MaskBank
 from supsup.tasks import Task, make_task, task_family
@@ -184,7 +184,7 @@ def supsup(family: str, config: TrainConfig, counts: Sequence[int]) -> Figures:
         metrics = [float(task.metadata["metrics"]["accuracy"]) for task in archive]
         size = archive.file_bytes
     mode = "image" if family == "permuted-mnist" else "batch"
-    found = evaluate_gnu(bank, tasks, mode=mode, batch=128, batches=1)
+    found = evaluate_inferred(GNU, bank, tasks, mode=mode, batch=128, batches=1)
     return {
         "rows": [{"tasks": n, "accuracy": fmean(metrics[:n])} for n in counts],
         "bytes": size,

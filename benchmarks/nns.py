@@ -20,7 +20,7 @@ from maskstore import MaskArchive
 from supsup import Backbone, BackboneRecipe, TrainConfig, build, train
 from supsup.archives import create_archive
 from supsup.datasets import load
-from supsup.evaluation import evaluate_gns, evaluate_gnu, evaluate_nns
+from supsup.evaluation import GNS, GNU, NNS, evaluate_inferred
 from supsup.inference import Entropy, MaskBank, Superfluous
 from supsup.inference.query import Query
 from supsup.inference.superposition import gradients
@@ -96,7 +96,7 @@ def run(part: str, backbone: Backbone, tasks: list[Any]) -> dict[str, Any]:
     }
     shown = shortened(tasks[:count])
     for mode in ("image", "batch"):
-        score = evaluate_nns(bank, shown, owners, mode=mode, batch=IMAGES)
+        score = evaluate_inferred(NNS, bank, shown, owners, mode=mode, batch=IMAGES)
         found[mode] = [score.accuracy, score.task_accuracy]
     found["accuracy_by_task"] = [row.accuracy for row in score.per_task]
     return found
@@ -116,8 +116,8 @@ def named(backbone: Backbone, tasks: list[Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     shown = shortened(tasks)
     for mode in ("image", "batch"):
-        for evaluate in (evaluate_gns, evaluate_gnu):
-            score = evaluate(bank, shown, mode=mode, batch=IMAGES)
+        for scenario in (GNS, GNU):
+            score = evaluate_inferred(scenario, bank, shown, mode=mode, batch=IMAGES)
             found[f"{score.scenario} {mode}"] = [score.accuracy, score.task_accuracy]
     return found
 

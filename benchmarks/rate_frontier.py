@@ -21,7 +21,7 @@ from maskstore.stats import archive_stats
 from supsup import BackboneRecipe, TrainConfig, build
 from supsup.archives import backbone_of, create_archive, iter_train_into, missing_tasks, tasks_of
 from supsup.datasets import load
-from supsup.evaluation import evaluate_gnu
+from supsup.evaluation import GNU, evaluate_inferred
 from supsup.inference import MaskBank
 from supsup.model import evaluate_archive
 from supsup.tasks import make_task, task_family
@@ -152,7 +152,8 @@ def measure(point: Point, images: int) -> dict[str, Any]:
         }
         bank = MaskBank(backbone, archive.packed(), classes=10)
         for method, objective, mode in WAYS:
-            found = evaluate_gnu(
+            found = evaluate_inferred(
+                GNU,
                 bank,
                 tasks_of(archive),
                 method=method,

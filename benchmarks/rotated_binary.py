@@ -20,7 +20,7 @@ from benchmarks.results import FOLDER, save_results
 from maskstore import MaskArchive
 from supsup import evaluate_gg
 from supsup.archives import backbone_of, tasks_of
-from supsup.evaluation import evaluate_gnu
+from supsup.evaluation import GNU, evaluate_inferred
 from supsup.inference import MaskBank
 
 COUNTS = (2, 6, 12, 18, 24, 30, 36)
@@ -52,7 +52,8 @@ def main() -> None:
         row: dict[str, Any] = {"tasks": count}
         for method, objective, mode in RUNS:
             start = time.perf_counter()
-            found = evaluate_gnu(
+            found = evaluate_inferred(
+                GNU,
                 bank,
                 tasks[:count],
                 method=method,

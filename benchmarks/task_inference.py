@@ -30,7 +30,7 @@ from benchmarks.results import FOLDER, save_results
 from maskstore import MaskArchive
 from supsup import evaluate_gg
 from supsup.archives import backbone_of, tasks_of
-from supsup.evaluation import evaluate_gnu
+from supsup.evaluation import GNU, evaluate_inferred
 from supsup.inference import MaskBank
 from supsup.tasks import Task
 from supsup.tasks.subset import Subset, subset
@@ -89,7 +89,9 @@ def measure(path: Path, images: int) -> dict[str, Any]:
         for run in RUNS:
             method, objective, mode = run.split(":")
             start = time.perf_counter()
-            found = evaluate_gnu(bank, tasks[:count], method=method, objective=objective, mode=mode)
+            found = evaluate_inferred(
+                GNU, bank, tasks[:count], method=method, objective=objective, mode=mode
+            )
             row[run] = {
                 "task_accuracy": found.task_accuracy,
                 "accuracy": found.accuracy,

@@ -12,7 +12,7 @@ import torch
 from supsup import BackboneRecipe, TrainConfig, build
 from supsup.archives import create_archive, train_into
 from supsup.datasets import load
-from supsup.evaluation import evaluate_gnu
+from supsup.evaluation import GNU, evaluate_inferred
 from supsup.inference import Energy, Entropy, Superfluous
 from supsup.model import bank_of, evaluate_archive
 from supsup.tasks import make_task, task_family
@@ -34,8 +34,8 @@ def main() -> None:
     found = {}
     for objective in (Entropy(), Entropy(temperature=3.0), Energy(), Superfluous()):
         for batch, mode in ((100, "image"), (20, "batch")):
-            score = evaluate_gnu(
-                bank, tasks, objective=objective, mode=mode, batch=batch, batches=200 // batch
+            score = evaluate_inferred(
+                GNU, bank, tasks, objective=objective, mode=mode, batch=batch, batches=200 // batch
             )
             found[objective, mode, batch] = score.task_accuracy
             images = 1 if mode == "image" else batch

@@ -3,23 +3,21 @@
 from collections.abc import Callable, Iterator
 from os import PathLike
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import torch
+from jaxtyping import Bool
 
 from maskstore.archive import MaskArchive
-from maskstore.errors import InvalidInput
 from supsup.archives.tasks import recipe_of, remake, sources_of, tasks_of
 from supsup.datasets.inputs import load_inputs
-from supsup.evaluation import evaluate_gns, evaluate_gnu, evaluate_nns
+from supsup.evaluation import evaluate_inferred, parse_scenario
 from supsup.evaluation.score import EVAL_BATCH, Evaluation, evaluate_gg
 from supsup.inference import Inference, MaskBank, Progress, infer_in, load_masks
 from supsup.inference.mask_source import nobody_looks
 from supsup.networks.backbone import Backbone
 from supsup.tasks import Task
 from supsup.training.metadata import TaskMetadata
-
-SCENARIOS = ("GG", "GNs", "GNu", "NNs")
 
 IN_MEMORY_BYTES = 1 << 30
 """Archives with more packed masks than this are streamed in inference, block by block."""
@@ -68,43 +66,38 @@ def evaluate_archive(
     Raises:
         InvalidInput: an unknown name, an empty archive, or a task that cannot be remade.
     """
-    if scenario not in SCENARIOS:
-        raise InvalidInput(
-            f"scenario {scenario!r}: expected one of {', '.join(SCENARIOS)} in this release"
-        )
+    told = parse_scenario(scenario)
     backbone.check_archive(archive)
-    if scenario == "NNs":
-        return evaluate_nns(
-            bank_of(archive, backbone),
-            remake(
-                dict.fromkeys(r for task in archive for r in sources_of(archive, task)), data_dir
-            ),
-            [recipe_of(archive, stored).name for stored in archive],
-            method=method,
-            objective=objective,
-            mode=mode,
-            batch=batch,
-            on_task=on_task,
-        )
-    if scenario != "GG":
-        evaluate = evaluate_gns if scenario == "GNs" else evaluate_gnu
-        return evaluate(
-            bank_of(archive, backbone),
-            tasks_of(archive, data_dir),
-            method=method,
-            objective=objective,
-            mode=mode,
-            batch=batch,
-            on_task=on_task,
-        )
+    if told.given:
+        return evaluate_gg(backbone, _with_masks(archive, data_dir, on_task), batch)
+    bank = bank_of(archive, backbone)
+    tasks, owners = tasks_of(archive, data_dir), bank.names
+    if not told.trained_by_name:
+        sources = (each for stored in archive for each in sources_of(archive, stored))
+        tasks = remake(dict.fromkeys(sources), data_dir)
+        owners = [recipe_of(archive, stored).name for stored in archive]
+    return evaluate_inferred(
+        told,
+        bank,
+        tasks,
+        owners,
+        method=method,
+        objective=objective,
+        mode=mode,
+        batch=batch,
+        on_task=on_task,
+    )
 
-    def pairs() -> Iterator[tuple[Task, dict[str, Any]]]:
-        for task in tasks_of(archive, data_dir):
-            if on_task is not None:
-                on_task(task.name)
-            yield task, archive.get(task.name)
 
-    return evaluate_gg(backbone, pairs(), batch)
+def _with_masks(
+    archive: MaskArchive,
+    data_dir: str | PathLike[str] | None,
+    on_task: Callable[[str], None] | None,
+) -> Iterator[tuple[Task, dict[str, Bool[np.ndarray, "..."]]]]:
+    for task in tasks_of(archive, data_dir):
+        if on_task is not None:
+            on_task(task.name)
+        yield task, archive.get(task.name)
 
 
 def infer_file(

@@ -1,12 +1,13 @@
 """Accuracy of a baseline, measured after all tasks are learnt, the paper's way."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
-import torch
+from jaxtyping import Float
+from torch import Tensor
 
-from maskstore.errors import InvalidInput
 from supsup.baselines.base import Baseline
-from supsup.evaluation.score import EVAL_BATCH, Evaluation, TaskAccuracy, whole_batches
+from supsup.evaluation.scenarios import GG
+from supsup.evaluation.score import EVAL_BATCH, Answers, Evaluation, score_task
 from supsup.tasks.protocol import TaskData
 
 
@@ -25,26 +26,9 @@ def evaluate_baseline(
     Raises:
         InvalidInput: there is no task, one was not learnt, or one has no test images.
     """
-    if batch < 1:
-        raise InvalidInput(f"evaluation batch: expected a whole number from 1, got {batch}")
-    rows = tuple(
-        TaskAccuracy(name=task.name, accuracy=_accuracy(baseline, task, batch), task_accuracy=1.0)
-        for task in tasks
-    )
-    if not rows:
-        raise InvalidInput("evaluation: no tasks; let the baseline learn some first")
-    return Evaluation(
-        scenario="GG", method=baseline.name, objective=None, batch=batch, per_task=rows
-    )
+    rows = (score_task(task, _answer(baseline, task.name), batch=batch) for task in tasks)
+    return Evaluation.of(GG, rows, method=baseline.name, objective=None, batch=batch)
 
 
-def _accuracy(baseline: Baseline, task: TaskData, batch: int) -> float:
-    device = baseline.backbone.device
-    right, seen = torch.zeros((), dtype=torch.int64, device=device), 0
-    for images, labels in whole_batches(task.test_batches(batch), batch):
-        answers = baseline.logits(task.name, images).argmax(1)
-        right += (answers == labels.to(device)).sum()
-        seen += len(labels)
-    if not seen:
-        raise InvalidInput(f"task {task.name!r}: no test images")
-    return int(right) / seen
+def _answer(baseline: Baseline, task: str) -> Callable[[Float[Tensor, "batch ..."]], Answers]:
+    return lambda images: Answers(labels=baseline.logits(task, images).argmax(1))

@@ -1,7 +1,8 @@
-"""Accuracy of masks on their tasks' test sets (scenario GG: the task is given)."""
+"""Scores of predictions on tasks' test sets; and of masks whose task is given (scenario GG)."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from maskstore.errors import InvalidInput
+from supsup.evaluation.scenarios import GG, Scenario
 from supsup.inference.ood import free_energy
 from supsup.networks.backbone import Backbone
 from supsup.networks.modes import plain_modes
@@ -46,6 +48,28 @@ class Evaluation:
     batch: int
     per_task: tuple[TaskAccuracy, ...]
 
+    @classmethod
+    def of(
+        cls,
+        scenario: Scenario,
+        rows: Iterable[TaskAccuracy],
+        *,
+        method: str | None,
+        objective: str | None,
+        batch: int,
+    ) -> "Evaluation":
+        """That of some tasks; raises InvalidInput where there is none."""
+        per_task = tuple(rows)
+        if not per_task:
+            raise InvalidInput("evaluation: no tasks; train some first (`supsup-store train`)")
+        return cls(
+            scenario=scenario.name,
+            method=method,
+            objective=objective,
+            batch=batch,
+            per_task=per_task,
+        )
+
     @property
     def accuracy(self) -> float:
         """Mean accuracy; NaN never, an evaluation has at least one task."""
@@ -71,6 +95,58 @@ class Evaluation:
                 for r in self.per_task
             ],
         }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Answers:
+    """What was said of a batch of images.
+
+    Attributes:
+        labels: the class of each image.
+        in_task: whether its task was found; None where the task was given.
+    """
+
+    labels: Int64[Tensor, " batch"]
+    in_task: Bool[Tensor, " batch"] | None = None
+
+
+def score_task(
+    task: TaskData,
+    answer: Callable[[Float[Tensor, "batch ..."]], Answers],
+    *,
+    labels_shared: bool = False,
+    batch: int = EVAL_BATCH,
+    batches: int | None = None,
+) -> TaskAccuracy:
+    """Ask for the answers to a task's test images and count the right ones.
+
+    Args:
+        answer: from images to answers.
+        labels_shared: whether an answer is right where the label is, whatever task was found.
+        batch: images at a time. A rest smaller than half of it joins the batch before, so that
+            batch statistics never come from a few images.
+        batches: only the first so many; None for all.
+
+    Raises:
+        InvalidInput: the task has no test images, or ``batch`` is below 1.
+    """
+    if batch < 1:
+        raise InvalidInput(f"evaluation batch: expected a whole number from 1, got {batch}")
+    right = found = torch.zeros((), dtype=torch.int64)
+    seen = 0
+    for images, labels in islice(whole_batches(task.test_batches(batch), batch), batches):
+        if not len(labels):
+            continue
+        said = answer(images)
+        correct = said.labels == labels.to(said.labels.device)
+        in_task = torch.ones_like(correct) if said.in_task is None else said.in_task
+        # Sums stay where the answers are: reading them would wait for the device at every batch.
+        right = right + (correct if labels_shared else correct & in_task).sum()
+        found = found + in_task.sum()
+        seen += len(labels)
+    if not seen:
+        raise InvalidInput(f"task {task.name!r}: no test images")
+    return TaskAccuracy(name=task.name, accuracy=int(right) / seen, task_accuracy=int(found) / seen)
 
 
 def accuracy(
@@ -133,15 +209,13 @@ def evaluate_gg(
     Raises:
         InvalidInput: there is no task, or one cannot be evaluated.
     """
-    rows = tuple(
+    rows = (
         TaskAccuracy(
             name=task.name, accuracy=accuracy(backbone, masks, task, batch), task_accuracy=1.0
         )
         for task, masks in tasks
     )
-    if not rows:
-        raise InvalidInput("evaluation: no tasks; add some first (`supsup-store train`)")
-    return Evaluation(scenario="GG", method=None, objective=None, batch=batch, per_task=rows)
+    return Evaluation.of(GG, rows, method=None, objective=None, batch=batch)
 
 
 def whole_batches(batches: Iterable[Batch], size: int) -> Iterator[Batch]:

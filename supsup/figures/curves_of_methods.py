@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from supsup.baselines import BASELINES, BaselineConfig, evaluate_baseline
-from supsup.evaluation import evaluate_gnu
+from supsup.evaluation import GNU, evaluate_inferred
 from supsup.figures.sizes import Sizes
 from supsup.figures.workspace import Trained, Workspace
 from supsup.inference import MaskBank
@@ -40,7 +40,7 @@ def inferred(
         trained.masks.select(range(len(tasks))),
         classes=max(task.classes for task in tasks),
     )
-    found = evaluate_gnu(bank, tasks, method=method, objective=objective, mode=mode)
+    found = evaluate_inferred(GNU, bank, tasks, method=method, objective=objective, mode=mode)
     return [row.accuracy for row in found.per_task]
 
 

@@ -6,7 +6,7 @@ from statistics import fmean
 from maskstore.archive import MaskArchive
 from supsup.archives import backbone_of, make_folder, open_or_create
 from supsup.archives.tasks import recipe_of
-from supsup.evaluation import evaluate_nns
+from supsup.evaluation import NNS, evaluate_inferred
 from supsup.figures.base import Row, counts_up_to, paper_training
 from supsup.figures.curves import CurveFigure
 from supsup.figures.curves_of_methods import inferred
@@ -62,7 +62,8 @@ class NnsFigure(CurveFigure):
                 first = {recipe.name for recipe in recipes[:count]}
                 # What the learner had after so many tasks: the stream visits each but once.
                 then = [at for at, owner in enumerate(owners) if owner in first]
-                unnamed = evaluate_nns(
+                unnamed = evaluate_inferred(
+                    NNS,
                     MaskBank(backbone, masks.select(then), classes=tasks[0].classes),
                     tasks[:count],
                     [owners[at] for at in then],

@@ -5,7 +5,15 @@ import torch
 from maskstore.errors import InvalidInput, TaskNotFound
 from maskstore.packed import PackedMasks
 from supsup import TrainConfig, build, evaluate_gg, train
-from supsup.evaluation import evaluate_gns, evaluate_gnu
+from supsup.evaluation import (
+    GNS,
+    GNU,
+    NNS,
+    SCENARIOS,
+    Scenario,
+    evaluate_inferred,
+    parse_scenario,
+)
 from supsup.inference import MaskBank, infer_in
 from tests.supsup.helpers import Blobs, small_lenet
 
@@ -32,8 +40,8 @@ def trained():
 @pytest.mark.parametrize("mode", ["image", "batch", "first"])
 def test_counts_are_those_of_single_inferences(trained, method, mode):
     _, tasks, _, bank = trained
-    unshared = evaluate_gnu(bank, tasks, method=method, mode=mode, batch=20)
-    shared = evaluate_gns(bank, tasks, method=method, mode=mode, batch=20)
+    unshared = evaluate_inferred(GNU, bank, tasks, method=method, mode=mode, batch=20)
+    shared = evaluate_inferred(GNS, bank, tasks, method=method, mode=mode, batch=20)
     for at, task in enumerate(tasks):
         right = found = easy = 0
         for x, y in task.test_batches(20):  # 70 images: 20, 20, 20, 10
@@ -50,7 +58,9 @@ def test_counts_are_those_of_single_inferences(trained, method, mode):
 
 def test_document(trained):
     _, tasks, _, bank = trained
-    document = evaluate_gnu(bank, tasks, method="one-shot", objective="superfluous").to_json()
+    document = evaluate_inferred(
+        GNU, bank, tasks, method="one-shot", objective="superfluous"
+    ).to_json()
     assert document["scenario"] == "GNu"
     assert (document["method"], document["objective"]) == ("one-shot", "superfluous")
     assert document["tasks"] == 5
@@ -59,7 +69,7 @@ def test_document(trained):
 def test_where_the_task_is_found_the_accuracy_is_that_of_gg(trained):
     backbone, tasks, masks, bank = trained
     given = evaluate_gg(backbone, [(task, masks[task.name]) for task in tasks])
-    found = evaluate_gnu(bank, tasks, method="exhaustive", mode="batch", batch=35)
+    found = evaluate_inferred(GNU, bank, tasks, method="exhaustive", mode="batch", batch=35)
     sure = [at for at, row in enumerate(found.per_task) if row.task_accuracy == 1.0]
     assert sure
     for at in sure:
@@ -70,7 +80,7 @@ def test_where_the_task_is_found_the_accuracy_is_that_of_gg(trained):
 def test_only_some_batches(trained):
     _, tasks, _, bank = trained
     seen = []
-    found = evaluate_gnu(bank, tasks[:2], batch=10, batches=1, on_task=seen.append)
+    found = evaluate_inferred(GNU, bank, tasks[:2], batch=10, batches=1, on_task=seen.append)
     assert seen == ["blobs/0", "blobs/1"]
     assert all(row.accuracy * 10 == round(row.accuracy * 10) for row in found.per_task)
 
@@ -78,10 +88,46 @@ def test_only_some_batches(trained):
 def test_what_cannot_be_evaluated(trained):
     _, tasks, _, bank = trained
     with pytest.raises(InvalidInput, match="no tasks"):
-        evaluate_gnu(bank, [])
+        evaluate_inferred(GNU, bank, [])
     with pytest.raises(TaskNotFound, match="no mask of task 'blobs/9'"):
-        evaluate_gnu(bank, [Blobs(name="blobs/9")])
+        evaluate_inferred(GNU, bank, [Blobs(name="blobs/9")])
     with pytest.raises(InvalidInput, match="no test images"):
-        evaluate_gnu(bank, [Blobs(name="blobs/0", test=0)])
+        evaluate_inferred(GNU, bank, [Blobs(name="blobs/0", test=0)])
     with pytest.raises(InvalidInput, match="batch and batches from 1"):
-        evaluate_gnu(bank, tasks, batch=0)
+        evaluate_inferred(GNU, bank, tasks, batch=0)
+
+
+def test_the_table_of_scenarios():
+    assert {name: each.given for name, each in SCENARIOS.items()} == {
+        "GG": True,
+        "GNs": False,
+        "GNu": False,
+        "NNs": False,
+    }
+    for name, each in SCENARIOS.items():
+        assert parse_scenario(name) is each
+        assert (each.name, each.trained_by_name) == (name, name[0] == "G")
+        assert each.labels_shared == name.endswith("s")
+    with pytest.raises(InvalidInput, match="'GNx': expected one of GG, GNs, GNu, NNs"):
+        parse_scenario("GNx")
+
+
+def test_a_scenario_is_what_its_fields_say(trained):
+    _, tasks, _, bank = trained
+    unshared = Scenario(name="NNu", trained_by_name=False, given=False, labels_shared=False)
+    how = {"method": "exhaustive", "batch": 35}
+    # Two masks are one task's, and nobody knows whose the last is: no task is told to training.
+    owners = ["blobs/0", "blobs/1", "blobs/2", "blobs/2", None]
+    found = evaluate_inferred(unshared, bank, tasks, owners, **how)
+    shared = evaluate_inferred(NNS, bank, tasks, owners, **how)
+    named = evaluate_inferred(GNU, bank, tasks, **how)
+    assert found.scenario == "NNu"
+    assert found.per_task[:2] == named.per_task[:2]
+    assert [row.task_accuracy for row in shared.per_task] == [
+        row.task_accuracy for row in found.per_task
+    ]
+    for row in found.per_task[3:]:
+        assert (row.accuracy, row.task_accuracy) == (0.0, 0.0)
+    assert all(row.accuracy > 0 for row in shared.per_task)
+    with pytest.raises(TaskNotFound, match="no mask of task 'blobs/3'"):
+        evaluate_inferred(GNU, bank, tasks, owners, **how)

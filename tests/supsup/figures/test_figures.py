@@ -12,7 +12,7 @@ from supsup import BackboneRecipe, build
 from supsup.archives import backbone_of, tasks_of
 from supsup.baselines import BASELINES, BaselineConfig, evaluate_baseline
 from supsup.datasets import load
-from supsup.evaluation import evaluate_gnu
+from supsup.evaluation import GNU, evaluate_inferred
 from supsup.figures import (
     BytesFigure,
     NnsFigure,
@@ -70,8 +70,8 @@ def test_permuted(folder, no_training):
         for count in (2, 3):
             bank = MaskBank(backbone, archive.packed(archive.names()[:count]), classes=10)
             for letter, objective in (("H", "entropy"), ("G", "superfluous")):
-                expected = evaluate_gnu(
-                    bank, tasks[:count], method="one-shot", objective=objective
+                expected = evaluate_inferred(
+                    GNU, bank, tasks[:count], method="one-shot", objective=objective
                 ).accuracy
                 assert found[f"SupSup (GNu, {letter})", count] == pytest.approx(expected)
     network = BackboneRecipe(net="lenet-300-100", outputs=10, init="kaiming-normal")
@@ -178,9 +178,9 @@ def test_rotated(folder, no_training, monkeypatch):
 
     def spy(*arguments, **how):
         asked.append(how)
-        return evaluate_gnu(*arguments, **how)
+        return evaluate_inferred(*arguments, **how)
 
-    monkeypatch.setattr("supsup.figures.curves_of_methods.evaluate_gnu", spy)
+    monkeypatch.setattr("supsup.figures.curves_of_methods.evaluate_inferred", spy)
     sizes = replace(figure.small, tasks=2, steps=20, outputs=(20,), images=128)
     rows = figure.measure(sizes, workspace)
     assert asked == [{"method": "binary", "objective": "entropy", "mode": "batch"}]
@@ -191,7 +191,7 @@ def test_rotated(folder, no_training, monkeypatch):
     with MaskArchive.open(path) as archive:
         bank = MaskBank(backbone_of(archive), archive.packed(), classes=10)
         tasks = [sample_test(task, 128, seed=0) for task in tasks_of(archive)]
-    expected = evaluate_gnu(bank, tasks, **asked[0])
+    expected = evaluate_inferred(GNU, bank, tasks, **asked[0])
     for degrees, row in zip((0, 10), expected.per_task, strict=True):
         assert found["SupSup (GNu, H, Binary, full batch)", degrees] == row.accuracy
     assert found["lower bound", 10] > 0.5  # the last task, which nothing disturbed

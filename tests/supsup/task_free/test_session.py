@@ -4,7 +4,7 @@ import pytest
 from maskstore import MaskArchive
 from maskstore.errors import TaskExists
 from supsup.archives import create_archive
-from supsup.evaluation import evaluate_gns, evaluate_nns
+from supsup.evaluation import GNS, NNS, evaluate_inferred
 from supsup.inference import MaskBank
 from supsup.task_free import learn_into
 from tests.supsup.task_free.helpers import corners, new_learner, run_through, small_net, stream_of
@@ -48,12 +48,12 @@ def test_evaluation(learned):
         owners = [archive.task(n).metadata["sources"][0]["name"] for n in archive.names()]
         bank = MaskBank(backbone, archive.packed(), classes=3)
     settings = {"mode": "batch", "objective": "superfluous"}
-    found = evaluate_nns(bank, tasks, owners, **settings)
+    found = evaluate_inferred(NNS, bank, tasks, owners, **settings)
     assert (found.scenario, found.task_accuracy) == ("NNs", 1.0)
     assert found.accuracy > 0.9
     # A task that no mask is named after is evaluated all the same.
-    lost = evaluate_nns(bank, tasks, [owners[0], None, owners[2]], **settings)
+    lost = evaluate_inferred(NNS, bank, tasks, [owners[0], None, owners[2]], **settings)
     assert lost.accuracy == found.accuracy
     assert [row.task_accuracy for row in lost.per_task].count(0.0) == 1
     bank.source._names[:] = owners
-    assert evaluate_gns(bank, tasks, **settings).accuracy == found.accuracy
+    assert evaluate_inferred(GNS, bank, tasks, **settings).accuracy == found.accuracy
