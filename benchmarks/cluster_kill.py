@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks.kill_resume import digests, stored
+from benchmarks.processes import start_command
 from benchmarks.results import save_results
 from maskstore import MaskArchive
 from maskstore._verify import verify
@@ -46,11 +46,7 @@ def start_training(
 ) -> "subprocess.Popen[str]":
     """``supsup-store train`` on a cluster, in a process of its own."""
     on_ray = ("--engine", "ray", "--address", cluster.address, "--quiet")
-    return subprocess.Popen(
-        [sys.executable, "-m", "supsup_store", "train", path, *command, *on_ray],
-        text=True,
-        **options,
-    )
+    return start_command("train", path, *command, *on_ray, text=True, **options)
 
 
 def wait_for(process: "subprocess.Popen[str]", path: Path, tasks: int) -> int:
@@ -101,11 +97,8 @@ def main() -> None:
         alone, cluster_made = Path(folder) / "alone.h5", Path(folder) / "cluster.h5"
         with small_cluster() as cluster:
             done = train_losing_a_machine(cluster_made, COMMAND, cluster, after=TASKS // 4)
-        subprocess.run(
-            [sys.executable, "-m", "supsup_store", "train", alone, *COMMAND, "--quiet"],
-            check=True,
-            stdout=subprocess.DEVNULL,
-        )
+        if start_command("train", alone, *COMMAND, "--quiet", stdout=subprocess.DEVNULL).wait():
+            raise SystemExit("training failed")
         with MaskArchive.open(cluster_made) as archive:
             damage = len(verify(archive, deep=True))
         same = sum(a == b for a, b in zip(digests(alone), digests(cluster_made), strict=True))

@@ -2,12 +2,12 @@
 
 import random
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from benchmarks.processes import start_command
 from benchmarks.results import save_results
 from maskstore import ArchiveError, MaskArchive
 from maskstore._verify import verify
@@ -50,10 +50,7 @@ def train_killing(path: Path, command: Sequence[str], *, kills: int, seed: int) 
 
 
 def _start(path: Path, command: Sequence[str]) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "supsup_store", "train", path, *command, "--resume", "--quiet"],
-        stdout=subprocess.DEVNULL,
-    )
+    return start_command("train", path, *command, "--resume", "--quiet", stdout=subprocess.DEVNULL)
 
 
 def stored(path: Path) -> int:

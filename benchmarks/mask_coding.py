@@ -9,8 +9,6 @@ import lzma
 import math
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -22,6 +20,7 @@ import scipy.sparse
 import torch
 import zstandard
 
+from benchmarks.processes import start_command
 from benchmarks.resnet50 import compare_with_the_paper
 from benchmarks.results import FOLDER, save_results
 from maskstore import MaskArchive, MaskLayout
@@ -52,8 +51,7 @@ def trained_archive(family: str) -> Path | None:
             return None
         CACHE.mkdir(exist_ok=True)
         command = ["train", path, "--dataset", family, "--tasks", FAMILIES[family], "--resume"]
-        arguments = [*map(str, command), *_SETTINGS.split()]
-        if subprocess.run([sys.executable, "-m", "supsup_store", *arguments]).returncode:
+        if start_command(*command, *_SETTINGS.split()).wait():
             return None
     return path
 

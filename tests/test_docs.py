@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from supsup.datasets import load
-from supsup_store.main import app, main
+from supsup_store.app import app
+from supsup_store.main import main
 from tests.sources import ROOT, in_checkout
 
 README = (ROOT / "README.md").read_text()
