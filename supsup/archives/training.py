@@ -135,7 +135,7 @@ def iter_train_into(
     left = iter(list(new) if isinstance(tasks, Sequence) else new)
     if (first := next(left, None)) is None:
         return
-    kept = ScoreSums(archive) if config.transfer == "scores" else None
+    sums = ScoreSums(archive) if config.transfer == "scores" else None
     before = list(archive) if config.transfer == "masks" else []
     if parallel is None and backbone.device.type != "cpu":
         parallel = tasks_in_step(archive)
@@ -144,11 +144,11 @@ def iter_train_into(
         chain([first], left),
         config,
         parallel=parallel,
-        earlier=kept.earlier if kept else (archive.get(task.name) for task in before),
+        earlier=sums.earlier if sums else (archive.get(task.name) for task in before),
         progress=progress,
         diverged=diverged,
     )
-    yield from append(archive, trained, codec=codec, kept=kept)
+    yield from append(archive, trained, codec=codec, sums=sums)
 
 
 def _with_new_names(archive: MaskArchive, tasks: Iterable[TaskData]) -> Iterator[TaskData]:
@@ -176,11 +176,11 @@ def append(
     trained: Iterable[TrainedMask],
     *,
     codec: str = "auto",
-    kept: ScoreSums | None = None,
+    sums: ScoreSums | None = None,
 ) -> Iterator[StoredTask]:
     """Append each mask as it comes, and keep its scores; it is durable when it is yielded."""
     for each in trained:
-        with kept.adding(each) if kept else nullcontext():
+        with sums.adding(each) if sums else nullcontext():
             stored = archive.add(
                 each.name, each.masks, with_metrics(each.metadata, each.metrics), codec=codec
             )

@@ -102,9 +102,11 @@ class Icarl(Baseline):
         weights, last = fit(task, self.config, start, loss, device=device, source=source)
         trunk, head = self._net.split(weights)
         # Copies: a view would keep all that it is a part of.
-        kept = {name: [few[:each].clone() for few in sets] for name, sets in self.exemplars.items()}
-        kept[task.name] = self._choose(task, trunk, each)
-        self.trunk, self.head, self.exemplars = trunk, head, kept
+        exemplars = {
+            name: [few[:each].clone() for few in sets] for name, sets in self.exemplars.items()
+        }
+        exemplars[task.name] = self._choose(task, trunk, each)
+        self.trunk, self.head, self.exemplars = trunk, head, exemplars
         self._means.clear()
         return last
 

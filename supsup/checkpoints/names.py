@@ -118,8 +118,8 @@ def name_layers(
     found |= {layer: tuple(tensor.shape) for layer, tensor in scores.items()}
     known = _architecture(arch, net)
     if known is None and net in (None, KEEP_NAMES):
-        kept = {layer: (f"{layer}.weight", found[layer]) for layer in scores}
-        return NamedLayers(recipe=None, parameters=kept, shapes=dict(kept.values()))
+        named = {layer: (f"{layer}.weight", found[layer]) for layer in scores}
+        return NamedLayers(recipe=None, parameters=named, shapes=dict(named.values()))
     if known is not None:
         recipe = _recipe(known, found, outputs)
     else:

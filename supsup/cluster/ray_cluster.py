@@ -187,8 +187,8 @@ class RayCluster:
         """The outcomes in order, a bounded number of groups under way."""
         if rows is None and self._device != "cpu" and recipes:
             measured = self._remote(rows_that_fit).remote(work, recipes[0])
-            room = self._result(measured, recipes[:1])
-            rows = min(room, -(-len(recipes) // max(1, self._places())))
+            fitting = self._result(measured, recipes[:1])
+            rows = min(fitting, -(-len(recipes) // max(1, self._places())))
         size = rows or 1
         groups = iter([recipes[at : at + size] for at in range(0, len(recipes), size)])
         train, begun = self._remote(train_recipes), deque[tuple[Any, Sequence[TaskRecipe]]]()

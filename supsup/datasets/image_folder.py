@@ -66,8 +66,8 @@ class ClassFolders(ImageSet):
         labels = torch.repeat_interleave(
             torch.tensor([len(each) for each in files], dtype=torch.int64, device="cpu")
         )
-        together = [file for each in files for file in each]
-        return Pictures(together, self.side, self.place), labels.to(self.place)
+        paths = [file for each in files for file in each]
+        return Pictures(paths, self.side, self.place), labels.to(self.place)
 
 
 def find_class_folders(

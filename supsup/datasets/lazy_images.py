@@ -16,7 +16,7 @@ from maskstore.errors import InvalidInput
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 """Endings of the files that are taken for pictures, in capitals or not."""
 
-KEPT_BYTES = 2**32
+CACHE_BYTES = 2**32
 """Most bytes of decoded pictures that one :class:`Pictures` keeps; further ones are decoded each
 time. A task of SplitImageNet, 13,000 pictures of 256×256, takes 2.6 GB."""
 
@@ -66,10 +66,10 @@ class Pictures:
         self.files = files
         self.side = side
         self.device = device
-        kept = min(len(files), KEPT_BYTES // (3 * side * side))
+        cached = min(len(files), CACHE_BYTES // (3 * side * side))
         # Takes no memory before it is written to.
-        self._kept = torch.empty(kept, 3, side, side, dtype=torch.uint8, device="cpu")
-        self._there = np.zeros(kept, bool)
+        self._cache = torch.empty(cached, 3, side, side, dtype=torch.uint8, device="cpu")
+        self._there = np.zeros(cached, bool)
 
     def __len__(self) -> int:
         return len(self.files)
@@ -89,10 +89,10 @@ class Pictures:
         else:
             wanted = which.cpu().numpy()
         out = torch.empty(len(wanted), 3, self.side, self.side, dtype=torch.uint8, device="cpu")
-        inside = wanted < len(self._kept)
+        inside = wanted < len(self._cache)
         new = wanted[inside]
-        self._decode(np.unique(new[~self._there[new]]), self._kept)
-        out[torch.from_numpy(inside)] = self._kept[torch.from_numpy(new)]
+        self._decode(np.unique(new[~self._there[new]]), self._cache)
+        out[torch.from_numpy(inside)] = self._cache[torch.from_numpy(new)]
         passing = np.flatnonzero(~inside)
         self._decode(wanted[passing], out, at=passing)
         return out.to(self.device)

@@ -61,7 +61,7 @@ class PaperFigure(ABC):
 
     @abstractmethod
     def measure(self, sizes: Sizes, workspace: Workspace) -> list[Row]:
-        """The figure's numbers; what must be trained is kept in the workplace's folder.
+        """The figure's numbers; what must be trained is kept in the workspace's folder.
 
         Raises:
             InvalidInput: sizes that the figure, its data or its network do not have.
@@ -106,7 +106,7 @@ def counts_up_to(tasks: int) -> tuple[int, ...]:
 def reproduce(
     figure: PaperFigure, sizes: Sizes, workspace: Workspace, *, plot: Path | None = None
 ) -> dict[str, Any]:
-    """Measure a figure and write ``NAME.json`` and ``NAME.png`` into the workplace's folder.
+    """Measure a figure and write ``NAME.json`` and ``NAME.png`` into the workspace's folder.
 
     What is there of an earlier run with the same sizes is not trained again.
 

@@ -68,7 +68,7 @@ def baseline(
     optimizer: str,
     lr: float,
 ) -> list[Learnt]:
-    """A baseline after each of those numbers of tasks, trained or found in the workplace.
+    """A baseline after each of those numbers of tasks, trained or found in the workspace.
 
     Args:
         optimizer, lr: see :class:`BaselineConfig`.
@@ -99,7 +99,7 @@ def baseline(
         "counts": list(counts),
         "lr": lr,
     }
-    kept = workspace.cached(
+    found = workspace.cached(
         f"{sizes.dataset}-{sizes.net}-{name}-{optimizer}-{sizes.steps}-seed{seed}", settings, learn
     )
-    return [Learnt(**each) for each in kept]
+    return [Learnt(**each) for each in found]

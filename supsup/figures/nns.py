@@ -89,7 +89,7 @@ def learnt(
     """The archive of a stream's masks; what is there of it is gone on with."""
     config = paper_training(sizes.steps, network.seed)
     path = workspace.archive(f"{sizes.dataset}-{sizes.tasks}-nns", network, config)
-    kept = LearnerCheckpoint(
+    checkpoint = LearnerCheckpoint(
         path,
         {
             "dataset": sizes.dataset,
@@ -101,7 +101,7 @@ def learnt(
     make_folder(path.parent)
     backbone = build(network)
     with open_or_create(path, backbone) as archive:
-        if len(archive) and not kept.folder.exists():
+        if len(archive) and not checkpoint.folder.exists():
             return path  # learnt to the end
         tasks = workspace.tasks(recipes, 1, network.seed)
         learner = Learner(
@@ -112,6 +112,6 @@ def learnt(
         stream = task_stream(
             tasks, least=sizes.steps, most=sizes.steps, batch=config.batch, seed=network.seed
         )
-        for _ in learn_into(archive, learner, stream, codec="fast", kept=kept):
+        for _ in learn_into(archive, learner, stream, codec="fast", checkpoint=checkpoint):
             workspace.report("learning without names", len(archive), len(tasks))
     return path

@@ -47,8 +47,8 @@ def largest_each(values: Float[Tensor, "task ..."], k: int) -> Bool[Tensor, "tas
     if not (on_cpu and bool((chosen.sum(1) == k).all())):
         # All above the k-th largest value are in; those equal to it fill the rest in order.
         level = rows == bar
-        room = k - (rows > bar).sum(1, keepdim=True, dtype=torch.int32)
-        chosen &= ~level | (level.cumsum(1, dtype=torch.int32) <= room)
+        missing = k - (rows > bar).sum(1, keepdim=True, dtype=torch.int32)
+        chosen &= ~level | (level.cumsum(1, dtype=torch.int32) <= missing)
     return chosen.view(values.shape)
 
 

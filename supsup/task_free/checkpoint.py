@@ -150,14 +150,14 @@ def learn_into(
     stream: Iterable[StreamBatch],
     *,
     codec: str = "auto",
-    kept: LearnerCheckpoint | None = None,
+    checkpoint: LearnerCheckpoint | None = None,
 ) -> Iterator[StoredTask]:
     """Keep each mask as soon as the stream leaves it or it has had its steps; durable when yielded.
 
     A mask that learns more later takes the place of what it was before.
 
     Args:
-        kept: where the learner's state is kept, too, whenever a mask is, until the stream ends.
+        checkpoint: where the learner's state is kept, whenever a mask is, until the stream ends.
             Where one is kept that the archive belongs to, learning goes on from it, to the same
             masks, bits and metadata in the same order as if it had not been killed.
 
@@ -168,10 +168,10 @@ def learn_into(
         InvalidInput: the state that is kept is damaged or of something else.
     """
     learner.backbone.check_archive(archive)
-    if kept is not None:
-        kept.restore(learner, archive)
+    if checkpoint is not None:
+        checkpoint.restore(learner, archive)
     # What was killed may have kept masks that the learner is about to learn again.
-    ours = set(archive.names()) if kept is not None else set()
+    ours = set(archive.names()) if checkpoint is not None else set()
     for learned in learner.learn(stream):
         name = learned.name
         # Not compared with the archive: going on must end in the order of an unbroken run.
@@ -183,8 +183,8 @@ def learn_into(
                     archive.remove(name)
                 stored = archive.add(name, learned.masks, learned.metadata, codec=codec)
             ours.add(name)
-        if kept is not None:
-            kept.save(learner)
+        if checkpoint is not None:
+            checkpoint.save(learner)
         yield stored
-    if kept is not None:
-        kept.remove()
+    if checkpoint is not None:
+        checkpoint.remove()

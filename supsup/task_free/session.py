@@ -125,7 +125,7 @@ def learn_family(
         "seed": config.seed,
     }
     batches = task_stream(made, batch=config.batch, **route)
-    kept = LearnerCheckpoint(
+    checkpoint = LearnerCheckpoint(
         path,
         {
             "tasks": [each.to_json() for each in recipes],
@@ -142,7 +142,7 @@ def learn_family(
     going_on = resume and path.exists()
     with open_or_create(path, backbone) if resume else create_archive(path, backbone) as archive:
         if not going_on:
-            kept.remove()  # that of an archive which is no more
-        for stored in learn_into(archive, learner, batches, codec=codec, kept=kept):
+            checkpoint.remove()  # that of an archive which is no more
+        for stored in learn_into(archive, learner, batches, codec=codec, checkpoint=checkpoint):
             on_mask(stored, learner.report)
         return LearningReport(masks=tuple(archive), counts=learner.report)

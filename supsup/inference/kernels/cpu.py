@@ -13,7 +13,7 @@ from torch import Tensor
 
 from supsup.inference.kernels.base import Kernels
 from supsup.inference.kernels.llvm import (
-    LANES,
+    VECTOR_LENGTH,
     copy_selected,
     make_count_selected,
     make_sum_selected,
@@ -124,7 +124,7 @@ def multiply(
 @njit(nogil=True, cache=True)
 @no_type_check
 def _multiply(bits: Any, flat: Any, out: Any, start: Any, stop: Any, block_words: Any) -> None:
-    parts = np.empty(_ROWS * _COLUMNS * LANES, np.float32)
+    parts = np.empty(_ROWS * _COLUMNS * VECTOR_LENGTH, np.float32)
     size, vectors = bits.shape[1], flat.shape[0]
     words = size // 2
     bit_at, flat_at, parts_at = bits.ctypes.data, flat.ctypes.data, parts.ctypes.data
@@ -136,17 +136,17 @@ def _multiply(bits: Any, flat: Any, out: Any, start: Any, stop: Any, block_words
         for row in range(start, whole_rows, _ROWS):
             b = bit_at + row * size + 2 * word
             for column in range(0, whole_columns, _COLUMNS):
-                v = flat_at + column * stride + 4 * LANES * word
+                v = flat_at + column * stride + 4 * VECTOR_LENGTH * word
                 _block(b, size, v, stride, n, parts_at)
                 _add(out, parts, row, _ROWS, column, _COLUMNS)
             for column in range(whole_columns, vectors):
-                v = flat_at + column * stride + 4 * LANES * word
+                v = flat_at + column * stride + 4 * VECTOR_LENGTH * word
                 _block_of_one(b, size, v, stride, n, parts_at)
                 _add(out, parts, row, _ROWS, column, 1)
         for row in range(whole_rows, stop):
             b = bit_at + row * size + 2 * word
             for column in range(vectors):
-                v = flat_at + column * stride + 4 * LANES * word
+                v = flat_at + column * stride + 4 * VECTOR_LENGTH * word
                 _single(b, size, v, stride, n, parts_at)
                 _add(out, parts, row, 1, column, 1)
     if size % 2:
@@ -164,8 +164,8 @@ def _add(out: Any, parts: Any, row: Any, rows: Any, column: Any, columns: Any) -
     for r in range(rows):
         for c in range(columns):
             total = 0.0
-            for lane in range(LANES):
-                total += parts[(r * columns + c) * LANES + lane]
+            for number in range(VECTOR_LENGTH):
+                total += parts[(r * columns + c) * VECTOR_LENGTH + number]
             out[column + c, row + r] += total
 
 

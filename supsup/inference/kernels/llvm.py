@@ -16,14 +16,17 @@ from numba.extending import intrinsic
 
 from maskstore.errors import SupsupError
 
-LANES = 16
+VECTOR_LENGTH = 16
 
 if sys.byteorder != "little":
     raise SupsupError("inference on packed masks needs a little-endian processor")
 
 _BYTE, _BITS, _INDEX = ir.IntType(8), ir.IntType(16), ir.IntType(64)
-_FLOATS, _COUNTS = ir.VectorType(ir.FloatType(), LANES), ir.VectorType(ir.IntType(32), LANES)
-_MASK = ir.VectorType(ir.IntType(1), LANES)
+_FLOATS, _COUNTS = (
+    ir.VectorType(ir.FloatType(), VECTOR_LENGTH),
+    ir.VectorType(ir.IntType(32), VECTOR_LENGTH),
+)
+_MASK = ir.VectorType(ir.IntType(1), VECTOR_LENGTH)
 
 _SIX = types.void(*[types.intp] * 6)
 _FIVE = types.void(*[types.intp] * 5)
@@ -41,7 +44,7 @@ def make_sum_selected(rows: int, columns: int) -> Callable[..., None]:
         bits, bits_stride, v, v_stride, words, out = args
         bit_rows = _pointers(builder, bits, bits_stride, rows)
         vectors = _pointers(builder, v, v_stride, columns)
-        zero = ir.Constant(_FLOATS, [0.0] * LANES)
+        zero = ir.Constant(_FLOATS, [0.0] * VECTOR_LENGTH)
         sums = [cgutils.alloca_once_value(builder, zero) for _ in range(rows * columns)]
         with cgutils.for_range(builder, words) as loop:
             values = [_load(builder, p, loop.index, _FLOATS) for p in vectors]
@@ -74,8 +77,8 @@ def make_count_selected(rows: int) -> Callable[..., None]:
         (target,) = _pointers(builder, counts, ir.Constant(_INDEX, 0), 1)
         one = builder.trunc(step, ir.IntType(32))
         steps = ir.Constant(_COUNTS, ir.Undefined)
-        for lane in range(LANES):
-            steps = builder.insert_element(steps, one, ir.Constant(ir.IntType(32), lane))
+        for number in range(VECTOR_LENGTH):
+            steps = builder.insert_element(steps, one, ir.Constant(ir.IntType(32), number))
         with cgutils.for_range(builder, words) as loop:
             count = _load(builder, target, loop.index, _COUNTS)
             for pointer in bit_rows:
@@ -97,7 +100,7 @@ def _copy_selected(context: Any, builder: Any, signature: Any, args: Any) -> Any
     (bit_row,) = _pointers(builder, bits, nothing, 1)
     (source,) = _pointers(builder, values, nothing, 1)
     (target,) = _pointers(builder, out, nothing, 1)
-    zero = ir.Constant(_FLOATS, [0.0] * LANES)
+    zero = ir.Constant(_FLOATS, [0.0] * VECTOR_LENGTH)
     with cgutils.for_range(builder, words) as loop:
         mask = _load_mask(builder, bit_row, loop.index)
         value = _load(builder, source, loop.index, _FLOATS)
@@ -122,13 +125,13 @@ def _place(builder: Any, pointer: Any, index: Any, kind: Any, size: int) -> Any:
 
 
 def _load(builder: Any, pointer: Any, index: Any, kind: Any) -> Any:
-    value = builder.load(_place(builder, pointer, index, kind, 4 * LANES))
+    value = builder.load(_place(builder, pointer, index, kind, 4 * VECTOR_LENGTH))
     value.align = 4  # rows of floats begin anywhere
     return value
 
 
 def _store(builder: Any, value: Any, pointer: Any, index: Any, kind: Any) -> None:
-    builder.store(value, _place(builder, pointer, index, kind, 4 * LANES)).align = 4
+    builder.store(value, _place(builder, pointer, index, kind, 4 * VECTOR_LENGTH)).align = 4
 
 
 def _load_mask(builder: Any, pointer: Any, index: Any) -> Any:

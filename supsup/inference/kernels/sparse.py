@@ -16,20 +16,20 @@ _LOWEST_BIT = np.array([0] + [(n & -n).bit_length() - 1 for n in range(1, 256)],
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SparseMasks:
-    """The kept weights of K masks, unit by unit: all units of mask 0, of mask 1, ….
+    """The non-zero weights of K masks, unit by unit: all units of mask 0, of mask 1, ….
 
     Attributes:
         widths: of the input and of every layer; the units of a mask are those of its layers.
-        starts: where each unit's kept weights begin, and the end of all.
+        starts: where each unit's non-zero weights begin, and the end of all.
         inputs: which number of the layer before a weight multiplies.
-        weights: the kept weights.
+        weights: the non-zero weights.
         biases: what is added in each layer's units, the same for all masks.
     """
 
     widths: tuple[int, ...]
     starts: Int64[np.ndarray, " ends"]
-    inputs: UInt16[np.ndarray, " kept"] | Int32[np.ndarray, " kept"]
-    weights: Float32[np.ndarray, " kept"]
+    inputs: UInt16[np.ndarray, " nonzero"] | Int32[np.ndarray, " nonzero"]
+    weights: Float32[np.ndarray, " nonzero"]
     biases: Float32[np.ndarray, " unit"]
 
     def __len__(self) -> int:
@@ -62,11 +62,11 @@ def sparsify(
     first_bytes = np.array([where.start for _, _, where, _ in layout.layers()], np.int64)
     sizes = np.array(widths, np.int64)
     ends = np.cumsum(np.bitwise_count(bits).sum(axis=1, dtype=np.int64))
-    kept = int(ends[-1]) if len(ends) else 0
+    nonzeros = int(ends[-1]) if len(ends) else 0
     starts = np.empty(len(bits) * units + 1, np.int64)
-    starts[-1] = kept
-    inputs: Any = np.empty(kept, np.uint16 if max(widths) <= 2**16 else np.int32)
-    values = np.empty(kept, np.float32)
+    starts[-1] = nonzeros
+    inputs: Any = np.empty(nonzeros, np.uint16 if max(widths) <= 2**16 else np.int32)
+    values = np.empty(nonzeros, np.float32)
     arrays = (bits, first_bytes, sizes, weights, ends, _LOWEST_BIT, starts, inputs, values)
     split(lambda a, b: _fill(*arrays, a, b), len(bits))
     added = np.zeros(units, np.float32)

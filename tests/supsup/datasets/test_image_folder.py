@@ -116,7 +116,7 @@ def test_each_picture_is_decoded_once_and_memory_is_bounded(tree, monkeypatch):
         np.testing.assert_array_equal(pictures[which], plain[which])
     assert sorted(decoded) == [files[at] for at in (0, 2, 3, 4, 5)]
     decoded.clear()
-    monkeypatch.setattr(pictures_module, "KEPT_BYTES", 4 * 3 * 8 * 8)
+    monkeypatch.setattr(pictures_module, "CACHE_BYTES", 4 * 3 * 8 * 8)
     bounded = Pictures(files, 8, CPU)
     for _ in range(2):
         np.testing.assert_array_equal(

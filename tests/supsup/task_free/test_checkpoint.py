@@ -43,12 +43,14 @@ def begin(path):
     create_archive(path, small_net()).close()
 
 
-def go_on(path, *, most=None, kept=None):
+def go_on(path, *, most=None, checkpoint=None):
     """Learn until so many masks were kept; then drop everything, as a kill would."""
     learner = new_learner()
-    kept = kept or LearnerCheckpoint(path, SETTINGS)
+    checkpoint = checkpoint or LearnerCheckpoint(path, SETTINGS)
     with MaskArchive.open(path, "a") as archive:
-        for at, _ in enumerate(learn_into(archive, learner, visits(), kept=kept), start=1):
+        for at, _ in enumerate(
+            learn_into(archive, learner, visits(), checkpoint=checkpoint), start=1
+        ):
             if at == most:
                 break
     return learner
@@ -87,7 +89,7 @@ def test_killed_between_the_mask_and_the_state(unbroken, tmp_path):
         path = tmp_path / f"{at}.h5"
         begin(path)
         with pytest.raises(KeyboardInterrupt):
-            go_on(path, kept=DiesBeforeSaving(path, at))
+            go_on(path, checkpoint=DiesBeforeSaving(path, at))
         learner = go_on(path)
         assert contents(path) == expected
         assert learner.report == report
