@@ -2,14 +2,13 @@
 
 import os
 import stat
-import warnings
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import BufferedIOBase
+from io import BufferedIOBase, BufferedReader
 from math import prod
 from pathlib import Path
-from typing import IO, Any, BinaryIO
+from typing import IO, Any
 
 import numpy as np
 
@@ -20,14 +19,14 @@ _LINE = 160
 
 
 @contextmanager
-def foreign_file(path: Path, what: str, *, largest: int | None = None) -> Iterator[BinaryIO]:
+def foreign_file(path: Path, what: str, *, largest: int | None = None) -> Iterator[BufferedReader]:
     """Open a file that may hold anything; whatever its parser raises becomes one InvalidInput.
 
     Opening never waits: a named pipe without a writer is refused like every other thing that is no
     regular file.
 
     Args:
-        what: what it should be, for messages: ``".npz file of boolean arrays"``.
+        what: what it should be, for messages: ``".npz file"``.
         largest: bytes that such a file may have; None for any number.
 
     Raises:
@@ -37,23 +36,24 @@ def foreign_file(path: Path, what: str, *, largest: int | None = None) -> Iterat
     try:
         with _open_regular(path, what) as file:
             if largest is not None:
-                require_size(path, os.fstat(file.fileno()).st_size, largest, what)
-            # What a parser has to say about a stranger's file is said by the error, or not at all.
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                yield file
+                require_size(path, os.fstat(file.fileno()).st_size, largest)
+            yield file
     except SupsupError:
         raise
     except MemoryError as error:
-        raise InvalidInput(f"{path}: needs more memory than there is; is it a {what}?") from error
+        raise InvalidInput(
+            f"{path}: needs more memory than there is; is it really a {what}?"
+        ) from error
     except Exception as error:
         raise InvalidInput(f"{path}: not a readable {what} ({one_line(error)})") from error
 
 
-def require_size(path: Path, found: int, largest: int, what: str) -> None:
-    """Raise InvalidInput where a file is, or says that it holds, more than it may."""
+def require_size(path: Path, found: int, largest: int) -> None:
+    """Raise InvalidInput where a file is, or says that it unpacks to, more than it may."""
     if found > largest:
-        raise InvalidInput(f"{path}: holds {found} bytes, a {what} at most {largest} here")
+        raise InvalidInput(
+            f"{path}: holds {found} bytes, at most {largest} are read of such a file"
+        )
 
 
 def one_line(error: BaseException) -> str:
@@ -63,7 +63,7 @@ def one_line(error: BaseException) -> str:
     return text if len(text) <= _LINE else text[: _LINE - 1] + "…"
 
 
-def read_npz(path: Path, file: BinaryIO, *, largest: int) -> dict[str, np.ndarray]:
+def read_npz(path: Path, file: IO[bytes], *, largest: int) -> dict[str, np.ndarray]:
     """The arrays of an ``.npz``, inside :func:`foreign_file`; ``largest`` bytes in all.
 
     Raises:
@@ -72,7 +72,7 @@ def read_npz(path: Path, file: BinaryIO, *, largest: int) -> dict[str, np.ndarra
     arrays: dict[str, np.ndarray] = {}
     with zipfile.ZipFile(file) as members:
         listed = members.infolist()
-        require_size(path, sum(each.file_size for each in listed), largest, "file of arrays")
+        require_size(path, sum(each.file_size for each in listed), largest)
         for each in listed:
             name = each.filename.removesuffix(".npy")
             if name in arrays:
@@ -109,7 +109,7 @@ def read_npy(file: IO[bytes] | BufferedIOBase, size: int) -> np.ndarray:
     return native.reshape(shape, order="F" if in_columns else "C")
 
 
-def _open_regular(path: Path, what: str) -> BinaryIO:
+def _open_regular(path: Path, what: str) -> BufferedReader:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
@@ -119,9 +119,7 @@ def _open_regular(path: Path, what: str) -> BinaryIO:
     try:
         mode = os.fstat(fd).st_mode
         if not stat.S_ISREG(mode):
-            raise InvalidInput(
-                f"{path}: expected a {what}, found {_kind(mode)}; name a regular file"
-            )
+            raise InvalidInput(f"{path}: expected a regular file ({what}), found {_kind(mode)}")
         return os.fdopen(fd, "rb")
     except BaseException:
         os.close(fd)

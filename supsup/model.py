@@ -10,7 +10,7 @@ from jaxtyping import Bool
 
 from maskstore.archive import MaskArchive
 from supsup.archives.tasks import recipe_of, remake, sources_of, tasks_of
-from supsup.datasets.inputs import load_inputs
+from supsup.datasets.inputs import LARGEST_INPUT, load_inputs
 from supsup.evaluation import evaluate_inferred, parse_scenario
 from supsup.evaluation.score import EVAL_BATCH, Evaluation, evaluate_gg
 from supsup.inference import Inference, MaskBank, Progress, infer_in, load_masks
@@ -108,11 +108,13 @@ def infer_file(
     method: str = "auto",
     objective: str = "auto",
     mode: str = "image",
+    largest: int = LARGEST_INPUT,
     progress: Progress = nobody_looks,
 ) -> Inference:
     """Find the task of the images in a file, and their classes (see :func:`load_inputs`).
 
     Args:
+        largest: bytes that the images may take once unpacked.
         progress: called while masks are read and used.
 
     Raises:
@@ -120,7 +122,11 @@ def infer_file(
     """
     first = next(iter(archive), None)
     # What is wrong with the data is said before thousands of masks are read.
-    x = None if first is None else load_inputs(data, recipe_of(archive, first).dataset)
+    x = (
+        None
+        if first is None
+        else load_inputs(data, recipe_of(archive, first).dataset, largest=largest)
+    )
     bank = bank_of(archive, backbone, progress)
     assert x is not None  # the bank of an empty archive is refused
     return infer_in(bank, x, method=method, objective=objective, mode=mode)

@@ -92,6 +92,9 @@ def infer(
     method: Method = "auto",
     objective: Objective = "auto",
     mode: Mode = "image",
+    max_bytes: Annotated[
+        int, typer.Option(min=1, help="Refuse images that take more bytes once unpacked.")
+    ] = 2**30,
     net: options.TrustedNet = None,
     device: options.Device = "cpu",
     as_json: options.Json = False,
@@ -110,6 +113,7 @@ def infer(
             method=method,
             objective=objective,
             mode=mode,
+            largest=max_bytes,
             progress=report,
         )
         known = known_in(opened, found, mode)

@@ -117,8 +117,7 @@ def write_file(
         ArchiveWriteError: the system refuses, or ``path`` is no regular file.
         Exception: what ``content`` or ``check`` raise.
     """
-    if "\0" in str(path):
-        raise InvalidInput(f"{str(path)!r}: not a path (embedded null character)")
+    require_path(path)
     try:
         if path.exists() and not path.is_file():
             raise OSError("what is there is no regular file; name another path")
@@ -142,6 +141,16 @@ def write_file(
             f"{path}: cannot {action}: {error.strerror or error}{missing}"
         ) from error
     return size
+
+
+def require_path(path: Path) -> None:
+    """Raise InvalidInput where no file system takes such a path: a NUL, a lone surrogate."""
+    try:
+        encoded = os.fsencode(path)
+    except ValueError as error:
+        raise InvalidInput(f"{str(path)!r}: not a path ({error})") from error
+    if b"\0" in encoded:
+        raise InvalidInput(f"{str(path)!r}: not a path (embedded null character)")
 
 
 def sync_folder(folder: Path) -> None:

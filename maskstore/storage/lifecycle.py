@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from maskstore.errors import ArchiveError, ArchiveExists, ArchiveWriteError
-from maskstore.storage.atomic import draft_beside, remove_drafts
+from maskstore.storage.atomic import draft_beside, remove_drafts, require_path
 from maskstore.storage.lock import lock_for_writing
 from maskstore.storage.raw_file import FileDevice
 from maskstore.storage.store import Store
@@ -27,11 +27,8 @@ def create_file(
 
     ``fill`` may append to it first: the file gets its name only once all that is durable.
     """
-    try:
-        taken = path.exists() or path.is_symlink()
-    except (OSError, ValueError) as error:
-        raise ArchiveWriteError(f"{path}: cannot make an archive there ({error})") from error
-    if taken:
+    require_path(path)
+    if os.path.lexists(path):
         raise _exists(path)
     try:
         with draft_beside(path) as draft:

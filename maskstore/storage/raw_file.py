@@ -83,6 +83,8 @@ class FileDevice(Device):
             raise self._refused(error) from error
         except ValueError as error:
             raise InvalidInput(f"{self.label!r}: not a path ({error})") from error
+        except RuntimeError as error:  # what pathlib raises before Python 3.13
+            raise self._not_found("a loop of symbolic links") from error
         if not stat.S_ISREG(os.fstat(self.fd).st_mode):
             self.close()
             raise self._not_found("not a regular file")

@@ -3,6 +3,7 @@
 import fsspec
 
 from maskstore.errors import ArchiveNotFound, CorruptArchive, InvalidInput
+from maskstore.foreign import one_line
 from maskstore.storage.raw_file import ReadableDevice
 
 
@@ -20,11 +21,11 @@ class RemoteDevice(ReadableDevice):
             self._size = int(self._files.size(self._path))
         except (ImportError, ValueError) as error:
             raise InvalidInput(
-                f"{url}: cannot read such URLs here ({error}); "
+                f"{url}: cannot read such URLs here ({one_line(error)}); "
                 "for S3 install the extra: pip install 'supsup-store[s3]'"
             ) from error
-        except (OSError, TypeError) as error:
-            raise ArchiveNotFound(f"{url}: no archive there ({error})") from error
+        except Exception as error:  # each of fsspec's protocols raises as it likes
+            raise ArchiveNotFound(f"{url}: no archive there ({one_line(error)})") from error
 
     def size(self) -> int:
         return self._size
@@ -34,9 +35,9 @@ class RemoteDevice(ReadableDevice):
             return b""
         try:
             data = bytes(self._files.cat_file(self._path, start=offset, end=offset + size))
-        except (OSError, ValueError) as error:
+        except Exception as error:
             raise CorruptArchive(
-                f"{self.url}: reading {size} bytes at {offset} failed: {error}"
+                f"{self.url}: reading {size} bytes at {offset} failed: {one_line(error)}"
             ) from error
         if len(data) != size:
             raise CorruptArchive(

@@ -1,5 +1,6 @@
 """Masks out of other projects' checkpoints, into a new archive."""
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,7 +81,7 @@ def import_checkpoint(
     if kind not in (None, *KINDS):
         raise InvalidInput(f"checkpoint kind {kind!r}: expected one of {', '.join(KINDS)}")
     parse_name(f"{name}/0")
-    if archive.is_symlink() or archive.exists():
+    if os.path.lexists(archive):
         raise ArchiveExists(f"{archive}: there is a file already; choose another path")
     found = _scores(checkpoint, kind, density, multiplier)
     _check_scores(checkpoint, found)

@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from maskstore.errors import InvalidInput
+from maskstore.foreign import foreign_file
 
 MAX_BYTES = 2**30
 """Most bytes in one array: far above any file this package knows, far below a full memory."""
@@ -38,21 +39,19 @@ def read_idx(path: str | os.PathLike[str]) -> UInt8[np.ndarray, "..."]:
             than its header says, or is damaged gzip.
     """
     path = Path(path)
-    try:
-        with open(path, "rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            gzipped = file.read(2) == b"\x1f\x8b"
-            file.seek(0)
-            if not gzipped:
-                return _read(file, path, size)
+    with foreign_file(path, "IDX file") as file:
+        size = os.fstat(file.fileno()).st_size
+        gzipped = file.read(2) == b"\x1f\x8b"
+        file.seek(0)
+        if not gzipped:
+            return _read(file, path, size)
+        try:
             with gzip.GzipFile(fileobj=file) as stream:
                 return _read(stream, path, size * _DEFLATE_RATIO)
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise InvalidInput(
-            f"{path}: expected a whole gzip file, found a damaged one ({error}); fetch it again"
-        ) from error
-    except OSError as error:
-        raise InvalidInput(f"{path}: cannot be read ({error.strerror or error})") from error
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise InvalidInput(
+                f"{path}: expected a whole gzip file, found a damaged one ({error}); fetch it again"
+            ) from error
 
 
 def _read(stream: io.BufferedIOBase, path: Path, capacity: int) -> UInt8[np.ndarray, "..."]:

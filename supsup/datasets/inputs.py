@@ -1,26 +1,32 @@
 """Unlabelled images from files: ``.npy``, ``.npz``, IDX, or a folder of pictures."""
 
-import zipfile
+import os
 from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float32, UInt8
-from PIL import Image
 from torch import Tensor
 
 from maskstore.errors import InvalidInput
+from maskstore.foreign import foreign_file, read_npy, read_npz, require_size
 from supsup.datasets.base import scale_and_shift
 from supsup.datasets.catalog import Source, find_source
 from supsup.datasets.idx import read_idx
 from supsup.datasets.image_folder import list_pictures
-from supsup.datasets.lazy_images import PICTURES, decode
+from supsup.datasets.lazy_images import PICTURES, decode, open_picture
+
+LARGEST_INPUT = 2**30
+"""Most bytes of unpacked images that are read at once: a compressed file of a megabyte may hold a
+thousand times as much, and bytes take four times as much again as float32."""
 
 _FAR = 10
 """Times the brightest normalised pixel that a float may be: bytes saved as floats are beyond it."""
 
 
-def load_inputs(path: Path, dataset: str) -> Float32[Tensor, "image *shape"]:
+def load_inputs(
+    path: Path, dataset: str, *, largest: int = LARGEST_INPUT
+) -> Float32[Tensor, "image *shape"]:
     """Images as the networks of a data set take them, normalised.
 
     Of a grey data set they become rows of pixels, of one in colour (image, 3, height, width).
@@ -31,14 +37,15 @@ def load_inputs(path: Path, dataset: str) -> Float32[Tensor, "image *shape"]:
             the channels first or last. Pictures are read in order of their names, as grey where the
             data set is; in colour, the square in the middle is scaled to the data set's size.
         dataset: the data set that the masks were trained on.
+        largest: bytes that the images may take once unpacked.
 
     Raises:
-        InvalidInput: no such file, not images, an empty file, images of other sizes, or floats that
-            are no normalised images.
+        InvalidInput: no such file, not images, an empty file, images of other sizes, floats that
+            are no normalised images, or more of them than ``largest``.
     """
     source = find_source(dataset)
     in_colour = isinstance(source.mean, tuple)
-    images = _read(path, source.side if in_colour else None)
+    images = _read(path, source.side if in_colour else None, largest)
     if images.ndim < 2 or not images.size:
         raise InvalidInput(
             f"{path}: expected images, (n, height, width) or (n, features), "
@@ -95,29 +102,22 @@ def _viewed(
     )
 
 
-def _read(path: Path, colour_side: int | None) -> np.ndarray:
-    try:
-        if path.is_dir():
-            return _read_pictures(path, colour_side)
-        if path.suffix == ".npy":
-            return np.asarray(np.load(path, allow_pickle=False))
-        if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as arrays:
-                if len(arrays.files) != 1:
-                    raise InvalidInput(
-                        f"{path}: expected one array of images, found {len(arrays.files)}"
-                    )
-                return np.asarray(arrays[arrays.files[0]])
-    except OSError as error:
-        raise InvalidInput(f"{path}: cannot read: {error.strerror or error}") from error
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        if isinstance(error, InvalidInput):
-            raise
-        raise InvalidInput(f"{path}: not a readable {path.suffix} file ({error})") from error
+def _read(path: Path, colour_side: int | None, largest: int) -> np.ndarray:
+    if os.path.isdir(path):
+        return _read_pictures(path, colour_side, largest)
+    if path.suffix == ".npy":
+        with foreign_file(path, ".npy file", largest=largest) as file:
+            return read_npy(file, os.fstat(file.fileno()).st_size)
+    if path.suffix == ".npz":
+        with foreign_file(path, ".npz file", largest=largest) as file:
+            arrays = read_npz(path, file, largest=largest)
+            if len(arrays) != 1:
+                raise InvalidInput(f"{path}: expected one array of images, found {len(arrays)}")
+            return next(iter(arrays.values()))
     return read_idx(path)
 
 
-def _read_pictures(folder: Path, colour_side: int | None) -> np.ndarray:
+def _read_pictures(folder: Path, colour_side: int | None, largest: int) -> np.ndarray:
     files = list_pictures(folder)
     if not files:
         raise InvalidInput(f"{folder}: no pictures in the folder ({', '.join(PICTURES)})")
@@ -125,11 +125,9 @@ def _read_pictures(folder: Path, colour_side: int | None) -> np.ndarray:
         return np.stack([decode(file, colour_side) for file in files])
     pictures = []
     for file in files:
-        try:
-            with Image.open(file) as picture:
-                pictures.append(np.asarray(picture.convert("L")))
-        except (OSError, Image.DecompressionBombError) as error:
-            raise InvalidInput(f"{file}: not a readable picture ({error})") from error
+        with open_picture(file) as picture:
+            require_size(folder, picture.width * picture.height * len(files), largest)
+            pictures.append(np.asarray(picture.convert("L")))
         if pictures[-1].shape != pictures[0].shape:
             raise InvalidInput(
                 f"{file}: {pictures[-1].shape} pixels, the first picture has {pictures[0].shape}; "

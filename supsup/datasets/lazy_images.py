@@ -1,8 +1,9 @@
 """Pictures: images in files, decoded when they are first asked for."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from maskstore.errors import InvalidInput
+from maskstore.foreign import foreign_file
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 """Endings of the files that are taken for pictures, in capitals or not."""
@@ -19,6 +21,10 @@ PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 CACHE_BYTES = 2**32
 """Most bytes of decoded pictures that one :class:`Pictures` keeps; further ones are decoded each
 time. A task of SplitImageNet, 13,000 pictures of 256×256, takes 2.6 GB."""
+
+LARGEST_PICTURE = 2**26
+"""Most pixels of a picture: decoding takes up to 16 bytes each, 1 GiB for the largest. A file of a
+few kilobytes may say that it has billions."""
 
 _THREADS = os.cpu_count() or 1
 
@@ -28,24 +34,39 @@ def is_picture(name: str) -> bool:
     return name.lower().endswith(PICTURES)
 
 
+@contextmanager
+def open_picture(path: Path, largest: int = LARGEST_PICTURE) -> Iterator[Image.Image]:
+    """A picture in a file, its pixels not yet decoded.
+
+    Raises:
+        InvalidInput: the file is no readable picture, decoding it in the block fails, or it says
+            that it has more than ``largest`` pixels.
+    """
+    with foreign_file(path, "picture") as file, Image.open(file) as picture:
+        width, height = picture.size
+        if width * height > largest:
+            raise InvalidInput(
+                f"{path}: {width}×{height} pixels, more than the {largest} that are read; "
+                "scale it down"
+            )
+        yield picture
+
+
 def decode(path: Path, side: int) -> UInt8[np.ndarray, "3 side side"]:
     """The square in the middle of a picture, in colour, scaled to ``side``.
 
     Raises:
         InvalidInput: the file is no readable picture.
     """
-    try:
-        with Image.open(path) as picture:
-            # JPEG can be decoded at a half, a quarter or an eighth of its size; never below side.
-            picture.draft("RGB", (side, side))
-            width, height = picture.size
-            edge = min(width, height)
-            left, top = (width - edge) / 2, (height - edge) / 2
-            square = picture.convert("RGB").resize(
-                (side, side), Image.Resampling.BILINEAR, (left, top, left + edge, top + edge)
-            )
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InvalidInput(f"{path}: not a readable picture ({error})") from error
+    with open_picture(path) as picture:
+        # JPEG can be decoded at a half, a quarter or an eighth of its size; never below side.
+        picture.draft("RGB", (side, side))
+        width, height = picture.size
+        edge = min(width, height)
+        left, top = (width - edge) / 2, (height - edge) / 2
+        square = picture.convert("RGB").resize(
+            (side, side), Image.Resampling.BILINEAR, (left, top, left + edge, top + edge)
+        )
     return np.asarray(square).transpose(2, 0, 1)
 
 

@@ -97,7 +97,7 @@ def test_a_file_that_unpacks_to_more_than_it_has(tmp_path):
     ):
         for each in stored.namelist():
             packed.writestr(each, stored.read(each))
-    with pytest.raises(InvalidInput, match="a checkpoint at most"):
+    with pytest.raises(InvalidInput, match="bytes, at most .* are read"):
         load_checkpoint(tmp_path / "bomb.pt")
 
 

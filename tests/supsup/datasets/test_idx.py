@@ -102,7 +102,7 @@ def test_a_promise_the_file_cannot_keep_allocates_nothing(tmp_path, sizes, zippe
 
 
 def test_refuses_what_cannot_be_opened(tmp_path):
-    with pytest.raises(InvalidInput, match="nowhere: cannot be read"):
+    with pytest.raises(InvalidInput, match="nowhere: cannot read: No such file"):
         read_idx(tmp_path / "nowhere")
-    with pytest.raises(InvalidInput, match="cannot be read"):
+    with pytest.raises(InvalidInput, match=r"regular file \(IDX file\), found a folder"):
         read_idx(tmp_path)
