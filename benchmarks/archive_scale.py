@@ -16,11 +16,11 @@ import h5py
 import hdf5plugin
 import numpy as np
 import zarr
-from matplotlib.figure import Figure
 from safetensors.numpy import load_file, save_file
 
-from benchmarks.results import FOLDER, save_results
+from benchmarks.results import picture, save_results
 from maskstore import MaskArchive, MaskLayout
+from supsup.plots import OTHER, OURS, ROW
 
 BITS = 10_000
 LAYOUT = MaskLayout({"w": (BITS,)})
@@ -226,17 +226,16 @@ def draw(figures: dict[str, dict[str, float]]) -> None:
         "get_milliseconds": "one random get, ms",
         "overhead_bytes_per_task": "bytes a task over the payload",
     }
-    figure = Figure(figsize=(11, 3), layout="constrained")
-    for axes, (key, title) in zip(figure.subplots(1, 4, sharey=True), keys.items(), strict=True):
-        colors = ["#1f6f8b" if name == "Ours" else "#b0b7bd" for name in shown]
-        bars = axes.barh(list(shown), [row[key] for row in shown.values()], color=colors)
-        axes.bar_label(bars, [f" {row[key]:,g}" for row in shown.values()], fontsize=7)
-        axes.set_xscale("log")
-        axes.margins(x=0.35)
-        axes.set_title(title, fontsize=9)
-        axes.tick_params(labelsize=8)
-    axes.invert_yaxis()
-    figure.savefig(FOLDER / "archive_scale.png", dpi=130)
+    colours = [OURS if name == "Ours" else OTHER for name in shown]
+    with picture("archive_scale", ROW) as figure:
+        panels = figure.subplots(1, 4, sharey=True)
+        for axes, (key, title) in zip(panels, keys.items(), strict=True):
+            bars = axes.barh(list(shown), [row[key] for row in shown.values()], color=colours)
+            axes.bar_label(bars, [f" {row[key]:,g}" for row in shown.values()], fontsize=7)
+            axes.set_xscale("log")
+            axes.margins(x=0.35)
+            axes.set_title(title)
+        panels[0].invert_yaxis()
 
 
 if __name__ == "__main__":

@@ -21,21 +21,18 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-
-from benchmarks.results import FOLDER, save_results
+from benchmarks.results import picture, save_results, study_cache
 from maskstore import MaskArchive
 from supsup import BackboneRecipe, TrainConfig, TrainingDiverged, build
 from supsup.archives import backbone_of, create_archive, train_into
 from supsup.baselines import BASELINES, Baseline, BaselineConfig, evaluate_baseline
 from supsup.datasets import ImageSet, load
 from supsup.evaluation import GNU, evaluate_inferred
-from supsup.figures.workspace import Workspace
 from supsup.inference import MaskBank
+from supsup.plots import GRID, curve_styles
 from supsup.tasks import Task, make_task, task_family
 
-CACHE = Workspace(folder=Path(".cache/baselines"))
+CACHE = study_cache("baselines")
 Figures = dict[str, Any]
 
 RECIPE = BackboneRecipe(net="lenet-300-100", outputs=10, init="kaiming-normal")
@@ -140,7 +137,7 @@ def run(name: str, setting: Setting, family: str, seed: int, counts: tuple[int, 
     }
 
 
-def kept(
+def cached_run(
     key: str, name: str, setting: Setting, family: str, seed: int, counts: tuple[int, ...]
 ) -> Figures:
     """What :func:`run` gives, or gave before for the same arguments."""
@@ -160,7 +157,7 @@ def best_of(name: str) -> tuple[Setting, list[dict[str, Any]]]:
     """The setting with the highest accuracy on the held-out tasks, and what all of them gave."""
     count = TRIAL[name]
     trials = [
-        kept(f"trial-{name}-{at}", name, setting, "permuted-mnist", HELD_OUT, (count,))
+        cached_run(f"trial-{name}-{at}", name, setting, "permuted-mnist", HELD_OUT, (count,))
         for at, setting in enumerate(GRIDS[name])
     ]
     scores = [trial["rows"][-1]["accuracy"] for trial in trials]
@@ -171,7 +168,7 @@ def best_of(name: str) -> tuple[Setting, list[dict[str, Any]]]:
 
 def supsup(family: str, config: TrainConfig, counts: Sequence[int]) -> Figures:
     """Masks of as many steps: accuracy with the task given and found, bytes of the whole file."""
-    path = CACHE.folder / f"supsup-{family}-{config.optimizer}-{config.lr}-{config.steps}.h5"
+    path = CACHE.path(f"supsup-{family}-{config.optimizer}-{config.lr}-{config.steps}.h5")
     tasks = tasks_of(family, counts[-1])
     start = time.process_time()
     backbone = build(SUPSUP_RECIPE)
@@ -220,28 +217,23 @@ def older(path: Path) -> dict[str, Any]:
 
 def plot(families: Mapping[str, Mapping[str, Any]]) -> None:
     """Accuracy against the number of tasks learnt, and against bytes a task at the end."""
-    figure = Figure(figsize=(10, 7.6), layout="constrained")
-    panels = figure.subplots(2, 2)
-    names = [*GRIDS, "supsup"]
-    colours = {name: f"C{at}" for at, name in enumerate(names)}
-    for (curve, cost), (family, methods) in zip(panels, families.items(), strict=True):
-        for name in names:
-            rows = methods[name]["rows"]
-            style = {"color": colours[name], "linewidth": 2.4 if name == "supsup" else 1.2}
-            label = "SupSup (GG)" if name == "supsup" else name
-            counts = [row["tasks"] for row in rows]
-            curve.plot(counts, [row["accuracy"] for row in rows], "o-", label=label, **style)
-            last = rows[-1]
-            each = methods[name]["bytes"] / last["tasks"]
-            cost.plot([each], [last["accuracy"]], "o", color=colours[name])
-        curve.set(title=family, xlabel="tasks learnt", ylabel="accuracy on all of them")
-        cost.set(xscale="log", xlabel=f"bytes a task, {last['tasks']} tasks", ylabel="accuracy")
-        cost.set_title(family)
-        for axes in (curve, cost):
-            axes.grid(alpha=0.3)
-    figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
-    FigureCanvasAgg(figure)
-    figure.savefig(FOLDER / "baselines.png", dpi=150)
+    styles = curve_styles([*GRIDS, "supsup"])
+    with picture("baselines", GRID) as figure:
+        panels = figure.subplots(2, 2)
+        for (curve, cost), (family, methods) in zip(panels, families.items(), strict=True):
+            for name, style in styles.items():
+                rows = methods[name]["rows"]
+                label = "SupSup (GG)" if name == "supsup" else name
+                counts = [row["tasks"] for row in rows]
+                curve.plot(counts, [row["accuracy"] for row in rows], label=label, **style)
+                last = rows[-1]
+                each = methods[name]["bytes"] / last["tasks"]
+                cost.plot([each], [last["accuracy"]], **style)
+            curve.set(title=family, xlabel="tasks learnt", ylabel="accuracy on all of them")
+            cost.set(xscale="log", xlabel=f"bytes a task, {last['tasks']} tasks")
+            cost.set(title=family, ylabel="accuracy")
+        handles, labels = panels[0][0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=5)
 
 
 def main() -> None:
@@ -249,7 +241,6 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("archives", type=Path, nargs="*")
     arguments = parser.parse_args()
-    CACHE.folder.mkdir(parents=True, exist_ok=True)
     chosen = {name: best_of(name) for name in GRIDS}
     families: dict[str, dict[str, Any]] = {}
     rotated = "rotated-mnist"
@@ -262,14 +253,14 @@ def main() -> None:
             f"{family}-supsup", asked, partial(supsup, family, config, counts)
         )
         for name, (setting, _) in chosen.items():
-            methods[name] = kept(f"{family}-{name}", name, setting, family, 0, counts)
+            methods[name] = cached_run(f"{family}-{name}", name, setting, family, 0, counts)
     figures = {
         "steps": STEPS,
         "net": RECIPE.net,
         "trials": {name: trials for name, (_, trials) in chosen.items()},
         "families": families,
         "ewc_afterwards": [
-            kept(f"afterwards-ewc-{at}", "ewc", setting, rotated, 0, COUNTS[rotated])
+            cached_run(f"afterwards-ewc-{at}", "ewc", setting, rotated, 0, COUNTS[rotated])
             for at, setting in enumerate(EWC_AFTERWARDS)
         ],
         "older": [older(path) for path in arguments.archives],

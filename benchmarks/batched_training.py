@@ -28,14 +28,13 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
-from benchmarks.results import FOLDER, save_results
+from benchmarks.results import picture, save_results
 from maskstore.seeded.scores import ScoreStart
 from supsup import Backbone, BackboneRecipe, TrainConfig, accuracy, build
 from supsup.datasets import load
 from supsup.masking import Threshold
+from supsup.plots import OTHER, OURS, WARM
 from supsup.tasks import Task, make_task, task_family
 from supsup.tasks.order import batches
 from supsup.training.batches import batches_for
@@ -230,32 +229,29 @@ def reference(folder: Path, mnist: Path, steps: int) -> dict[str, Any]:
     return row
 
 
-def draw(figures: dict[str, Any], path: Path) -> None:
+def draw(figures: dict[str, Any]) -> None:
     """CPU seconds a task against T, beside the loops."""
-    figure = Figure(figsize=(7.4, 3.8), layout="constrained")
-    axes = figure.subplots()
-    for form, label, colour in (
-        ("workers", "a task a thread", "#1f6f8b"),
-        ("rows", "all in one step", "#c8553d"),
-    ):
-        rows = [row for row in figures["by_t"] if row["form"] == form]
-        axes.plot(
-            [row["t"] for row in rows],
-            [row["tasks_per_1000_cpu_seconds"] for row in rows],
-            marker="o",
-            color=colour,
-            label=f"this package, {label}",
-        )
-    for row in figures["comparison"][1:]:
-        height = 1000 / row["cpu_seconds_a_task"]
-        axes.axhline(height, color="#7b858c", linestyle="--", lw=1)
-        axes.text(8, height, row["what"], fontsize=7, va="bottom", ha="right")
-    axes.set_xlabel("tasks at a time")
-    axes.set_ylabel("tasks of 1,000 steps in 1,000 CPU seconds")
-    axes.set_ylim(0)
-    axes.legend(fontsize=8)
-    FigureCanvasAgg(figure)
-    figure.savefig(path, dpi=150)
+    with picture("batched_training") as figure:
+        axes = figure.subplots()
+        for form, label, colour in (
+            ("workers", "a task a thread", OURS),
+            ("rows", "all in one step", WARM),
+        ):
+            rows = [row for row in figures["by_t"] if row["form"] == form]
+            axes.plot(
+                [row["t"] for row in rows],
+                [row["tasks_per_1000_cpu_seconds"] for row in rows],
+                marker="o",
+                color=colour,
+                label=f"this package, {label}",
+            )
+        for row in figures["comparison"][1:]:
+            height = 1000 / row["cpu_seconds_a_task"]
+            axes.axhline(height, color=OTHER, linestyle="--")
+            axes.text(8, height, row["what"], fontsize=8, va="bottom", ha="right")
+        axes.set(xlabel="tasks at a time", ylabel="tasks of 1,000 steps in 1,000 CPU seconds")
+        axes.set_ylim(0)
+        axes.legend()
 
 
 def main() -> None:
@@ -305,7 +301,7 @@ def main() -> None:
         "bfloat16": low,
     }
     save_results("batched_training", figures)
-    draw(figures, FOLDER / "batched_training.png")
+    draw(figures)
 
 
 if __name__ == "__main__":

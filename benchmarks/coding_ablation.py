@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from benchmarks.mask_coding import FAMILIES, trained_archive
-from benchmarks.results import FOLDER, save_results
+from benchmarks.results import picture, save_results
 from maskstore import MaskArchive
 from maskstore.codecs.contextual import search as fit
 from maskstore.codecs.contextual.mask_coder import layers_of
 from maskstore.codecs.contextual.search import Task
 from maskstore.seeded.scores import ScoreStart
+from supsup.plots import GRID
 
 SIZE_BITS = 4
 MASKS = 3
@@ -136,21 +137,15 @@ def measure(masks: Masks) -> dict[str, float]:
 
 def plot(results: dict[str, dict[str, float]]) -> None:
     """One group of bars per family."""
-    import matplotlib
-
-    matplotlib.use("agg")
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(9, 6))
     names = list(next(iter(results.values())))
     places = np.arange(len(names))[::-1]
-    for at, (family, rows) in enumerate(results.items()):
-        axes.barh(places - (at - 1.5) * 0.2, list(rows.values()), 0.2, label=family)
-    axes.set_yticks(places, names, fontsize=8)
-    axes.set_xlabel("bits a weight (ideal code length, tables and pulls included)")
-    axes.legend(fontsize=8)
-    figure.tight_layout()
-    figure.savefig(FOLDER / "coding_ablation.png", dpi=110)
+    with picture("coding_ablation", GRID) as figure:
+        axes = figure.subplots()
+        for at, (family, rows) in enumerate(results.items()):
+            axes.barh(places - (at - 1.5) * 0.2, list(rows.values()), 0.2, label=family)
+        axes.set_yticks(places, names)
+        axes.set_xlabel("bits a weight (ideal code length, tables and pulls included)")
+        axes.legend()
 
 
 def main() -> None:

@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.conv_loading import run_loading
-from benchmarks.results import FOLDER, save_results
+from benchmarks.results import picture, save_results, saved_results
 from benchmarks.textures import PER_CLASS, TASKS, WAYS, texture_tasks
 from maskstore import MaskArchive
 from supsup import Backbone, BackboneRecipe, TrainConfig, build
@@ -230,26 +230,24 @@ def _in_a_process(*arguments: str) -> Any:
 
 def plot(figures: dict[str, Any]) -> None:
     """Accuracy of each task: after its training, read back, and with shared statistics."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    # Here, not above: the measured processes should hold what the task needs and no more.
+    from supsup.plots import DARK
 
     shown = figures["tasks"]
-    figure = Figure(figsize=(6.4, 3.6), layout="constrained")
-    axes = figure.subplots()
     place = np.arange(TASKS)
-    for at, (key, label) in enumerate(
-        (
-            ("accuracy_after_training", "right after its training"),
-            ("accuracy_reread", "all trained, new process"),
-            ("accuracy_with_shared_running_statistics", "with shared running statistics"),
-        )
-    ):
-        axes.bar(place + (at - 1) * 0.27, shown[key], 0.25, label=label)
-    axes.axhline(1 / WAYS, color="k", linestyle=":", linewidth=1)
-    axes.set(xlabel="task", ylabel="test accuracy", xticks=place, ylim=(0, 1))
-    axes.legend(fontsize=8, loc="upper center", ncols=3, bbox_to_anchor=(0.5, 1.15))
-    FigureCanvasAgg(figure)
-    figure.savefig(FOLDER / "conv_tasks.png", dpi=150)
+    with picture("conv_tasks") as figure:
+        axes = figure.subplots()
+        for at, (key, label) in enumerate(
+            (
+                ("accuracy_after_training", "right after its training"),
+                ("accuracy_reread", "all trained, new process"),
+                ("accuracy_with_shared_running_statistics", "with shared running statistics"),
+            )
+        ):
+            axes.bar(place + (at - 1) * 0.27, shown[key], 0.25, label=label)
+        axes.axhline(1 / WAYS, color=DARK, linestyle=":")
+        axes.set(xlabel="task", ylabel="test accuracy", xticks=place, ylim=(0, 1))
+        axes.legend(loc="upper center", ncols=3, bbox_to_anchor=(0.5, 1.15))
 
 
 def main() -> None:
@@ -275,14 +273,12 @@ def main() -> None:
         "resnet50": run_resnet50,
         "loading": run_loading,
     }
-    kept = FOLDER / "conv_tasks.json"
     for part in arguments.parts:
         found = run[part]() | {
             "threads": torch.get_num_threads(),
             "load_average": round(os.getloadavg()[0], 1),
         }
-        before = json.loads(kept.read_text()) if kept.exists() else {}
-        figures = before | {part: found}
+        figures = saved_results("conv_tasks") | {part: found}
         save_results("conv_tasks", {part: figures[part] for part in PARTS if part in figures})
         if part == "tasks":
             plot(figures)

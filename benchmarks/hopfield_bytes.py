@@ -9,11 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
-from benchmarks.hopfield_masks import BITS, CONFIG, RECIPE, once, trained_patterns
-from benchmarks.results import FOLDER, save_results
+from benchmarks.hopfield_masks import (
+    BITS,
+    CACHE,
+    CONFIG,
+    RECIPE,
+    masks_settings,
+    trained_patterns,
+)
+from benchmarks.results import picture, save_results
 from hopfield import (
     BlockMemory,
     HopfieldMemory,
@@ -28,6 +33,7 @@ from hopfield.rules.dense import MatrixMemory
 from maskstore.seeded.scores import ScoreStart
 from supsup import build
 from supsup.archives import create_archive
+from supsup.plots import DARK, ROW, colour_of
 
 COUNTS = (5, 20, 80, 320)
 CODECS = ("raw", "zstd", "seeded", "auto")
@@ -65,8 +71,10 @@ def memory_bytes(patterns: np.ndarray, folder: Path) -> list[dict[str, Any]]:
     return [
         row
         for memory in memories
-        for row in once(
-            f"bytes, {memory.rule} {memory.form}", partial(_growing, memory, patterns, folder)
+        for row in CACHE.cached(
+            f"bytes, {memory.rule} {memory.form}",
+            masks_settings() | {"counts": COUNTS, "bits": QUANTISED},
+            partial(_growing, memory, patterns, folder),
         )
     ]
 
@@ -114,59 +122,42 @@ def theory() -> dict[str, Any]:
 
 def draw(results: dict[str, Any]) -> None:
     """Bytes against tasks, both axes logarithmic."""
-    figure = Figure(figsize=(11, 5), layout="constrained")
-    axes = figure.subplots()
     tasks = np.array([1, 10, 100, 1000, 10_000, 100_000])
-    axes.plot(tasks, 4 * results["parameters"] * tasks, "k-", label="dense float32 models")
-    axes.plot(tasks, tasks * BITS / 8, "k:", label="packed masks, 512 bytes each")
-    for codec, color in zip(CODECS, ("#9ecae1", "#6baed6", "#3182bd", "#08519c"), strict=True):
-        sizes = results["archive"][codec]
-        axes.plot(
-            [int(count) for count in sizes],
-            list(sizes.values()),
-            "o-",
-            color=color,
-            ms=4,
-            label=f"archive, {codec}",
-        )
-    colors = {
-        "hebb": "#b0b7bd",
-        "covariance": "#5f9e6e",
-        "storkey": "#d98c21",
-        "projection": "#8b1f4f",
-        "modern": "#444444",
-    }
-    for synapse, style in (("full", "s-"), ("1 bits", "v:")):
-        for rule, color in colors.items():
-            rows = [
-                row
-                for row in results["memories"]
-                if row["rule"] == rule
-                and row["synapse"] == synapse
-                and row["form"] == ("packed" if rule == "modern" else "dense")
-            ]
-            if rows:
-                axes.plot(
-                    [row["tasks"] for row in rows],
-                    [row["file_bytes"] for row in rows],
-                    style,
-                    color=color,
-                    ms=4,
-                    label=f"Hopfield, {rule}, {synapse.replace('1 bits', '1 bit')}",
-                )
-    axes.axvline(capacity("hebb", BITS), color="#b0b7bd", lw=1)
-    axes.text(capacity("hebb", BITS), 3e2, " 0.138 d", fontsize=8)
-    axes.axvline(BITS, color="#8b1f4f", lw=1)
-    axes.text(BITS, 3e2, " d", fontsize=8)
-    axes.axvline(65_536, color="k", lw=1, ls=":")
-    axes.text(65_536, 3e2, " 65,536", fontsize=8)
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    axes.set_xlabel("tasks")
-    axes.set_ylabel("bytes")
-    axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
-    FigureCanvasAgg(figure)
-    figure.savefig(FOLDER / "hopfield_bytes.png", dpi=110)
+    with picture("hopfield_bytes", ROW) as figure:
+        axes = figure.subplots()
+        axes.plot(tasks, 4 * results["parameters"] * tasks, "k-", label="dense float32 models")
+        axes.plot(tasks, tasks * BITS / 8, "k:", label="packed masks, 512 bytes each")
+        for codec in CODECS:
+            sizes = results["archive"][codec]
+            counts = [int(count) for count in sizes]
+            colour, label = colour_of(codec), f"archive, {codec}"
+            axes.plot(counts, list(sizes.values()), "o-", color=colour, label=label)
+        for synapse, style in (("full", "s-"), ("1 bits", "v:")):
+            for rule in ("hebb", "covariance", "storkey", "projection", "modern"):
+                rows = [
+                    row
+                    for row in results["memories"]
+                    if row["rule"] == rule
+                    and row["synapse"] == synapse
+                    and row["form"] == ("packed" if rule == "modern" else "dense")
+                ]
+                if rows:
+                    axes.plot(
+                        [row["tasks"] for row in rows],
+                        [row["file_bytes"] for row in rows],
+                        style,
+                        color=colour_of(rule),
+                        label=f"Hopfield, {rule}, {synapse.replace('1 bits', '1 bit')}",
+                    )
+        for place, text, colour in (
+            (capacity("hebb", BITS), " 0.138 d", colour_of("hebb")),
+            (BITS, " d", colour_of("projection")),
+            (65_536, " 65,536", DARK),
+        ):
+            axes.axvline(place, color=colour, lw=1)
+            axes.text(place, 3e2, text, fontsize=8)
+        axes.set(xscale="log", yscale="log", xlabel="tasks", ylabel="bytes")
+        axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
 
 
 def main() -> None:
@@ -177,8 +168,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         archive = {
-            codec: once(
+            codec: CACHE.cached(
                 f"bytes, archive {codec}",
+                masks_settings() | {"counts": COUNTS},
                 lambda codec=codec: {n: archive_bytes(patterns[:n], codec, folder) for n in COUNTS},
             )
             for codec in CODECS

@@ -9,26 +9,18 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Int8
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
-from benchmarks.hopfield_masks import once, random_patterns, trained_patterns
-from benchmarks.results import FOLDER, save_results
+from benchmarks.hopfield_masks import CACHE, masks_settings, random_patterns, trained_patterns
+from benchmarks.results import picture, save_results
 from hopfield import HopfieldMemory, capacity, new_memory, overlap, quantised, settle
 from hopfield.rules.dense import MatrixMemory
+from supsup.plots import GRID, colour_of
 
 SIZE = 1024
 COUNTS = (20, 51, 82, 102, 123, 143, 164, 205, 307, 512, 768, 973, 1126)
 REAL_COUNTS = (5, 20, 80, 320)
 FLIPS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.45)
 MATRIX_RULES = ("hebb", "covariance", "storkey", "projection")
-COLORS = dict(
-    zip(
-        (*MATRIX_RULES, "modern"),
-        ("#b0b7bd", "#1f6f8b", "#d98c21", "#8b1f4f", "#444444"),
-        strict=True,
-    )
-)
 
 
 def recall(
@@ -116,8 +108,10 @@ def measure() -> dict[str, Any]:
             reach = [n for n in COUNTS if n <= 307 or rule in ("projection", "modern")]
             variants = [0] if rule == "modern" else [0, 8, 4, 2, 1]
             held = (20, 82, 512) if rule == "projection" else (20, 82)
-            results[name][rule] = once(
-                f"capacity, {name}, {rule}", partial(curves, stored, rule, reach, variants, held)
+            results[name][rule] = CACHE.cached(
+                f"capacity, {name}, {rule}",
+                {"size": SIZE, "counts": reach, "flips": FLIPS, "bits": variants, "held": held},
+                partial(curves, stored, rule, reach, variants, held),
             )
     real = trained_patterns()
     if real is None or len(real) < max(REAL_COUNTS):
@@ -136,8 +130,9 @@ def measure() -> dict[str, Any]:
     results["real"] = {}
     for rule in (*MATRIX_RULES, "modern"):
         variants = [0] if rule == "modern" else [0, 2, 1]
-        results["real"][rule] = once(
+        results["real"][rule] = CACHE.cached(
             f"capacity, real, {rule}",
+            masks_settings() | {"counts": REAL_COUNTS, "flips": FLIPS, "bits": variants},
             partial(curves, real, rule, REAL_COUNTS, variants, (50,), probes=5),
         )
     return results
@@ -163,43 +158,32 @@ def quartiles(values: np.ndarray) -> list[float]:
 
 def draw(results: dict[str, Any]) -> None:
     """Above: recall by number stored; below: by corruption. A column for each kind of masks."""
-    figure = Figure(figsize=(13, 7), layout="constrained")
-    axes = figure.subplots(2, 3)
-    for column, name in enumerate(("random, density 0.5", "random, density 0.4", "real")):
-        top, bottom = axes[0][column], axes[1][column]
-        for rule, curve in results.get(name, {}).items():
-            for bits, style in ((0, "o-"), (1, "o:")):
-                rows = [row for row in curve["by_count"] if row["bits"] == bits]
-                top.plot(
-                    [row["patterns"] for row in rows],
-                    [row["0.1 flipped"]["exact"] for row in rows],
-                    style,
-                    ms=3,
-                    color=COLORS[rule],
-                    label=None if bits else rule,
-                )
-            for row in curve["by_flips"]:
-                if row["bits"] == 0 and row["patterns"] in (50, 82):
-                    flips = [float(each) for each in row["exact"]]
-                    bottom.plot(
-                        flips,
-                        list(row["exact"].values()),
-                        "o-",
-                        ms=3,
-                        color=COLORS[rule],
-                        label=rule,
-                    )
-                    bottom.set_title(f"{name}: {row['patterns']} stored", fontsize=10)
-        top.set_xscale("log")
-        top.set_xlabel("patterns stored (a tenth of the start flipped)")
-        top.set_title(f"{name}; dotted: 1 bit a synapse", fontsize=10)
-        bottom.set_xlabel("share of the start flipped")
-        for each in (top, bottom):
-            each.set_ylabel("recalled to the bit")
-            each.set_ylim(-0.03, 1.03)
-            each.legend(fontsize=7)
-    FigureCanvasAgg(figure)
-    figure.savefig(FOLDER / "hopfield_capacity.png", dpi=110)
+    names = ("random, density 0.5", "random, density 0.4", "real")
+    with picture("hopfield_capacity", GRID) as figure:
+        axes = figure.subplots(2, len(names), squeeze=False)
+        for (top, bottom), name in zip(axes.T, names, strict=True):
+            for rule, curve in results.get(name, {}).items():
+                colour = colour_of(rule)
+                for bits, style in ((0, "o-"), (1, "o:")):
+                    rows = [row for row in curve["by_count"] if row["bits"] == bits]
+                    counts = [row["patterns"] for row in rows]
+                    exact = [row["0.1 flipped"]["exact"] for row in rows]
+                    label = None if bits else rule
+                    top.plot(counts, exact, style, color=colour, label=label)
+                for row in curve["by_flips"]:
+                    if row["bits"] == 0 and row["patterns"] in (50, 82):
+                        flips = [float(each) for each in row["exact"]]
+                        exact = list(row["exact"].values())
+                        bottom.plot(flips, exact, "o-", color=colour, label=rule)
+                        bottom.set_title(f"{name}: {row['patterns']} stored")
+            top.set(xscale="log", xlabel="patterns stored (a tenth of the start flipped)")
+            top.set_title(f"{name}; dotted: 1 bit a synapse")
+            bottom.set_xlabel("share of the start flipped")
+            for each in (top, bottom):
+                each.set_ylabel("recalled to the bit")
+                each.set_ylim(-0.03, 1.03)
+                if results.get(name):
+                    each.legend()
 
 
 def main() -> None:

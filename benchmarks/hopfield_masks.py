@@ -5,17 +5,16 @@ after another: all two-way, 20 steps each, from the same initial scores. ``pytho
 benchmarks.hopfield_masks N`` trains up to N of them into ``.cache/``; it goes on where it stopped.
 """
 
-import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Int8
 
+from benchmarks.results import study_cache
 from hopfield import pattern_of
 from maskstore import MaskArchive
 from maskstore.seeded import streams as seeded
@@ -25,8 +24,8 @@ from supsup.datasets import load
 from supsup.tasks import Task, make_task, task_family
 from supsup.tasks.pixel_map import permute
 
-CACHE = Path(__file__).parents[1] / ".cache" / "hopfield"
-ARCHIVE = CACHE / "two-way.h5"
+CACHE = study_cache("hopfield")
+ARCHIVE = CACHE.folder / "two-way.h5"
 RECIPE = BackboneRecipe(net="bn-2048", outputs=10, seed=0)
 CONFIG = TrainConfig(steps=20, batch=64)
 BITS = 4096
@@ -46,15 +45,9 @@ def trained_patterns() -> Int8[np.ndarray, "pattern unit"] | None:
     return np.stack(masks)
 
 
-def once(name: str, measure: Callable[[], Any]) -> Any:
-    """What ``measure`` returned the first time: long studies go on where they stopped."""
-    path = CACHE / f"{name}.json"
-    if not path.exists():
-        CACHE.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(measure())
-        path.write_text(text)
-        print(name, "measured", flush=True)
-    return json.loads(path.read_text())
+def masks_settings() -> dict[str, Any]:
+    """What the trained masks are of, for the settings of what is measured on them."""
+    return {"network": RECIPE.to_json(), "training": CONFIG.to_json()}
 
 
 def two_way_tasks(start: int, stop: int) -> Iterator[Task]:
@@ -75,10 +68,9 @@ def main() -> None:
     if not os.environ.get("SUPSUP_DATA"):
         sys.exit("set SUPSUP_DATA to the folder with MNIST")
     wanted = int(sys.argv[1])
-    CACHE.mkdir(parents=True, exist_ok=True)
     backbone = build(RECIPE)
     if not ARCHIVE.exists():
-        create_archive(ARCHIVE, backbone).close()
+        create_archive(CACHE.path(ARCHIVE.name), backbone).close()
     with MaskArchive.open(ARCHIVE, "a") as archive:
         tasks = two_way_tasks(len(archive), wanted)
         for index, trained in enumerate(train(backbone, tasks, CONFIG), len(archive)):

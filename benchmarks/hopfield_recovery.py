@@ -1,20 +1,21 @@
 """Recovery of masks from a Hopfield memory, beside explicit storage and the paper's own recipe.
 
-Needs full MNIST under SUPSUP_DATA, Fashion-MNIST under ``--fashion``. Settings were chosen on seeds
-100 to 105 (MNIST) and 100 and 101 (Fashion-MNIST); a first version was judged on MNIST's seeds 0 to
-19 and changed after what it missed there, so seeds 20 to 39 judge this one, and 0 to 19 of
-Fashion-MNIST. Archives and the results of each seed are kept in ``.cache/recover``, so that it can
-be run in pieces:
+Needs full MNIST under SUPSUP_DATA, Fashion-MNIST there or under ``--fashion``. Settings were chosen
+on seeds 100 to 105 (MNIST) and 100 and 101 (Fashion-MNIST); a first version was judged on MNIST's
+seeds 0 to 19 and changed after what it missed there, so seeds 20 to 39 judge this one, and 0 to 19
+of Fashion-MNIST. Archives and the results of each seed are kept in ``.cache/recover``, so that it
+can be run in pieces:
 
     python -m benchmarks.hopfield_recovery --part mnist --seeds 20 21 22
     python -m benchmarks.hopfield_recovery --part report
 """
 
 import argparse
-import json
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,8 @@ import numpy as np
 import torch
 
 from benchmarks.paper_recovery import paper_recipe
-from benchmarks.recovery_report import JUDGED, report
+from benchmarks.recovery_report import JUDGED, many_piece, piece, report
+from benchmarks.results import study_cache
 from hopfield import layer_blocks, masks_of, new_memory, pattern_of
 from maskstore import MaskArchive
 from maskstore.layout import sha256_of_bits
@@ -35,7 +37,7 @@ from supsup.recovery.mask_memory import KnownTask, MaskMemory, encode_archive
 from supsup.tasks import make_task, task_family
 from supsup.tasks.subset import hold_out
 
-CACHE = Path(__file__).parents[1] / ".cache" / "recover"
+CACHE = study_cache("recover")
 OUTPUTS = 10
 COUNTS = (10, 20, 50)
 MOST_RUNS = 25
@@ -46,12 +48,11 @@ PERMUTED_SEED = 0
 
 def archive_of(family: str, seed: int, data: str | None, *, shared_scores: bool = True) -> Path:
     """The masks of one seed, an epoch a task; trained if they are not there."""
-    path = CACHE / f"{family}-{'' if shared_scores else 'own-'}{seed}.h5"
+    path = CACHE.path(f"{family}-{'' if shared_scores else 'own-'}{seed}.h5")
     recipes = task_family(family, seed=seed)
     if path.exists() and len(MaskArchive.open(path)) == len(recipes):
         return path
     path.unlink(missing_ok=True)
-    CACHE.mkdir(parents=True, exist_ok=True)
     backbone = build(BackboneRecipe(net="bn-2048", outputs=OUTPUTS, seed=seed))
     images = load(recipes[0].dataset, data)
     with create_archive(path, backbone) as archive:
@@ -161,7 +162,7 @@ def permuted_tasks(images: Any, count: int) -> Iterator[Any]:
 
 def permuted_masks(count: int) -> np.ndarray:
     """Patterns of those tasks over one network, trained once."""
-    path = CACHE / "permuted-pairs.npz"
+    path = CACHE.path("permuted-pairs.npz")
     if path.exists() and len(np.load(path)["patterns"]) >= count:
         return np.load(path)["patterns"][:count]
     from supsup import train
@@ -226,14 +227,12 @@ def judge_many(rule: str, count: int) -> dict[str, Any]:
     }
 
 
-def kept(name: str, make: Any) -> None:
-    """Save what ``make`` returns as a piece of the results, unless it is there."""
-    path = CACHE / "results" / f"{name}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not path.exists():
-        made = make()
-        path.write_text(json.dumps(made))
-    print("done", name, flush=True)
+def judge_part(part: str, seed: int, fashion: str | None) -> dict[str, Any]:
+    """What a part of the study measures of a seed."""
+    family, data = ("split-fashion-mnist", fashion) if "fashion" in part else ("split-mnist", None)
+    if part.startswith("unknown"):
+        return judge_unknown(family, seed, data)
+    return judge(family, seed, data, shared_scores=part != "own-starts")
 
 
 def main() -> None:
@@ -243,34 +242,20 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="*", help="by default those that judge")
     parser.add_argument("--counts", type=int, nargs="*", default=COUNTS)
     parser.add_argument("--rules", nargs="*", default=RULES)
-    parser.add_argument("--fashion", default="/usr/share/datasets")
+    parser.add_argument("--fashion", help="folder of its files; by default as MNIST's")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     if arguments.part == "report":
-        report(CACHE / "results")
+        report(CACHE, [many_piece(count, rule) for count in COUNTS for rule in RULES])
     elif arguments.part == "many":
-        for count in arguments.counts:
-            for rule in arguments.rules:
-                kept(f"many-{count}-{rule}", lambda c=count, r=rule: judge_many(r, c))
+        for count, rule in product(arguments.counts, arguments.rules):
+            CACHE.cached(*many_piece(count, rule), partial(judge_many, rule, count))
+            print("done", count, rule, flush=True)
     else:
-        fashion = "split-fashion-mnist"
         for seed in arguments.seeds or JUDGED[arguments.part]:
-            if arguments.part == "unknown":
-                kept(f"unknown-{seed}", lambda s=seed: judge_unknown("split-mnist", s, None))
-            elif arguments.part == "unknown-fashion":
-                kept(
-                    f"unknown-fashion-{seed}",
-                    lambda s=seed: judge_unknown(fashion, s, arguments.fashion),
-                )
-            elif arguments.part == "own-starts":
-                kept(
-                    f"own-starts-{seed}",
-                    lambda s=seed: judge("split-mnist", s, None, shared_scores=False),
-                )
-            elif arguments.part == "mnist":
-                kept(f"mnist-{seed}", lambda s=seed: judge("split-mnist", s, None))
-            else:
-                kept(f"fashion-{seed}", lambda s=seed: judge(fashion, s, arguments.fashion))
+            make = partial(judge_part, arguments.part, seed, arguments.fashion)
+            CACHE.cached(*piece(arguments.part, seed), make)
+            print("done", arguments.part, seed, flush=True)
 
 
 if __name__ == "__main__":

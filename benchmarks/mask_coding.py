@@ -22,13 +22,14 @@ import zstandard
 
 from benchmarks.processes import start_command
 from benchmarks.resnet50 import compare_with_the_paper
-from benchmarks.results import FOLDER, save_results
+from benchmarks.results import picture, save_results, study_cache
 from maskstore import MaskArchive, MaskLayout
 from maskstore.codecs import BY_NAME, Prior
 from maskstore.maintenance import compact
 from maskstore.stats import archive_stats, binary_entropy
+from supsup.plots import ROW, colour_of, curve_styles
 
-CACHE = Path(__file__).parents[1] / ".cache"
+CACHE = study_cache("mask_coding")
 FAMILIES = {
     "permuted-mnist": 20,
     "rotated-mnist": 36,
@@ -45,11 +46,10 @@ _SETTINGS = (
 
 def trained_archive(family: str) -> Path | None:
     """The archive of a family with the paper's settings; trained if it is not there."""
-    path = CACHE / f"mask_coding-{family}.h5"
+    path = CACHE.path(f"{family}.h5")
     if not path.exists() or len(MaskArchive.open(path)) < FAMILIES[family]:
         if not os.environ.get("SUPSUP_DATA"):
             return None
-        CACHE.mkdir(exist_ok=True)
         command = ["train", path, "--dataset", family, "--tasks", FAMILIES[family], "--resume"]
         if start_command(*command, *_SETTINGS.split()).wait():
             return None
@@ -214,32 +214,25 @@ def _best(call: Callable, repeats: int) -> float:
 
 def plot(archives: dict[str, Any], sparse: list[dict[str, Any]]) -> None:
     """Bits a weight by family and codec; bytes over the entropy by density."""
-    import matplotlib
-
-    matplotlib.use("agg")
-    import matplotlib.pyplot as plt
-
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2))
     places = np.arange(len(archives))
-    for at, codec in enumerate(CODECS):
-        heights = [figures[codec]["bits_per_weight"] for figures in archives.values()]
-        bars = left.bar(places + (at - 2) * 0.17, heights, 0.17, label=codec)
-        if codec in ("auto", "history"):
-            left.bar_label(bars, fmt="%.3f", fontsize=7, rotation=90, padding=2)
-    left.set_xticks(places, [name.replace("-", "\n") for name in archives], fontsize=8)
-    left.set_ylabel("bits a weight, whole file")
-    left.set_ylim(0, 1.2)
-    left.legend(ncols=len(CODECS), loc="upper center", fontsize=8)
-    for method in sparse[-1]["over_entropy"]:
-        found = [(r["density"], r["over_entropy"].get(method)) for r in sparse[: len(DENSITIES)]]
-        right.plot(*zip(*[(d, r or math.nan) for d, r in found], strict=True), "o-", label=method)
-    right.set_xscale("log")
-    right.set_yscale("log")
-    right.set_xlabel("density of an independent mask")
-    right.set_ylabel("bytes over the binary entropy")
-    right.legend(fontsize=7)
-    figure.tight_layout()
-    figure.savefig(FOLDER / "mask_coding.png", dpi=110)
+    with picture("mask_coding", ROW) as figure:
+        left, right = figure.subplots(1, 2)
+        for at, codec in enumerate(CODECS):
+            heights = [figures[codec]["bits_per_weight"] for figures in archives.values()]
+            where = places + (at - 2) * 0.17
+            bars = left.bar(where, heights, 0.17, color=colour_of(codec), label=codec)
+            if codec in ("auto", "history"):
+                left.bar_label(bars, fmt="%.3f", fontsize=7, rotation=90, padding=2)
+        left.set_xticks(places, [name.replace("-", "\n") for name in archives])
+        left.set(ylabel="bits a weight, whole file", ylim=(0, 1.2))
+        left.legend(ncols=len(CODECS), loc="upper center")
+        shown = sparse[: len(DENSITIES)]
+        for method, style in curve_styles(list(sparse[-1]["over_entropy"])).items():
+            over = [row["over_entropy"].get(method) or math.nan for row in shown]
+            right.plot([row["density"] for row in shown], over, label=method, **style)
+        right.set(xscale="log", xlabel="density of an independent mask")
+        right.set(yscale="log", ylabel="bytes over the binary entropy")
+        right.legend()
 
 
 def main() -> None:
@@ -255,7 +248,7 @@ def main() -> None:
         archives[family] = {codec: measure_archive(path, codec) for codec in CODECS}
         print(family, archives[family]["auto"], flush=True)
     sparse = sparse_masks()
-    speed = throughput(CACHE / f"mask_coding-{next(iter(archives))}.h5")
+    speed = throughput(CACHE.path(f"{next(iter(archives))}.h5"))
     plot(archives, sparse)
     save_results(
         "mask_coding",

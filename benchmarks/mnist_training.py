@@ -1,28 +1,23 @@
 """Accuracy of masks on MNIST by optimizer, learning rate and schedule, and what it takes."""
 
-import json
 import os
-import platform
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from multiprocessing import get_context
-from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-import numpy as np
 import torch
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
+from benchmarks.results import FOLDER, picture, save_results
 from supsup import BackboneRecipe, TrainConfig, build, train
 from supsup.datasets import Dataset, load
+from supsup.plots import OTHER, ROW, curve_styles
 from supsup.tasks import make_task, task_family
 
-FOLDER = Path(__file__).parents[1] / "docs" / "results"
 COMMAND = "SUPSUP_DATA=DIR python -m benchmarks.mnist_training"
 RATES: dict[str, tuple[float, ...]] = {
     "adam": (3e-4, 1e-3, 3e-3, 1e-2),
@@ -166,38 +161,26 @@ def summary(rows: list[dict[str, Any]], part: str) -> str:
     )
 
 
-def draw(rows: list[dict[str, Any]], path: Path) -> None:
+def draw(rows: list[dict[str, Any]]) -> None:
     """Accuracy over learning rate, one panel per network."""
-    figure = Figure(figsize=(10.0, 3.8), layout="constrained")
     panels = (
         ("lenet-300-100", 0.935, "PermutedMNIST, LeNet-300-100, 1,000 steps"),
         ("bn-2048", 0.985, "SplitMNIST, BN-net, one epoch a task, mean of 5 tasks"),
     )
-    colours = {"adam": "#1f6f8b", "rmsprop": "#7a9e3f", "sgd": "#c8553d"}
-    for axes, (net, wanted, title) in zip(figure.subplots(1, 2), panels, strict=True):
-        curve = [row for row in rows if row["part"] == "curve" and row["net"] == net]
-        for optimizer, schedule in {
-            (r["config"]["optimizer"], r["config"]["schedule"]): 0 for r in curve
-        }:
-            points = [
-                (row["config"]["lr"], 100 * row["mean"])
-                for row in curve
-                if setting(row).startswith(optimizer) and row["config"]["schedule"] == schedule
-            ]
-            axes.semilogx(
-                *zip(*points, strict=True),
-                marker="o",
-                color=colours[optimizer],
-                linestyle="-" if schedule == "cosine" else "--",
-                label=f"{optimizer}, {schedule}",
-            )
-        axes.axhline(100 * wanted, color="#b0b7bd", label="must reach")
-        axes.set_xlabel("learning rate at the first step")
-        axes.set_ylabel("test accuracy, %")
-        axes.set_title(title, fontsize=10)
-        axes.legend(fontsize=7)
-    FigureCanvasAgg(figure)
-    figure.savefig(path, dpi=150)
+    with picture("mnist-training", ROW) as figure:
+        for axes, (net, wanted, title) in zip(figure.subplots(1, 2), panels, strict=True):
+            curves: dict[str, list[tuple[float, float]]] = {}
+            for row in rows:
+                if row["part"] == "curve" and row["net"] == net:
+                    config = row["config"]
+                    label = f"{config['optimizer']}, {config['schedule']}"
+                    curves.setdefault(label, []).append((config["lr"], 100 * row["mean"]))
+            for label, style in curve_styles(list(curves)).items():
+                axes.semilogx(*zip(*curves[label], strict=True), label=label, **style)
+            axes.axhline(100 * wanted, color=OTHER, label="must reach")
+            axes.set(xlabel="learning rate at the first step", ylabel="test accuracy, %")
+            axes.set_title(title)
+            axes.legend()
 
 
 def page(rows: list[dict[str, Any]], document: dict[str, Any]) -> str:
@@ -273,18 +256,14 @@ def main() -> None:
                 flush=True,
             )
     document = {
-        "command": COMMAND,
-        "python": platform.python_version(),
-        "numpy": np.__version__,
         "torch": torch.__version__,
         "cores": os.cpu_count(),
         "cpu_seconds": round(sum(row["cpu_seconds"] for row in rows), 1),
         "wall_seconds": round(time.perf_counter() - start, 1),
         "runs": rows,
     }
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    (FOLDER / "mnist-training.json").write_text(json.dumps(document, indent=1) + "\n")
-    draw(rows, FOLDER / "mnist-training.png")
+    save_results("mnist-training", document, COMMAND)
+    draw(rows)
     (FOLDER / "mnist-training.md").write_text(page(rows, document))
 
 

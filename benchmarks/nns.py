@@ -7,15 +7,13 @@ import argparse
 import json
 import time
 from collections.abc import Iterable, Iterator
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
-from benchmarks.results import FOLDER, save_results
+from benchmarks.results import picture, save_results, study_cache
 from maskstore import MaskArchive
 from supsup import Backbone, BackboneRecipe, TrainConfig, build, train
 from supsup.archives import create_archive
@@ -24,11 +22,12 @@ from supsup.evaluation import GNS, GNU, NNS, evaluate_inferred
 from supsup.inference import Entropy, MaskBank, Superfluous
 from supsup.inference.query import Query
 from supsup.inference.superposition import gradients
+from supsup.plots import OURS, ROW, WARM
 from supsup.task_free import Learner, StreamBatch, Uniform, learn_into, task_stream
 from supsup.tasks import make_task, task_family
 from supsup.tasks.subset import Subset, subset
 
-CACHE = Path(".cache/nns")
+CACHE = study_cache("nns")
 TASKS, VISITS, LEAST, MOST, STEPS = 50, 2, 80, 160, 200
 FEW = 12
 IMAGES = 50
@@ -72,7 +71,7 @@ def run(part: str, backbone: Backbone, tasks: list[Any]) -> dict[str, Any]:
     """Learn one stream, and what came of it."""
     stream, options, count = streams(part, tasks)
     learner = Learner(backbone, TrainConfig(steps=STEPS), classes=10, **options)
-    path = CACHE / f"{part}.h5"
+    path = CACHE.path(f"{part}.h5")
     path.unlink(missing_ok=True)
     start = time.perf_counter()
     with create_archive(path, backbone) as archive:
@@ -104,7 +103,7 @@ def run(part: str, backbone: Backbone, tasks: list[Any]) -> dict[str, Any]:
 
 def named(backbone: Backbone, tasks: list[Any]) -> dict[str, Any]:
     """The same tasks with their names in training (GNs, GNu), as many steps each."""
-    path = CACHE / "named.h5"
+    path = CACHE.path("named.h5")
     if not path.exists():
         create_archive(path, backbone).close()
     with MaskArchive.open(path, "a") as archive:
@@ -124,7 +123,7 @@ def named(backbone: Backbone, tasks: list[Any]) -> dict[str, Any]:
 
 def statistics(backbone: Backbone, tasks: list[Any]) -> list[dict[str, Any]]:
     """What a decision can look at, on batches of known and of new tasks, by number of masks."""
-    with MaskArchive.open(CACHE / "named.h5") as archive:
+    with MaskArchive.open(CACHE.path("named.h5")) as archive:
         packed = archive.packed()
     rng, rows = np.random.default_rng(1), []
     for count in (1, 2, 4, 8, 16, 32, 49):
@@ -165,17 +164,22 @@ def main() -> None:
     kinds = ["level", "few", "budget", "uniform-1.125", "uniform-1.6", "named", "statistics"]
     parser.add_argument("--parts", nargs="*", default=kinds, choices=kinds)
     wanted = parser.parse_args().parts
-    CACHE.mkdir(parents=True, exist_ok=True)
     data = load("mnist")
     tasks = [make_task(recipe, data) for recipe in task_family("permuted-mnist", TASKS)]
     backbone = build(BackboneRecipe(net="lenet-300-100", outputs=100))
+    settings = {
+        "tasks": [TASKS, FEW],
+        "visits": [VISITS, LEAST, MOST],
+        "steps": STEPS,
+        "images": IMAGES,
+        "network": backbone.recipe.to_json(),
+    }
     for part in wanted:
-        done: Any = {"named": named, "statistics": statistics}.get(part)
-        done = done(backbone, tasks) if done else run(part, backbone, tasks)
-        (CACHE / f"{part}.json").write_text(json.dumps(done))
+        make: Any = {"named": named, "statistics": statistics}.get(part, partial(run, part))
+        done = CACHE.cached(part, settings, partial(make, backbone, tasks))
         print(part, json.dumps(done)[:600], flush=True)
-    done_files = {kind: CACHE / f"{kind}.json" for kind in kinds}
-    figures = {k: json.loads(f.read_text()) for k, f in done_files.items() if f.exists()}
+    found = {part: CACHE.found(part, settings) for part in kinds}
+    figures = {part: done for part, done in found.items() if done is not None}
     save_results("nns", {"outputs": 100, "steps": STEPS, "images_a_task": IMAGES, **figures})
     if "statistics" in figures:
         plot(figures)
@@ -183,19 +187,16 @@ def main() -> None:
 
 def plot(figures: dict[str, Any]) -> None:
     """The statistics by number of masks: known tasks beside new ones."""
-    figure = Figure(figsize=(9.0, 3.4), layout="constrained")
     keys = ("k_max_v entropy", "gap superfluous", "loss")
     titles = ("k · max v, entropy (paper)", "gap in deviations, G", "loss of the best mask (level)")
-    for axes, key, title in zip(figure.subplots(1, 3), keys, titles, strict=True):
-        for known, colour, label in ((True, "#2a6f97", "known"), (False, "#b0593a", "new task")):
-            rows = [r for r in figures["statistics"] if r["known"] == known and key in r]
-            x = np.array([r["masks"] for r in rows]) * (0.95 if known else 1.05)
-            axes.plot(x, [r[key] for r in rows], ".", color=colour, label=label, alpha=0.7)
-        axes.set(xscale="log", yscale="log", xlabel="masks k", title=title)
-        axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
-    FigureCanvasAgg(figure)
-    figure.savefig(FOLDER / "nns.png", dpi=150)
+    with picture("nns", ROW) as figure:
+        for axes, key, title in zip(figure.subplots(1, 3), keys, titles, strict=True):
+            for known, colour, label in ((True, OURS, "known"), (False, WARM, "new task")):
+                rows = [r for r in figures["statistics"] if r["known"] == known and key in r]
+                x = np.array([r["masks"] for r in rows]) * (0.95 if known else 1.05)
+                axes.plot(x, [r[key] for r in rows], ".", color=colour, label=label, alpha=0.7)
+            axes.set(xscale="log", yscale="log", xlabel="masks k", title=title)
+        axes.legend()
 
 
 if __name__ == "__main__":

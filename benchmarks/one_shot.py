@@ -23,7 +23,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from benchmarks.results import FOLDER, save_results
+from benchmarks.results import picture, save_results
 from maskstore.packed import PackedMasks
 from supsup import Backbone, BackboneRecipe, build
 from supsup.inference import Entropy, MaskBank, infer_in
@@ -179,33 +179,20 @@ def stacked(count: int, device: str) -> dict[str, Any]:
 def plot(figures: dict[str, Any]) -> None:
     """Seconds a step against the number of masks, log-log."""
     # Here, not above: the measured processes should hold what inference needs and no more.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    from supsup.plots import DARK, OURS, WARM
 
-    figure = Figure(figsize=(6.4, 4.0), layout="constrained")
-    axes = figure.subplots()
-    for key, label, style in (
-        ("step_seconds", "One-Shot on packed bits, batch of 128", "o-"),
-        ("one_read_seconds", "one read of the packed bits", "k:"),
-    ):
-        axes.plot(
-            [row["masks"] for row in figures["packed"]],
-            [row[key] for row in figures["packed"]],
-            style,
-            label=label,
-        )
-    axes.plot(
-        [row["masks"] for row in figures["stacked"]],
-        [row["step_seconds"] for row in figures["stacked"]],
-        "s-",
-        color="#b0593a",
-        label="autograd through stacked float masks",
-    )
-    axes.set(xscale="log", yscale="log", xlabel="masks K", ylabel="seconds")
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
-    FigureCanvasAgg(figure)
-    figure.savefig(FOLDER / "one_shot.png", dpi=150)
+    with picture("one_shot") as figure:
+        axes = figure.subplots()
+        for kind, key, label, style, colour in (
+            ("packed", "step_seconds", "One-Shot on packed bits, batch of 128", "o-", OURS),
+            ("packed", "one_read_seconds", "one read of the packed bits", ":", DARK),
+            ("stacked", "step_seconds", "autograd through stacked float masks", "s-", WARM),
+        ):
+            rows = figures[kind]
+            masks, seconds = [row["masks"] for row in rows], [row[key] for row in rows]
+            axes.plot(masks, seconds, style, color=colour, label=label)
+        axes.set(xscale="log", yscale="log", xlabel="masks K", ylabel="seconds")
+        axes.legend()
 
 
 def main() -> None:

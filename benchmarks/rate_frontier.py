@@ -11,10 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-
-from benchmarks.results import FOLDER, save_results
+from benchmarks.results import picture, save_results, study_cache
 from maskstore import MaskArchive
 from maskstore.maintenance import compact
 from maskstore.stats import archive_stats
@@ -24,9 +21,10 @@ from supsup.datasets import load
 from supsup.evaluation import GNU, evaluate_inferred
 from supsup.inference import MaskBank
 from supsup.model import evaluate_archive
+from supsup.plots import OURS, ROW, curve_styles
 from supsup.tasks import make_task, task_family
 
-CACHE = Path(".cache/rate_frontier")
+CACHE = study_cache("rate_frontier")
 TASKS = 20
 OUTPUTS = 100
 WAYS = (
@@ -87,7 +85,6 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=256, help="of each test set, for GNu")
     parser.add_argument("--train", type=int, help="only train this point, 0 to 8")
     arguments = parser.parse_args()
-    CACHE.mkdir(parents=True, exist_ok=True)
     dataset = load("mnist")
     rows = []
     if arguments.train is not None:
@@ -101,13 +98,13 @@ def main() -> None:
         "rate_frontier",
         {"tasks": TASKS, "outputs": OUTPUTS, "images_a_task": arguments.images, "points": rows},
     )
-    draw(rows, FOLDER / "rate_frontier.png")
+    draw(rows)
 
 
 def path_of(point: Point) -> Path:
     """Where a point's archive is."""
     plain = "".join(c if c.isalnum() else "-" for c in point.name)
-    return CACHE / f"{plain}.h5"
+    return CACHE.path(f"{plain}.h5")
 
 
 def train_point(point: Point, dataset: Any) -> None:
@@ -180,42 +177,40 @@ def _given(archive: MaskArchive, backbone: Any, images: int) -> float:
     return total / TASKS
 
 
-def draw(rows: list[dict[str, Any]], path: Path) -> None:
+def draw(rows: list[dict[str, Any]]) -> None:
     """Accuracy against bits (left), task accuracy against bits (right); filled: with outliers."""
-    figure = Figure(figsize=(11.0, 4.2), layout="constrained")
-    left, right = figure.subplots(1, 2)
     kinds = [
         ([row for row in rows if "outliers" not in row["point"]], "none"),
         ([row for row in rows if "outliers" in row["point"]], "full"),
     ]
-    for some, fill in kinds:
-        bits = [row["bits_per_weight"] for row in some]
-        accuracies = [100 * row["GG"] for row in some]
-        left.plot(bits, accuracies, "o", color="#1f6f8b", fillstyle=fill)
-        for number, way in enumerate(rows[0]["GNu"]):
-            found = [100 * row["GNu"][way]["task_accuracy"] for row in some]
-            label = way if fill == "full" else None
-            right.plot(bits, found, "o", color=f"C{number}", fillstyle=fill, label=label)
-    for row in rows:
-        left.annotate(
-            row["point"],
-            (row["bits_per_weight"], 100 * row["GG"]),
-            fontsize=7,
-            xytext=(4, -9),
-            textcoords="offset points",
-        )
-    left.set_ylabel("accuracy with the task given, %")
-    right.set_ylabel("task accuracy, % (filled: trained with outliers)")
-    right.legend(fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
-    for axes in (left, right):
-        axes.set_xscale("log")
-        axes.set_xlim(0.05, 1.2)
-        axes.set_xticks([0.06, 0.12, 0.25, 0.5, 1.0], labels=["0.06", "0.12", "0.25", "0.5", "1"])
-        axes.minorticks_off()
-        axes.set_xlabel("bits a weight, all of the file (log scale)")
-        axes.grid(alpha=0.3)
-    FigureCanvasAgg(figure)
-    figure.savefig(path, dpi=150)
+    ticks = (0.06, 0.12, 0.25, 0.5, 1.0)
+    with picture("rate_frontier", ROW) as figure:
+        left, right = figure.subplots(1, 2)
+        for some, fill in kinds:
+            bits = [row["bits_per_weight"] for row in some]
+            accuracies = [100 * row["GG"] for row in some]
+            left.plot(bits, accuracies, "o", color=OURS, fillstyle=fill)
+            for way, style in curve_styles(list(rows[0]["GNu"])).items():
+                found = [100 * row["GNu"][way]["task_accuracy"] for row in some]
+                label = way if fill == "full" else None
+                look = style | {"linestyle": "none", "fillstyle": fill}
+                right.plot(bits, found, label=label, **look)
+        for row in rows:
+            left.annotate(
+                row["point"],
+                (row["bits_per_weight"], 100 * row["GG"]),
+                fontsize=7,
+                xytext=(4, -9),
+                textcoords="offset points",
+            )
+        left.set_ylabel("accuracy with the task given, %")
+        right.set_ylabel("task accuracy, % (filled: trained with outliers)")
+        right.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+        for axes in (left, right):
+            axes.set(xscale="log", xlim=(0.05, 1.2))
+            axes.set_xticks(ticks, labels=[f"{tick:g}" for tick in ticks])
+            axes.minorticks_off()
+            axes.set_xlabel("bits a weight, all of the file (log scale)")
 
 
 if __name__ == "__main__":

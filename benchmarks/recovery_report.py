@@ -1,14 +1,13 @@
 """The figures of hopfield_recovery, from the pieces that its parts left."""
 
-import json
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
-from benchmarks.results import FOLDER, save_results
-from supsup.plots import save_figure
+from benchmarks.results import picture, save_results
+from supsup.figures.cache import Cache
+from supsup.plots import DARK, OURS, ROW, WARM, curve_styles
 
 JUDGED = {
     "mnist": range(20, 40),
@@ -20,14 +19,28 @@ JUDGED = {
 """Seeds of each part that no setting was chosen on."""
 
 
-def report(folder: Path) -> None:
-    """Write docs/results/hopfield_recovery.{json,png} from all pieces of judged seeds."""
-    runs = {name: _rows(folder, name, "runs") for name in ("mnist", "own-starts", "fashion")}
+def piece(part: str, seed: int) -> tuple[str, dict[str, Any]]:
+    """The name and the settings that a seed of a part is found by."""
+    return f"{part}-{seed}", {"part": part, "seed": seed, "net": "bn-2048", "epochs": 1}
+
+
+def many_piece(count: int, rule: str) -> tuple[str, dict[str, Any]]:
+    """The same of so many tasks in one memory."""
+    return f"many-{count}-{rule}", {"count": count, "rule": rule, "net": "bn-2048", "epochs": 1}
+
+
+def report(pieces: Cache, several: Sequence[tuple[str, dict[str, Any]]]) -> None:
+    """Write docs/results/hopfield_recovery.{json,png} from all pieces of judged seeds.
+
+    Args:
+        several: the pieces of many tasks in one memory; those that are missing are left out.
+    """
+    runs = {name: _rows(pieces, name, "runs") for name in ("mnist", "own-starts", "fashion")}
     unknown = {
-        "mnist": _rows(folder, "unknown", "unknown"),
-        "fashion": _rows(folder, "unknown-fashion", "unknown"),
+        "mnist": _rows(pieces, "unknown", "unknown"),
+        "fashion": _rows(pieces, "unknown-fashion", "unknown"),
     }
-    many = [json.loads(path.read_text()) for path in folder.glob("many-*.json")]
+    many = [found for each in several if (found := pieces.found(*each)) is not None]
     figures: dict[str, Any] = {
         "judged": {name: summary(rows) for name, rows in runs.items() if rows},
         "unknown": {
@@ -86,45 +99,35 @@ def _paper(rows: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _rows(folder: Path, name: str, key: str) -> list[dict[str, Any]]:
-    paths = (folder / f"{name}-{seed}.json" for seed in JUDGED[name])
-    return [row for path in paths if path.exists() for row in json.loads(path.read_text())[key]]
+def _rows(pieces: Cache, name: str, key: str) -> list[dict[str, Any]]:
+    found = (pieces.found(*piece(name, seed)) for seed in JUDGED[name])
+    return [row for each in found if each is not None for row in each[key]]
 
 
 def _plot(rows: list[dict[str, Any]], many: list[dict[str, Any]]) -> None:
     """Bits that differ by step; accuracy by seed and way; exact rate by the number stored."""
-    figure = Figure(figsize=(13.5, 3.8), layout="constrained")
-    left, middle, right = figure.subplots(1, 3)
-    for row in rows:
-        left.plot(row["trajectory"], color="#1f6f8b", alpha=0.25, linewidth=0.8)
-    left.set_xlabel("step")
-    left.set_ylabel("bits of 4,096 that differ")
-    left.set_title("Recovery, SplitMNIST, every run", fontsize=10)
-    seeds = sorted({row["seed"] for row in rows})
-    for key, marker, colour, label in (
-        ("explicit_accuracy", "_", "black", "explicit masks"),
-        ("accuracy", ".", "#1f6f8b", "recovered"),
-        ("paper_accuracy", "x", "#c44e52", "recovered by the paper's recipe"),
-    ):
-        values = [
-            [100 * row[key] for row in rows if row["seed"] == seed and row["task"].endswith(task)]
-            for task in ("/0", "/1", "/2", "/3", "/4")
-            for seed in seeds
-        ]
-        flat = [value[0] for value in values]
-        middle.plot(seeds * 5, flat, marker, color=colour, label=label, markersize=6)
-    middle.set_xticks(seeds)
-    middle.set_xlabel("seed")
-    middle.set_ylabel("test accuracy, %, five tasks each")
-    middle.legend(fontsize=8)
-    middle.set_title("With and without the memory", fontsize=10)
-    for rule in sorted({row["rule"] for row in many}):
-        points = [(row["count"], 100 * row["exact"] / row["runs"]) for row in many]
-        chosen = [point for point, row in zip(points, many, strict=True) if row["rule"] == rule]
-        right.plot(*zip(*chosen, strict=True), "o-", label=rule)
-    right.set_xlabel("permuted two-class tasks in one memory")
-    right.set_ylabel("recovered exactly, %")
-    right.set_ylim(-3, 103)
-    if many:
-        right.legend(fontsize=8)
-    save_figure(figure, FOLDER / "hopfield_recovery.png")
+    with picture("hopfield_recovery", ROW) as figure:
+        left, middle, right = figure.subplots(1, 3)
+        for row in rows:
+            left.plot(row["trajectory"], color=OURS, alpha=0.25, linewidth=0.8)
+        left.set(xlabel="step", ylabel="bits of 4,096 that differ")
+        left.set_title("Recovery, SplitMNIST, every run")
+        for key, marker, colour, label in (
+            ("explicit_accuracy", "_", DARK, "explicit masks"),
+            ("accuracy", ".", OURS, "recovered"),
+            ("paper_accuracy", "x", WARM, "recovered by the paper's recipe"),
+        ):
+            seeds, values = [row["seed"] for row in rows], [100 * row[key] for row in rows]
+            middle.plot(seeds, values, marker, color=colour, label=label)
+        middle.set_xticks(sorted({row["seed"] for row in rows}))
+        middle.set(xlabel="seed", ylabel="test accuracy, %, five tasks each")
+        middle.legend()
+        middle.set_title("With and without the memory")
+        for rule, style in curve_styles(sorted({row["rule"] for row in many})).items():
+            chosen = [row for row in many if row["rule"] == rule]
+            exact = [100 * row["exact"] / row["runs"] for row in chosen]
+            right.plot([row["count"] for row in chosen], exact, label=rule, **style)
+        right.set(xlabel="permuted two-class tasks in one memory", ylabel="recovered exactly, %")
+        right.set_ylim(-3, 103)
+        if many:
+            right.legend()

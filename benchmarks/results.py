@@ -1,26 +1,60 @@
-"""Where results go: ``docs/results/NAME.json`` beside the page that explains them."""
+"""Where results go: ``docs/results/NAME.json`` and ``.png``, beside the page that explains them.
+
+Nothing heavy is imported before it is needed: processes whose memory is measured import this, too.
+"""
 
 import json
 import platform
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from maskstore.storage.atomic import write_file
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
-FOLDER = Path(__file__).parents[1] / "docs" / "results"
+    from supsup.figures.cache import Cache
+
+ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / "docs" / "results"
 
 
-def save_results(name: str, figures: dict[str, Any]) -> None:
-    """Write the figures and the versions they were measured with; print them, too."""
+def study_cache(study: str) -> "Cache":
+    """What a study trained and measured before, under ``.cache``: it goes on where it stopped."""
+    from supsup.figures.cache import Cache
+
+    return Cache(folder=ROOT / ".cache" / study)
+
+
+def save_results(name: str, figures: dict[str, Any], command: str | None = None) -> None:
+    """Write the figures and the versions they were measured with; print them, too.
+
+    Args:
+        command: that made them; by default the benchmark of that name.
+    """
     import numpy
 
+    from supsup.figures.cache import write_json
+
     document = {
-        "command": f"python -m benchmarks.{name}",
+        "command": command or f"python -m benchmarks.{name}",
         "python": platform.python_version(),
         "numpy": numpy.__version__,
         **figures,
     }
-    text = json.dumps(document, indent=2)
     FOLDER.mkdir(parents=True, exist_ok=True)
-    write_file(FOLDER / f"{name}.json", (text + "\n").encode())
-    print(text)
+    write_json(FOLDER / f"{name}.json", document)
+    print(json.dumps(document, indent=2))
+
+
+def saved_results(name: str) -> dict[str, Any]:
+    """What :func:`save_results` wrote; nothing where it never did."""
+    path = FOLDER / f"{name}.json"
+    found: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    return found
+
+
+def picture(name: str, size: tuple[float, float] | None = None) -> AbstractContextManager["Figure"]:
+    """The picture of those results, saved when the block ends; see :func:`supsup.plots.drawing`."""
+    from supsup.plots import SINGLE, drawing
+
+    return drawing(FOLDER / f"{name}.png", size or SINGLE)

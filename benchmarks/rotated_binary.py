@@ -13,15 +13,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-
-from benchmarks.results import FOLDER, save_results
+from benchmarks.results import picture, save_results
 from maskstore import MaskArchive
 from supsup import evaluate_gg
 from supsup.archives import backbone_of, tasks_of
 from supsup.evaluation import GNU, evaluate_inferred
 from supsup.inference import MaskBank
+from supsup.plots import DARK, ROW, curve_styles
 
 COUNTS = (2, 6, 12, 18, 24, 30, 36)
 BATCH = 128
@@ -85,19 +83,17 @@ def main() -> None:
 
 def plot(figures: dict[str, Any]) -> None:
     """Accuracy and task accuracy against the number of tasks."""
-    figure = Figure(figsize=(8.6, 3.8), layout="constrained")
-    panels = figure.subplots(1, 2, sharex=True)
     counts = [row["tasks"] for row in figures["rows"]]
-    for axes, key in zip(panels, ("accuracy", "task_accuracy"), strict=True):
-        for method, objective, mode in RUNS:
-            found = [row[f"{method}:{objective}:{mode}"][key] for row in figures["rows"]]
-            axes.plot(counts, found, "o-", label=f"{method}, {objective}, {mode}")
-        axes.set(xlabel="tasks", ylabel=key.replace("_", " "))
-        axes.grid(alpha=0.3)
-    panels[0].axhline(figures["accuracy_task_given"], color="k", ls=":", label="task given")
-    panels[0].legend(fontsize=7)
-    FigureCanvasAgg(figure)
-    figure.savefig(FOLDER / "rotated_binary.png", dpi=150)
+    with picture("rotated_binary", ROW) as figure:
+        panels = figure.subplots(1, 2, sharex=True)
+        for axes, key in zip(panels, ("accuracy", "task_accuracy"), strict=True):
+            for label, style in curve_styles([", ".join(run) for run in RUNS]).items():
+                found = [row[label.replace(", ", ":")][key] for row in figures["rows"]]
+                axes.plot(counts, found, label=label, **style)
+            axes.set(xlabel="tasks", ylabel=key.replace("_", " "))
+        given = figures["accuracy_task_given"]
+        panels[0].axhline(given, color=DARK, ls=":", label="task given")
+        panels[0].legend()
 
 
 if __name__ == "__main__":

@@ -11,10 +11,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
-from benchmarks.results import FOLDER, save_results
+from benchmarks.results import picture, save_results, study_cache
 from maskstore import MaskArchive
 from maskstore.packed import PackedMasks
 from supsup import Backbone, BackboneRecipe, TrainConfig, build
@@ -34,9 +32,10 @@ from supsup.inference import (
 )
 from supsup.inference.query import Query
 from supsup.inference.superposition import _slopes, superposed
+from supsup.plots import colour_of
 from supsup.tasks import make_task, task_family
 
-CACHE = Path(".cache/inference")
+CACHE = study_cache("inference")
 IMAGES, TASKS = 16, 20
 TOPK = {"rule": "topk", "steps": 1000}
 TRAININGS: dict[str, dict[str, Any]] = {
@@ -64,7 +63,7 @@ WAYS: dict[str, tuple[Method, Objective]] = {
 
 def file_of(name: str) -> Path:
     """Where the masks of a training are kept."""
-    return CACHE / ("".join(c if c.isalnum() else "-" for c in name) + ".h5")
+    return CACHE.path("".join(c if c.isalnum() else "-" for c in name) + ".h5")
 
 
 def make(name: str) -> None:
@@ -126,7 +125,8 @@ def slopes_by_layer(
     backbone: Backbone, bank: MaskBank, x: torch.Tensor, truth: np.ndarray
 ) -> dict[str, list[float]]:
     """For ∂G/∂α by layer: the right mask's less the mean, in deviations, and its mean rank."""
-    flat = _slopes(bank, x, Superfluous(), superposed(bank), True) * bank.weights
+    query = Query(bank=bank, x=x, objective=Superfluous(), per_image=True)
+    flat = _slopes(query, superposed(bank)) * bank.weights
     bits, found = bank.source.read(slice(0, len(bank))), {}
     for name, _, where, _ in backbone.layout.layers():
         numbers = slice(8 * where.start, 8 * where.stop)
@@ -140,18 +140,19 @@ def slopes_by_layer(
 
 def plot(rows: dict[str, Any]) -> None:
     """Task accuracy of single images, One-Shot and hybrid beside trying every mask."""
-    figure = Figure(figsize=(8.4, 4.2), layout="constrained")
-    axes = figure.subplots()
     shown = ("one-shot H", "one-shot G", "hybrid of 4, G", "exhaustive G")
-    for at, way in enumerate(shown):
-        places = np.arange(len(rows)) + 0.2 * (at - 1.5)
-        axes.barh(places, [row["image"][way] for row in rows.values()], 0.2, label=way)
-    axes.set_yticks(np.arange(len(rows)), [f"{name} ({r['tasks']})" for name, r in rows.items()])
-    axes.invert_yaxis()
-    axes.set(xlabel="task accuracy, single images", xlim=(0, 1.02))
-    figure.legend(fontsize=8, loc="outside lower center", ncols=len(shown))
-    FigureCanvasAgg(figure)
-    figure.savefig(FOLDER / "sparse_inference.png", dpi=150)
+    labels = [f"{name} ({row['tasks']})" for name, row in rows.items()]
+    with picture("sparse_inference") as figure:
+        axes = figure.subplots()
+        for at, way in enumerate(shown):
+            places = np.arange(len(rows)) + 0.2 * (at - 1.5)
+            found = [row["image"][way] for row in rows.values()]
+            hatch = "//" if way == "one-shot H" else ""
+            axes.barh(places, found, 0.2, color=colour_of(way), hatch=hatch, label=way)
+        axes.set_yticks(np.arange(len(rows)), labels)
+        axes.invert_yaxis()
+        axes.set(xlabel="task accuracy, single images", xlim=(0, 1.02))
+        figure.legend(loc="outside lower center", ncols=len(shown))
 
 
 def main() -> None:

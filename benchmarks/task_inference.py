@@ -15,26 +15,27 @@ and with ``--optimizer adam --lr 0.003``:
 """
 
 import argparse
-import json
+import hashlib
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
-from benchmarks.results import FOLDER, save_results
+from benchmarks.results import picture, save_results, study_cache
 from maskstore import MaskArchive
 from supsup import evaluate_gg
 from supsup.archives import backbone_of, tasks_of
 from supsup.evaluation import GNU, evaluate_inferred
 from supsup.inference import MaskBank
+from supsup.plots import ROW, curve_styles
 from supsup.tasks import Task
 from supsup.tasks.subset import Subset, subset
 
+CACHE = study_cache("inference")
 COUNTS = (10, 50, 100, 250)
 RUNS = (
     "one-shot:entropy:image",
@@ -56,10 +57,11 @@ def sampled(task: Task, images: int) -> Subset:
 
 def measured(path: Path, images: int) -> dict[str, Any]:
     """:func:`measure`, or what it found before: the study may be run in pieces."""
-    kept = path.with_name(f"{path.stem}-{images}.json")
-    if not kept.exists():
-        kept.write_text(json.dumps(measure(path, images)))
-    found: dict[str, Any] = json.loads(kept.read_text())
+    with MaskArchive.open(path) as archive:
+        masks = hashlib.sha256("".join(task.sha256 for task in archive).encode()).hexdigest()
+    settings = {"masks": masks, "images": images, "counts": COUNTS, "runs": RUNS}
+    name = f"{path.stem}-{images}"
+    found: dict[str, Any] = CACHE.cached(name, settings, partial(measure, path, images))
     return found
 
 
@@ -104,21 +106,20 @@ def measure(path: Path, images: int) -> dict[str, Any]:
 
 def plot(archives: list[dict[str, Any]]) -> None:
     """Accuracy of single images by One-Shot against the number of tasks, a panel an objective."""
-    figure = Figure(figsize=(8.6, 3.8), layout="constrained")
-    panels = figure.subplots(1, 2, sharey=True)
-    for axes, objective, title in zip(panels, ("entropy", "superfluous"), "HG", strict=True):
-        for archive, colour in zip(archives, ("C0", "C1", "C2", "C3", "C4"), strict=False):
-            counts = [row["tasks"] for row in archive["rows"]]
-            label = f"{archive['outputs']} outputs, {archive['training']['optimizer']}"
-            found = [row[f"one-shot:{objective}:image"]["accuracy"] for row in archive["rows"]]
-            axes.plot(counts, found, "o-", color=colour, label=label)
-            axes.plot(counts, [row["GG"] for row in archive["rows"]], ":", color=colour)
-        axes.set(xscale="log", xlabel="tasks", title=f"One-Shot, {title}, single images")
-        axes.grid(alpha=0.3)
-    panels[0].set_ylabel("accuracy (dotted: task given)")
-    panels[0].legend(fontsize=8)
-    FigureCanvasAgg(figure)
-    figure.savefig(FOLDER / "task_inference.png", dpi=150)
+    labels = [f"{each['outputs']} outputs, {each['training']['optimizer']}" for each in archives]
+    styles = curve_styles(labels)
+    with picture("task_inference", ROW) as figure:
+        panels = figure.subplots(1, 2, sharey=True)
+        for axes, objective, title in zip(panels, ("entropy", "superfluous"), "HG", strict=True):
+            for archive, label in zip(archives, labels, strict=True):
+                counts = [row["tasks"] for row in archive["rows"]]
+                found = [row[f"one-shot:{objective}:image"]["accuracy"] for row in archive["rows"]]
+                axes.plot(counts, found, label=label, **styles[label])
+                given = [row["GG"] for row in archive["rows"]]
+                axes.plot(counts, given, ":", color=styles[label]["color"])
+            axes.set(xscale="log", xlabel="tasks", title=f"One-Shot, {title}, single images")
+        panels[0].set_ylabel("accuracy (dotted: task given)")
+        panels[0].legend()
 
 
 def main() -> None:

@@ -7,11 +7,11 @@ Every training is kept under ``.cache/transfer``, so the study can be run in pie
 gives the figures of the seeds that all of a case's trainings have, and trains nothing.
 """
 
-import json
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import product
 from pathlib import Path
 from statistics import fmean, stdev
@@ -20,25 +20,22 @@ from typing import Any
 
 import torch
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from benchmarks import conv_tasks
-from benchmarks.results import FOLDER, save_results
+from benchmarks.results import picture, save_results, study_cache
 from benchmarks.textures import PER_CLASS, WAYS, texture_tasks
 from supsup import BackboneRecipe, TrainConfig, build
 from supsup.archives import create_archive, train_into
 from supsup.datasets import load
+from supsup.figures.transfer import STARTS
+from supsup.plots import ROW, curve_styles
 from supsup.tasks import Task, make_task, task_family
 from supsup.training.config import TRANSFERS
 
-CACHE = Path(".cache/transfer")
+CACHE = study_cache("transfer")
 TASKS = 5
 SEEDS = (0, 1, 2)
 """Of weights, initial scores and the order of images; the tasks are the same."""
-
-LABELS = {"none": "seeded scores", "masks": "mean of masks", "scores": "mean of scores"}
-COLOURS = {"none": "#7b858c", "masks": "#1f6f8b", "scores": "#c8553d"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,30 +108,33 @@ def run(case: Case, tasks: list[Task], transfer: str, steps: int, seed: int) -> 
     return row | {"cpu_seconds": round(time.process_time() - start, 1)}
 
 
-def _kept(case: Case, transfer: str, steps: int, seed: int) -> Path:
-    return CACHE / f"{case.name}, {transfer}, {steps}, {seed}.json"
+def _cached(case: Case, transfer: str, steps: int, seed: int) -> tuple[str, dict[str, Any]]:
+    """The name and the settings that a training is found by."""
+    config = replace(case.config, steps=steps, transfer=transfer, seed=seed)
+    settings = {"network": case.recipe.to_json(), "training": config.to_json(), "tasks": TASKS}
+    return f"{case.name}, {transfer}, {steps}, {seed}", settings
 
 
 def train_missing() -> None:
-    """Every training that is not kept yet."""
-    CACHE.mkdir(parents=True, exist_ok=True)
+    """Every training that was not done before."""
     for seed, case in product(SEEDS, CASES):
         points = list(product(TRANSFERS, case.steps))
-        missing = [point for point in points if not _kept(case, *point, seed).exists()]
+        missing = [p for p in points if CACHE.found(*_cached(case, *p, seed)) is None]
         tasks = case.tasks() if missing else []
-        for transfer, steps in missing:
-            row = run(case, tasks, transfer, steps, seed)
-            _kept(case, transfer, steps, seed).write_text(json.dumps(row))
+        for point in missing:
+            asked = _cached(case, *point, seed)
+            row = CACHE.cached(*asked, partial(run, case, tasks, *point, seed))
             print(row, file=sys.stderr, flush=True)
 
 
-def kept_runs() -> list[dict[str, Any]]:
+def done_runs() -> list[dict[str, Any]]:
     """All trainings of each case and seed that has all of them."""
     rows = []
     for seed, case in product(SEEDS, CASES):
-        files = [_kept(case, *point, seed) for point in product(TRANSFERS, case.steps)]
-        if all(file.exists() for file in files):
-            rows += [json.loads(file.read_text()) for file in files]
+        points = product(TRANSFERS, case.steps)
+        found = [CACHE.found(*_cached(case, *point, seed)) for point in points]
+        if None not in found:
+            rows += found
     return rows
 
 
@@ -168,35 +168,32 @@ def summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return found
 
 
-def draw(points: list[dict[str, Any]], path: Path) -> None:
+def draw(points: list[dict[str, Any]]) -> None:
     """One panel a case."""
-    figure = Figure(figsize=(11, 3.6), layout="constrained")
-    for axes, case in zip(figure.subplots(1, len(CASES)), CASES, strict=True):
-        _panel(axes, case, [point for point in points if point["case"] == case.name])
-    FigureCanvasAgg(figure)
-    figure.savefig(path, dpi=150)
+    with picture("transfer", ROW) as figure:
+        for axes, case in zip(figure.subplots(1, len(CASES)), CASES, strict=True):
+            _panel(axes, case, [point for point in points if point["case"] == case.name])
 
 
 def _panel(axes: Axes, case: Case, points: list[dict[str, Any]]) -> None:
-    for transfer in TRANSFERS:
+    styles = curve_styles(list(STARTS.values()))
+    for transfer, label in STARTS.items():
         curve = [point for point in points if point["transfer"] == transfer]
         axes.errorbar(
             [point["epochs"] for point in curve],
             [100 * point["later_tasks"] for point in curve],
             yerr=[100 * point["spread"] for point in curve],
-            marker="o",
             capsize=3,
-            color=COLOURS[transfer],
-            label=LABELS[transfer],
+            label=label,
+            **styles[label],
         )
     axes.set_xscale("log")
     epochs = [point["epochs"] for point in points if point["transfer"] == "none"]
     axes.set_xticks(epochs, [f"{each:.2g}" for each in epochs])
     axes.minorticks_off()
-    axes.set_title(case.name, fontsize=10)
-    axes.set_xlabel("epochs a task")
+    axes.set(title=case.name, xlabel="epochs a task")
     axes.set_ylabel(f"accuracy of tasks 2 to {TASKS}, %")
-    axes.legend(fontsize=8, loc="lower right")
+    axes.legend(loc="lower right")
 
 
 def main() -> None:
@@ -204,7 +201,7 @@ def main() -> None:
     torch.set_num_threads(1)
     if sys.argv[1:] != ["--report"]:
         train_missing()
-    rows = kept_runs()
+    rows = done_runs()
     points = summary(rows)
     save_results(
         "transfer",
@@ -216,7 +213,7 @@ def main() -> None:
             "runs": rows,
         },
     )
-    draw(points, FOLDER / "transfer.png")
+    draw(points)
 
 
 if __name__ == "__main__":

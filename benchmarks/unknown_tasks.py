@@ -11,13 +11,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from scipy.stats import mannwhitneyu
 from torch import Tensor
 
-from benchmarks.rate_frontier import CACHE, POINTS, TASKS, Point, path_of, train_point
-from benchmarks.results import FOLDER, save_results
+from benchmarks.rate_frontier import POINTS, TASKS, Point, path_of, train_point
+from benchmarks.results import picture, save_results
 from maskstore import MaskArchive
 from supsup.archives import backbone_of
 from supsup.datasets import load
@@ -45,7 +43,6 @@ SCORES: dict[str, Objective] = {
 def main() -> None:
     """Measure every archive and write docs/results/unknown_tasks.{json,png}."""
     torch.set_num_threads(1)
-    CACHE.mkdir(parents=True, exist_ok=True)
     dataset = load("mnist")
     recipes = task_family("permuted-mnist", FIRST_UNKNOWN + TASKS)
     known = [make_task(recipe, dataset) for recipe in recipes[:TASKS]]
@@ -133,18 +130,17 @@ def share_known(
 
 def draw(rows: Sequence[dict[str, Any]]) -> None:
     """Area under the ROC curve of single images, by archive and score."""
-    figure = Figure(figsize=(9.0, 4.6), layout="constrained")
-    axes = figure.subplots()
     places = np.arange(len(rows))[::-1]
-    for at, name in enumerate(SCORES):
-        areas = [row["scores"][name]["1"]["auroc"] for row in rows]
-        axes.barh(places + (1.5 - at) * 0.2, areas, 0.2, label=name)
-    axes.set_yticks(places, [row["point"] for row in rows], fontsize=8)
-    axes.set_xlim(0.45, 1.2)
-    axes.set_xticks(np.arange(0.5, 1.01, 0.1))
-    axes.set_xlabel("area under the ROC curve, single images of known and of unknown tasks")
-    axes.legend(fontsize=8, loc="lower right")
-    FigureCanvasAgg(figure).print_png(str(FOLDER / "unknown_tasks.png"))
+    with picture("unknown_tasks") as figure:
+        axes = figure.subplots()
+        for at, name in enumerate(SCORES):
+            areas = [row["scores"][name]["1"]["auroc"] for row in rows]
+            axes.barh(places + (1.5 - at) * 0.2, areas, 0.2, label=name)
+        axes.set_yticks(places, [row["point"] for row in rows])
+        axes.set_xlim(0.45, 1.2)
+        axes.set_xticks(np.arange(0.5, 1.01, 0.1))
+        axes.set_xlabel("area under the ROC curve, single images of known and of unknown tasks")
+        axes.legend(loc="lower right")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,17 @@
-"""Plots of reports. Figures are drawn without a display and saved by their path's ending."""
+"""Plots: one style for all of them, and those of reports.
 
-from collections.abc import Sequence
+Figures are drawn without a display and saved by their path's ending.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import cycle
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
+from cycler import cycler
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -12,7 +21,134 @@ from maskstore.stats import ArchiveStats
 from maskstore.storage.atomic import write_file
 from supsup.evaluation.score import TaskAccuracy
 
-_OURS, _OTHER = "#1f6f8b", "#b0b7bd"
+SINGLE, ROW, GRID = (7.2, 4.2), (11.0, 3.8), (11.0, 7.6)
+"""Width and height, inches: of one panel, of panels side by side, of two rows of panels."""
+
+OURS, OTHER, WARM, DARK = "#1f6f8b", "#b0b7bd", "#c8553d", "#444444"
+"""This package; what it stands beside; what is set against it; bounds and totals."""
+
+_FREE = ("#1f6f8b", "#d98c21", "#5f9e6e", "#7a5195", "#c44e52", "#8c6d46", "#3aa6a0", "#8b1f4f")
+"""For what has no colour of its own, in turn."""
+
+COLOURS: Mapping[str, str] = MappingProxyType(
+    {
+        "supsup": OURS,
+        "supsup transfer": "#7a9e3f",
+        "supsup transfer mean of scores": WARM,
+        "upper bound": DARK,
+        "lower bound": "#9aa1a6",
+        "separate heads": "#d98c21",
+        "separate heads random": "#e3b873",
+        "batche": "#5f9e6e",
+        "psp": "#7a5195",
+        "psp rotation": "#b79fc9",
+        "ewc": "#c44e52",
+        "icarl": "#8b1f4f",
+        "one shot": OURS,
+        "binary": "#d98c21",
+        "exhaustive": DARK,
+        "logits": "#5f9e6e",
+        "hybrid": "#7a5195",
+        "raw": OTHER,
+        "gaps": "#8c6d46",
+        "zstd": "#9ecae1",
+        "ans": "#6baed6",
+        "seeded": "#3182bd",
+        "auto": "#08519c",
+        "history": "#d98c21",
+        "hebb": OTHER,
+        "covariance": "#5f9e6e",
+        "storkey": "#d98c21",
+        "projection": "#8b1f4f",
+        "modern": DARK,
+        "adam": OURS,
+        "normed sgd": "#d98c21",
+        "rmsprop": "#7a9e3f",
+        "sgd": WARM,
+        "task given": DARK,
+    }
+)
+"""Method → colour, the same in every plot; a curve has that of the method its label begins with."""
+
+_STYLE: Any = {
+    "savefig.dpi": 150,
+    "axes.prop_cycle": cycler(color=_FREE),
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.alpha": 0.3,
+    "axes.titlesize": 10,
+    "figure.titlesize": 10,
+    "axes.labelsize": 9,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "legend.fontsize": 8,
+    "lines.markersize": 5,
+}
+
+
+@contextmanager
+def drawing(path: Path, size: tuple[float, float] = SINGLE) -> Iterator[Figure]:
+    """A figure in the style of all, saved whole or not at all when the block ends.
+
+    Args:
+        size: width and height, inches.
+
+    Raises:
+        InvalidInput: the path's ending is no picture format; before anything is drawn.
+        ArchiveWriteError: the system refuses.
+    """
+    check_ending(path)
+    with rc_context(_STYLE):
+        figure = Figure(figsize=size, layout="constrained")
+        canvas = FigureCanvasAgg(figure)
+        yield figure
+        ending = path.suffix[1:]
+        if not ending:  # as matplotlib completes a path
+            ending = canvas.get_default_filetype()
+            path = path.with_name(f"{path.name.rstrip('.')}.{ending}")
+        write_file(path, lambda file: figure.savefig(file, format=ending), action="save the plot")
+
+
+def check_ending(path: Path) -> None:
+    """Raise InvalidInput where :func:`drawing` would for the path's ending."""
+    known = sorted(FigureCanvasAgg.get_supported_filetypes())
+    if path.suffix and path.suffix[1:].lower() not in known:
+        raise InvalidInput(
+            f"{path}: cannot draw there: expected an ending of {', '.join(known)}, "
+            f"got {path.suffix[1:]!r}"
+        )
+
+
+def colour_of(label: str) -> str | None:
+    """The colour of the method that a label begins with; None for another label."""
+    words = "".join(c if c.isalnum() else " " for c in label.lower()).split()
+    for count in range(len(words), 0, -1):
+        if (colour := COLOURS.get(" ".join(words[:count]))) is not None:
+            return colour
+    return None
+
+
+def curve_styles(labels: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """How the curves of one panel are told apart, as arguments of ``Axes.plot`` by label.
+
+    Each has its method's colour. Curves of one method differ in their dashes, and all in their
+    markers, which are hollow, so that curves that lie on each other are both seen.
+    """
+    own = {label: colour_of(label) for label in labels}
+    free = cycle([colour for colour in _FREE if colour not in own.values()] or _FREE)
+    found: dict[str, dict[str, Any]] = {}
+    for label, marker in zip(own, cycle("osD^vXP*")):
+        colour = own[label] or next(free)
+        before = sum(style["color"] == colour for style in found.values())
+        found[label] = {
+            "color": colour,
+            "linestyle": ("-", "--", ":", "-.")[before % 4],
+            "marker": marker,
+            "fillstyle": "none",
+        }
+    return found
 
 
 def plot_bytes(stats: ArchiveStats, path: Path) -> None:
@@ -22,37 +158,34 @@ def plot_bytes(stats: ArchiveStats, path: Path) -> None:
         InvalidInput: the archive is empty, or the path's ending is no picture format.
         ArchiveWriteError: the system refuses.
     """
-    figure = Figure(figsize=(6.0, 3.2), layout="constrained")
-    _draw_bytes(figure.subplots(), stats)
-    save_figure(figure, path)
+    with drawing(path) as figure:
+        _draw_bytes(figure.subplots(), stats)
 
 
 def plot_report(per_task: Sequence[TaskAccuracy], stats: ArchiveStats, path: Path) -> None:
     """Accuracy by task (left) beside bytes by task (right); raises as :func:`plot_bytes`."""
-    figure = Figure(figsize=(10.0, 3.4), layout="constrained")
-    axes, right = figure.subplots(1, 2)
-    names = [row.name for row in per_task]
-    bars = axes.bar(range(len(names)), [100 * row.accuracy for row in per_task], color=_OURS)
-    axes.bar_label(bars, fmt="%.1f", fontsize=8)
-    axes.set_xticks(range(len(names)), names, rotation=20, ha="right", fontsize=8)
-    low = min(row.accuracy for row in per_task)
-    axes.set_ylim(max(0.0, 100 * low - 10), 101.5)
-    axes.set_ylabel("test accuracy, %")
-    axes.set_title("Accuracy by task", fontsize=10)
-    _draw_bytes(right, stats)
-    save_figure(figure, path)
+    with drawing(path, ROW) as figure:
+        axes, right = figure.subplots(1, 2)
+        names = [row.name for row in per_task]
+        bars = axes.bar(range(len(names)), [100 * row.accuracy for row in per_task], color=OURS)
+        axes.bar_label(bars, fmt="%.1f", fontsize=8)
+        axes.set_xticks(range(len(names)), names, rotation=20, ha="right")
+        low = min(row.accuracy for row in per_task)
+        axes.set_ylim(max(0.0, 100 * low - 10), 101.5)
+        axes.set(ylabel="test accuracy, %", title="Accuracy by task")
+        _draw_bytes(right, stats)
 
 
 def _draw_bytes(axes: Axes, stats: ArchiveStats) -> None:
     if stats.bytes_per_task is None or stats.entropy_bytes_per_task is None:
         raise InvalidInput("an empty archive has no bytes per task to draw; add a task first")
     bars = {
-        "dense float32 model": (stats.dense_bytes_per_task, _OTHER),
-        "dense float16 model": (stats.dense_bytes_per_task // 2, _OTHER),
-        "paper's float32 scores": (stats.score_checkpoint_bytes // stats.tasks, _OTHER),
-        "mask, bit-packed": (stats.bitpacked_bytes_per_task, _OTHER),
-        "mask, entropy bound": (stats.entropy_bytes_per_task, _OTHER),
-        "this archive,\nall of the file": (stats.bytes_per_task, _OURS),
+        "dense float32 model": (stats.dense_bytes_per_task, OTHER),
+        "dense float16 model": (stats.dense_bytes_per_task // 2, OTHER),
+        "paper's float32 scores": (stats.score_checkpoint_bytes // stats.tasks, OTHER),
+        "mask, bit-packed": (stats.bitpacked_bytes_per_task, OTHER),
+        "mask, entropy bound": (stats.entropy_bytes_per_task, OTHER),
+        "this archive,\nall of the file": (stats.bytes_per_task, OURS),
     }
     drawn = axes.barh(
         list(bars), [size for size, _ in bars.values()], color=[color for _, color in bars.values()]
@@ -61,31 +194,4 @@ def _draw_bytes(axes: Axes, stats: ArchiveStats) -> None:
     axes.invert_yaxis()
     axes.set_xscale("log")
     axes.margins(x=0.25)
-    axes.tick_params(axis="y", labelsize=8)
-    axes.set_xlabel("bytes a task (log scale)")
-    axes.set_title(f"Bytes by task, {stats.tasks} tasks", fontsize=10)
-
-
-def check_ending(path: Path) -> None:
-    """Raise InvalidInput where :func:`save_figure` would for the path's ending."""
-    known = sorted(FigureCanvasAgg.get_supported_filetypes())
-    if path.suffix and path.suffix[1:].lower() not in known:
-        raise InvalidInput(
-            f"{path}: cannot draw there: expected an ending of {', '.join(known)}, "
-            f"got {path.suffix[1:]!r}"
-        )
-
-
-def save_figure(figure: Figure, path: Path) -> None:
-    """Draw without a display into a file; raises as :func:`plot_bytes`."""
-    canvas = FigureCanvasAgg(figure)
-    ending = path.suffix[1:]
-    if not ending:  # as matplotlib completes a path
-        ending = canvas.get_default_filetype()
-        path = path.with_name(f"{path.name.rstrip('.')}.{ending}")
-    try:
-        write_file(
-            path, lambda file: figure.savefig(file, format=ending, dpi=150), action="save the plot"
-        )
-    except ValueError as error:
-        raise InvalidInput(f"{path}: cannot draw there: {error}") from error
+    axes.set(xlabel="bytes a task (log scale)", title=f"Bytes by task, {stats.tasks} tasks")

@@ -8,8 +8,9 @@ from typing import Any, ClassVar, TypeAlias
 
 from maskstore.errors import InvalidInput
 from supsup.archives import make_folder
+from supsup.figures.cache import write_json
 from supsup.figures.sizes import Sizes
-from supsup.figures.workspace import Workspace, write_json
+from supsup.figures.workspace import Workspace
 from supsup.plots import check_ending
 from supsup.training.config import TrainConfig
 
@@ -73,7 +74,7 @@ class PaperFigure(ABC):
 
     @abstractmethod
     def draw(self, rows: Sequence[Row], path: Path) -> None:
-        """Save the plot; raises as :func:`supsup.plots.save_figure`."""
+        """Save the plot; raises as :func:`supsup.plots.drawing`."""
 
 
 def paper_training(steps: int, seed: int) -> TrainConfig:

@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 
-from matplotlib.figure import Figure
-
 from maskstore.archive import MaskArchive
 from supsup.archives.tasks import accuracy_of
 from supsup.figures.base import EDGE_POPUP_OTHER, PaperFigure, Row, edge_popup
@@ -13,7 +11,7 @@ from supsup.figures.curves_of_methods import UPPER_BOUND_OTHER, baseline
 from supsup.figures.sizes import Sizes
 from supsup.figures.workspace import Workspace
 from supsup.networks.recipe import BackboneRecipe
-from supsup.plots import save_figure
+from supsup.plots import curve_styles, drawing
 from supsup.tasks import task_family
 
 DENSITIES = (0.05, 0.1, 0.25, 0.5)
@@ -105,19 +103,18 @@ class BytesFigure(PaperFigure):
         ]
 
     def draw(self, rows: Sequence[Row], path: Path) -> None:
-        figure = Figure(figsize=(7.2, 4.2), layout="constrained")
-        axes = figure.subplots()
         lines = self.table(rows)
-        for curve in dict.fromkeys(line["curve"] for line in lines):
-            of = [line for line in lines if line["curve"] == curve]
-            accuracies = [100 * line["accuracy"] for line in of]
-            axes.plot([line["bytes"] for line in of], accuracies, "o-", markersize=5, label=curve)
-        axes.set_xscale("log")
-        axes.set(xlabel="bytes of all tasks", ylabel="test accuracy, %")
-        axes.grid(alpha=0.3)
-        axes.legend(fontsize=8)
-        figure.suptitle(self.title, fontsize=10)
-        save_figure(figure, path)
+        styles = curve_styles([line["curve"] for line in lines])
+        with drawing(path) as figure:
+            axes = figure.subplots()
+            for curve, style in styles.items():
+                of = [line for line in lines if line["curve"] == curve]
+                accuracies = [100 * line["accuracy"] for line in of]
+                axes.plot([line["bytes"] for line in of], accuracies, label=curve, **style)
+            axes.set_xscale("log")
+            axes.set(xlabel="bytes of all tasks", ylabel="test accuracy, %")
+            axes.legend()
+            figure.suptitle(self.title)
 
 
 def _row(

@@ -2,17 +2,14 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from itertools import cycle
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import ClassVar
 
-from matplotlib.figure import Figure
-
 from supsup.figures.base import PaperFigure, Row
 from supsup.figures.sizes import Sizes
 from supsup.figures.workspace import Workspace
-from supsup.plots import save_figure
+from supsup.plots import curve_styles, drawing
 
 LABELS = {"accuracy": "test accuracy, %", "hamming": "bits that differ"}
 
@@ -43,33 +40,30 @@ class CurveFigure(PaperFigure):
         ]
 
     def draw(self, rows: Sequence[Row], path: Path) -> None:
-        figure = Figure(figsize=(7.2, 4.2), layout="constrained")
-        axes = figure.subplots()
         scale = 100 if self.y == "accuracy" else 1
         curves = _curves(rows, self.x, self.y)
-        for (name, points), marker in zip(curves.items(), cycle("osD^vX")):
-            values = list(points.values())
-            spread = [scale * stdev(of) if len(of) > 1 else 0.0 for of in values]
-            axes.errorbar(
-                list(points),
-                [scale * _mean(of) for of in values],
-                yerr=spread if any(spread) else None,
-                marker=marker,
-                markersize=5,
-                fillstyle="none",  # curves that lie on each other are both seen
-                capsize=3,
-                label=name,
-            )
-        if self.logarithmic:
-            axes.set_xscale("log")
-            places = sorted({x for points in curves.values() for x in points})
-            axes.set_xticks(places, [f"{x:,}" for x in places])
-            axes.minorticks_off()
-        axes.set(xlabel=self.x, ylabel=LABELS[self.y])
-        axes.grid(alpha=0.3)
-        axes.legend(fontsize=8)
-        figure.suptitle(self.title, fontsize=10)
-        save_figure(figure, path)
+        styles = curve_styles(list(curves))
+        with drawing(path) as figure:
+            axes = figure.subplots()
+            for name, points in curves.items():
+                values = list(points.values())
+                spread = [scale * stdev(of) if len(of) > 1 else 0.0 for of in values]
+                axes.errorbar(
+                    list(points),
+                    [scale * _mean(of) for of in values],
+                    yerr=spread if any(spread) else None,
+                    capsize=3,
+                    label=name,
+                    **styles[name],
+                )
+            if self.logarithmic:
+                axes.set_xscale("log")
+                places = sorted({x for points in curves.values() for x in points})
+                axes.set_xticks(places, [f"{x:,}" for x in places])
+                axes.minorticks_off()
+            axes.set(xlabel=self.x, ylabel=LABELS[self.y])
+            axes.legend()
+            figure.suptitle(self.title)
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -1,6 +1,5 @@
 """Where a figure is made: the folder of what was trained, the data, the device, who looks on."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,10 +9,10 @@ import torch
 
 from maskstore.archive import MaskArchive, StoredTask
 from maskstore.packed import PackedMasks
-from maskstore.storage.atomic import write_file
 from supsup.archives import LocalEngine, backbone_of, train_missing
 from supsup.archives.tasks import accuracy_of
 from supsup.datasets import ImageSet, load
+from supsup.figures.cache import Cache
 from supsup.inference import Progress
 from supsup.inference.mask_source import nobody_looks
 from supsup.networks.backbone import Backbone
@@ -125,24 +124,5 @@ class Workspace:
         return [t if images is None else sample_test(t, images, seed=seed) for t in whole]
 
     def cached(self, name: str, settings: Mapping[str, Any], make: Callable[[], Any]) -> Any:
-        """What ``make`` returns, JSON, or returned when it was made with the same settings."""
-        path = self.folder / f"{name}.json"
-        wanted = json.loads(json.dumps(settings))
-        try:
-            found = json.loads(path.read_text("utf-8"))
-        except (OSError, ValueError):
-            found = None  # not there, or not whole: it is made again
-        if isinstance(found, dict) and found.get("settings") == wanted and "result" in found:
-            return found["result"]
-        result = make()
-        write_json(path, {"settings": wanted, "result": result})
-        return result
-
-
-def write_json(path: Path, document: Mapping[str, Any]) -> None:
-    """Put a document in the place of what is there, all at once.
-
-    Raises:
-        ArchiveWriteError: the system refuses.
-    """
-    write_file(path, (json.dumps(document, indent=2, allow_nan=False) + "\n").encode())
+        """What ``make`` returns, kept in the folder: :meth:`supsup.figures.cache.Cache.cached`."""
+        return Cache(folder=self.folder).cached(name, settings, make)

@@ -5,11 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
-from supsup.plots import save_figure
-
-_ENERGY, _ENTROPY, _EXPLICIT, _HOPFIELD = "#7a5195", "#1f6f8b", "#b0b7bd", "#1f6f8b"
+from supsup.plots import DARK, OTHER, OURS, ROW, SINGLE, WARM, drawing
 
 
 def plot_recovery(trajectory: Sequence[Mapping[str, Any]], task: str | None, path: Path) -> None:
@@ -21,42 +18,38 @@ def plot_recovery(trajectory: Sequence[Mapping[str, Any]], task: str | None, pat
     """
     steps = range(len(trajectory))
     known = [at for at in steps if trajectory[at]["hamming"] is not None]
-    figure = Figure(figsize=(11.0 if known else 7.5, 3.4), layout="constrained")
-    axes = figure.subplots(1, 3 if known else 2, squeeze=False)[0]
-    panels = [("entropy", "entropy, nats", _ENTROPY), ("energy", "energy of the memory", _ENERGY)]
+    panels = [("entropy", "entropy, nats", OURS), ("energy", "energy of the memory", WARM)]
     if known:
-        panels.insert(0, ("hamming", "bits that differ", "black"))
-    for panel, (key, label, colour) in zip(axes, panels, strict=True):
-        values = [np.nan if point[key] is None else point[key] for point in trajectory]
-        panel.plot(steps, values, "o-", color=colour, markersize=3)
-        panel.set_xlabel("step")
-        panel.set_ylabel(label)
-        for at in steps:
-            if at and trajectory[at]["restart"] != trajectory[at - 1]["restart"]:
-                panel.axvline(at - 0.5, color=_EXPLICIT, linestyle=":")
-    figure.suptitle(f"Recovery: {task or 'no stored task'}", fontsize=10)
-    save_figure(figure, path)
+        panels.insert(0, ("hamming", "bits that differ", DARK))
+    with drawing(path, ROW) as figure:
+        axes = figure.subplots(1, len(panels), squeeze=False)[0]
+        for panel, (key, label, colour) in zip(axes, panels, strict=True):
+            values = [np.nan if point[key] is None else point[key] for point in trajectory]
+            panel.plot(steps, values, "o-", color=colour, markersize=3)
+            panel.set(xlabel="step", ylabel=label)
+            for at in steps:
+                if at and trajectory[at]["restart"] != trajectory[at - 1]["restart"]:
+                    panel.axvline(at - 0.5, color=OTHER, linestyle=":")
+        figure.suptitle(f"Recovery: {task or 'no stored task'}")
 
 
 def plot_comparison(runs: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Mean accuracy by seed with explicit masks and with recovered ones (figure 11), each run a
     dot; raises as :func:`plot_recovery`."""
     seeds = sorted({run["seed"] for run in runs})
-    figure = Figure(figsize=(max(5.0, 0.5 * len(seeds) + 3), 3.4), layout="constrained")
-    axes = figure.subplots()
-    for shift, key, colour, label in (
-        (-0.2, "explicit_accuracy", _EXPLICIT, "explicit masks"),
-        (0.2, "hopfield_accuracy", _HOPFIELD, "recovered from the Hopfield memory"),
-    ):
-        by_seed = [[100 * run[key] for run in runs if run["seed"] == seed] for seed in seeds]
-        places = np.arange(len(seeds)) + shift
-        axes.bar(places, [np.mean(each) for each in by_seed], 0.36, color=colour, label=label)
-        for place, each in zip(places, by_seed, strict=True):
-            axes.plot([place] * len(each), each, "k.", markersize=3)
-    low = min(min(run["explicit_accuracy"], run["hopfield_accuracy"]) for run in runs)
-    axes.set_ylim(max(0.0, 100 * low - 5), 101)
-    axes.set_xticks(range(len(seeds)), [str(seed) for seed in seeds])
-    axes.set_xlabel("seed")
-    axes.set_ylabel("test accuracy, %")
-    axes.legend(fontsize=8, loc="lower right")
-    save_figure(figure, path)
+    with drawing(path, (max(5.0, 0.5 * len(seeds) + 3), SINGLE[1])) as figure:
+        axes = figure.subplots()
+        for shift, key, colour, label in (
+            (-0.2, "explicit_accuracy", OTHER, "explicit masks"),
+            (0.2, "hopfield_accuracy", OURS, "recovered from the Hopfield memory"),
+        ):
+            by_seed = [[100 * run[key] for run in runs if run["seed"] == seed] for seed in seeds]
+            places = np.arange(len(seeds)) + shift
+            axes.bar(places, [np.mean(each) for each in by_seed], 0.36, color=colour, label=label)
+            for place, each in zip(places, by_seed, strict=True):
+                axes.plot([place] * len(each), each, "k.", markersize=3)
+        low = min(min(run["explicit_accuracy"], run["hopfield_accuracy"]) for run in runs)
+        axes.set_ylim(max(0.0, 100 * low - 5), 101)
+        axes.set_xticks(range(len(seeds)), [str(seed) for seed in seeds])
+        axes.set(xlabel="seed", ylabel="test accuracy, %")
+        axes.legend(loc="lower right")

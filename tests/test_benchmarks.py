@@ -1,0 +1,257 @@
+"""Every benchmark starts, draws its picture from the figures that are published, and measures.
+
+Nothing is timed: each is run at a size that takes a moment, for what it gives.
+"""
+
+import importlib
+import json
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks import results
+from maskstore import MaskArchive
+from supsup import BackboneRecipe, TrainConfig, build
+from supsup.archives import create_archive, train_into
+from supsup.datasets import load as load_data
+from supsup.figures.cache import Cache
+from supsup.tasks import make_task, task_family
+from tests.sources import ROOT
+
+MODULES = sorted(
+    file.stem for file in (ROOT / "benchmarks").glob("*.py") if file.stem != "__init__"
+)
+EXTRA = {"hdf5plugin", "zarr", "scipy"}
+"""What some of them compare with; not everybody has it."""
+
+
+def load(name: str):
+    """A benchmark; the test is skipped where this machine lacks what it compares with."""
+    try:
+        return importlib.import_module(f"benchmarks.{name}")
+    except ModuleNotFoundError as error:
+        if error.name not in EXTRA:
+            raise
+        pytest.skip(f"{error.name} is not installed")
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Where results go instead of docs/results."""
+    monkeypatch.setattr(results, "FOLDER", tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_every_benchmark_starts(name, monkeypatch, capsys):
+    module = load(name)
+    assert module.__doc__
+    if "argparse" not in vars(module):
+        others = ((ROOT / "benchmarks" / f"{other}.py").read_text("utf-8") for other in MODULES)
+        imported = any(f"from benchmarks.{name} import" in text for text in others)
+        assert callable(getattr(module, "main", None)) or imported or name == "results"
+        return
+    monkeypatch.setattr(sys, "argv", [name, "--help"])
+    with pytest.raises(SystemExit) as exit_:
+        module.main()
+    assert not exit_.value.code
+    assert "usage:" in capsys.readouterr().out
+
+
+DRAWN = {
+    "archive_scale": ("draw", "systems"),
+    "baselines": ("plot", "families"),
+    "batched_training": ("draw",),
+    "coding_ablation": ("plot", "bits_per_weight"),
+    "conv_tasks": ("plot",),
+    "hopfield_bytes": ("draw",),
+    "hopfield_capacity": ("draw",),
+    "mask_coding": ("plot", "archives", "sparse"),
+    "mnist_training": ("draw", "runs"),
+    "nns": ("plot",),
+    "one_shot": ("plot",),
+    "rate_frontier": ("draw", "points"),
+    "rotated_binary": ("plot",),
+    "sparse_inference": ("plot", "rows"),
+    "task_inference": ("plot", "archives"),
+    "transfer": ("draw", "points"),
+    "unknown_tasks": ("draw", "points"),
+}
+"""Benchmark → the function that draws, and the parts of the published document that it is given."""
+
+
+@pytest.mark.parametrize(("name", "how"), DRAWN.items(), ids=DRAWN)
+def test_pictures_are_drawn_from_the_published_figures(name, how, folder):
+    module, (function, *parts) = load(name), how
+    stem = "mnist-training" if name == "mnist_training" else name
+    document = json.loads((ROOT / "docs" / "results" / f"{stem}.json").read_text("utf-8"))
+    getattr(module, function)(*([document[part] for part in parts] or [document]))
+    assert (folder / f"{stem}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_every_benchmark_that_draws_is_drawn():
+    drawing = {
+        name
+        for name in MODULES
+        if "picture(" in (ROOT / "benchmarks" / f"{name}.py").read_text("utf-8")
+    }
+    assert drawing == {*DRAWN, "results", "recovery_report"}
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load_data("mnist-sample")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, digits):
+    """Two tasks of permuted digits, hardly trained."""
+    path = tmp_path_factory.mktemp("trained") / "a.h5"
+    backbone = build(BackboneRecipe(net="lenet-300-100", outputs=20))
+    tasks = [make_task(recipe, digits) for recipe in task_family("permuted-mnist-sample", 2)]
+    with create_archive(path, backbone) as archive:
+        train_into(archive, backbone, tasks, TrainConfig(steps=5), codec="raw")
+    return path
+
+
+@pytest.mark.parametrize("system", ["Ours", "Sqlite", "Hdf5Datasets", "Safetensors", "Npz"])
+def test_archive_scale(system, tmp_path):
+    found = load("archive_scale").measure(getattr(load("archive_scale"), system)(), tmp_path, 20)
+    assert found["tasks"] == 20
+    assert found["overhead_bytes_per_task"] == round(found["bytes_per_task"] - 1250, 1)
+    assert not list(tmp_path.iterdir())
+
+
+def test_baselines(monkeypatch, digits):
+    module = load("baselines")
+    monkeypatch.setattr(module, "digits", lambda: digits)
+    monkeypatch.setattr(module, "STEPS", {"permuted-mnist-sample": 2})
+    setting = module.Setting(lr=1e-3)
+    found = module.run("lower-bound", setting, "permuted-mnist-sample", 0, (1, 2))
+    assert [row["tasks"] for row in found["rows"]] == [1, 2]
+    assert found["bytes"] > 0
+    assert module.run("lower-bound", module.Setting(lr=1e30), "permuted-mnist-sample", 0, (1,))[
+        "diverged"
+    ]
+
+
+def test_batched_training(digits):
+    module = load("batched_training")
+    (task,) = (make_task(recipe, digits) for recipe in task_family("permuted-mnist-sample", 1))
+    config = TrainConfig(steps=3)
+    (ours,) = module.engine([task], config, module.Plan())
+    plain = module.plain_loop(build(module.RECIPE), task, config)
+    assert abs(ours - plain) < 0.02
+
+
+def test_hopfield(tmp_path, monkeypatch):
+    masks, size = load("hopfield_masks"), load("hopfield_bytes")
+    patterns = masks.random_patterns(3, masks.BITS)
+    assert size.archive_bytes(patterns, "raw", tmp_path) > 3 * masks.BITS / 8
+    monkeypatch.setattr(size, "COUNTS", (1, 2))
+    rows = size._growing(size.new_memory("modern", masks.BITS), patterns, tmp_path)
+    assert {row["tasks"] for row in rows} == {1, 2}
+    few = masks.random_patterns(4, 64)
+    found = load("hopfield_capacity").curves(few, "projection", (2, 4), (0, 1), (4,), probes=2)
+    assert all(row["0 flipped"]["exact"] == 1 for row in found["by_count"] if not row["bits"])
+
+
+def test_mask_coding(monkeypatch):
+    module = load("mask_coding")
+    monkeypatch.setattr(module, "DENSITIES", (0.05,))
+    row = module.sparse_masks()[0]["over_entropy"]
+    assert 1 <= row["ans"] < row["gaps"] < row["raw"]
+
+
+def test_mnist_training():
+    module = load("mnist_training")
+    rows = [module._run("sample", "split-mnist-sample", 1, "bn-2048", 10, steps=2).measure()]
+    assert len(rows[0]["accuracies"]) == 1
+    assert "bn-2048" in module.summary(rows, "sample")
+
+
+def test_one_shot_agrees_with_autograd_over_stacked_masks(monkeypatch):
+    module = load("one_shot")
+    monkeypatch.setattr(module, "best_of", lambda work, *_, **__: (work(), 0.0)[1])
+    monkeypatch.setattr(module, "OUTPUTS", 20)
+    torch.manual_seed(0)
+    assert module.stacked(3, "cpu")["largest_difference_of_gradients_relative"] < 1e-3
+    assert (
+        module.packed(3, "cpu")["packed_bytes"]
+        == 3 * build(BackboneRecipe(net="lenet-300-100", outputs=20)).layout.packed_bytes
+    )
+
+
+def test_recovery_report(folder, tmp_path):
+    module = load("recovery_report")
+    pieces = Cache(folder=tmp_path / "pieces")
+    run = {
+        "hamming": 0, "restarts": 0, "explicit_accuracy": 0.99, "accuracy": 0.98, "known": True,
+        "batches": 5, "seconds": 1.0, "entropy": 0.1, "trajectory": [9, 3, 0],
+        "paper_hamming": 7, "paper_accuracy": 0.9, "paper_batches": 9, "paper_seconds": 2.0,
+    }  # fmt: skip
+    for seed in (20, 21):
+        rows = [run | {"seed": seed, "task": f"split-mnist/{at}"} for at in range(5)]
+        pieces.cached(*module.piece("mnist", seed), lambda rows=rows: {"runs": rows})
+    several = [module.many_piece(10, "hebb"), module.many_piece(20, "hebb")]
+    many = {"rule": "hebb", "count": 10, "exact": 1, "runs": 2}
+    pieces.cached(*several[0], lambda: many)
+    module.report(pieces, several)
+    found = json.loads((folder / "hopfield_recovery.json").read_text("utf-8"))
+    assert found["judged"]["mnist"]["runs"] == found["judged"]["mnist"]["exact"] == 10
+    assert found["judged"]["mnist"]["seeds"] == [20, 21]
+    assert found["many"] == [many]
+    assert (folder / "hopfield_recovery.png").exists()
+
+
+def test_task_inference_is_measured_once(trained, tmp_path, monkeypatch):
+    module = load("task_inference")
+    monkeypatch.setattr(module, "COUNTS", (2,))
+    monkeypatch.setattr(module, "CACHE", Cache(folder=tmp_path))
+    found = module.measured(trained, 4)
+    assert set(module.RUNS) <= set(found["rows"][0])
+    monkeypatch.setattr(module, "measure", lambda *_: pytest.fail("measured again"))
+    assert module.measured(trained, 4) == found
+
+
+def test_sparse_inference(trained, monkeypatch):
+    module = load("sparse_inference")
+    monkeypatch.setattr(module, "IMAGES", 4)
+    with MaskArchive.open(trained) as archive:
+        images = {name: torch.randn(4, 784) for name in archive.names()}
+    found = module.examine(trained, images)
+    assert set(found["image"]) == set(module.WAYS)
+    assert found["tasks"] == 2
+
+
+def test_transfer(digits, monkeypatch, tmp_path):
+    module = load("transfer")
+    monkeypatch.setattr(module, "load", lambda *_, **__: replace(digits, name="mnist"))
+    monkeypatch.setattr(module, "CACHE", Cache(folder=tmp_path))
+    monkeypatch.setattr(module, "TASKS", 2)
+    case = replace(module.CASES[0], steps=(2,))
+    monkeypatch.setattr(module, "CASES", (case,))
+    monkeypatch.setattr(module, "SEEDS", (0,))
+    assert not module.done_runs()
+    module.train_missing()
+    rows = module.done_runs()
+    assert [row["transfer"] for row in rows] == ["none", "masks", "scores"]
+    assert all(point["seeds"] == 1 for point in module.summary(rows))
+    monkeypatch.setattr(module, "run", lambda *_: pytest.fail("trained again"))
+    module.train_missing()
+
+
+def test_unknown_tasks():
+    module = load("unknown_tasks")
+    low, high = np.arange(20.0), np.arange(20.0) + 100
+    assert module.separation(low, high) == {"auroc": 1.0, "unknown_taken_for_known": 0.0}
+    assert module.separation(high, low)["auroc"] == 0.0
+
+
+def test_layout_figures(capsys):
+    found = load("layout_figures").figures(ROOT)
+    assert found["of them within circles of folders"] == "0"
+    assert int(found["`supsup`: files"]) > 100
