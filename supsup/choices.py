@@ -15,6 +15,7 @@ InitName = Literal["signed-constant", "scaled-signed-constant", "kaiming-normal"
 MaskRuleName = Literal["threshold", "topk", "gradual"]
 BudgetName = Literal["uniform", "erdos-renyi"]
 OptimizerName = Literal["adam", "normed-sgd", "rmsprop", "sgd"]
+BaselineOptimizerName = Literal["adam", "rmsprop", "sgd"]
 ScheduleName = Literal["constant", "cosine"]
 TransferName = Literal["none", "masks", "scores"]
 PrecisionName = Literal["float32", "tf32", "bfloat16"]
@@ -50,6 +51,17 @@ HopfieldRuleName = Literal["projection", "storkey", "covariance", "hebb", "moder
 HopfieldFormName = Literal["dense", "packed", "blocks"]
 """Forms of a memory that patterns are put into; ``quantised`` is made of one that is full."""
 
+BaselineName = Literal[
+    "upper-bound",
+    "lower-bound",
+    "separate-heads",
+    "separate-heads-random",
+    "batche",
+    "psp",
+    "psp-rotation",
+    "ewc",
+    "icarl",
+]
 CheckpointName = Literal["threshold", "topk", "piggyback"]
 FigureName = Literal[
     "permuted-mnist",

@@ -10,10 +10,12 @@ import typer
 from maskstore import InvalidInput, MaskArchive
 from maskstore import maintenance as maintain
 from maskstore._verify import verify as verify_archive
+from maskstore.choices import CodecName, PresetName
 from maskstore.interchange import load_masks, require_free, save_masks
 from maskstore.stats import MaskStats, archive_stats, layer_stats, task_stats
 from supsup_store import options
 from supsup_store.console import print_json, print_table, task_progress
+from supsup_store.options import listed
 
 
 def register(app: typer.Typer) -> None:
@@ -218,7 +220,7 @@ def repair(
 def compact(
     archive: options.Archive,
     codec: Annotated[
-        str | None, typer.Option(help="Re-encode every mask: auto, fast, history or a codec.")
+        str | None, typer.Option(help=f"Re-encode every mask: {listed(PresetName, CodecName)}.")
     ] = None,
     timeout: options.Timeout = 10.0,
     no_lock: options.NoLock = False,

@@ -8,13 +8,13 @@ import typer
 
 from maskstore import InvalidInput, MaskArchive
 from maskstore.interchange import save_masks
+from supsup.choices import HopfieldFormName, HopfieldRuleName
 from supsup_store import options
 from supsup_store.console import print_json, print_table, progress_bar, task_progress
+from supsup_store.options import listed
 
 Memory = Annotated[Path, typer.Argument(metavar="MEMORY", help="A memory file of `encode`.")]
-Rule = Annotated[
-    str, typer.Option(help="Learning rule: projection, storkey, covariance, hebb or modern.")
-]
+Rule = Annotated[str, typer.Option(help=f"Learning rule: {listed(HopfieldRuleName)}.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -28,7 +28,8 @@ def encode(
     out: Annotated[Path, typer.Option(help="The memory file to write.")],
     rule: Rule = "projection",
     form: Annotated[
-        str | None, typer.Option(help="dense, packed or blocks; by default the rule's own.")
+        str | None,
+        typer.Option(help=f"{listed(HopfieldFormName)}; by default the rule's own."),
     ] = None,
     bits: Annotated[
         int | None, typer.Option(help="Bits of a synapse (1, 2, 4 or 8); float32 without.")
@@ -148,12 +149,12 @@ def recover(
 
 
 def compare(
-    dataset: Annotated[str, typer.Option(help="Data set of tasks, such as split-mnist.")],
+    dataset: options.Dataset,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of archives and memories.")],
-    net: Annotated[str, typer.Option(help="The network.")] = "bn-2048",
-    outputs: Annotated[int, typer.Option(help="Outputs of the network.")] = 10,
+    net: options.Net = "bn-2048",
+    outputs: options.Outputs = 10,
     seeds: Annotated[str, typer.Option(help="Seeds, separated by commas.")] = "0",
-    tasks: Annotated[int | None, typer.Option(help="So many tasks; all by default.")] = None,
+    tasks: options.Tasks = None,
     steps: Annotated[int | None, typer.Option(help="Training steps a task.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Or passes (default 1, the paper's).")] = None,
     rule: Rule = "projection",

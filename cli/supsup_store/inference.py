@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from maskstore import MaskArchive
+from supsup.choices import MethodName, ObjectiveName
 from supsup_store import options
 from supsup_store.console import print_json, print_table, stage_progress, stderr, task_progress
+from supsup_store.options import listed
 
 # torch takes seconds to import: the functions below import supsup when they run.
 if TYPE_CHECKING:
@@ -16,12 +18,10 @@ if TYPE_CHECKING:
 
 Method = Annotated[
     str,
-    typer.Option(
-        help="How the task is found: auto, one-shot, binary, exhaustive, logits or hybrid."
-    ),
+    typer.Option(help=f"How the task is found: {listed('auto', MethodName)}."),
 ]
 Objective = Annotated[
-    str, typer.Option(help="auto, entropy, superfluous, energy or max-probability.")
+    str, typer.Option(help=f"What tells the task: {listed('auto', ObjectiveName)}.")
 ]
 Mode = Annotated[
     str,

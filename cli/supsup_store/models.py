@@ -8,8 +8,10 @@ import typer
 
 from maskstore import MaskArchive
 from maskstore.interchange import require_free
+from supsup.choices import CheckpointName
 from supsup_store import options
 from supsup_store.console import print_json, stderr, task_progress
+from supsup_store.options import listed
 
 
 def register(app: typer.Typer) -> None:
@@ -26,7 +28,7 @@ def import_(
     mask: Annotated[
         str | None,
         typer.Option(
-            help="How its scores become masks: threshold, topk or piggyback; by default what the "
+            help=f"How its scores become masks: {listed(CheckpointName)}; by default what the "
             "checkpoint says."
         ),
     ] = None,

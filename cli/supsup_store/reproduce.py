@@ -1,30 +1,16 @@
 """Command that makes a figure of the paper anew: reproduce."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from maskstore import InvalidInput
+import supsup
+from supsup.choices import FigureName
 from supsup_store import options
 from supsup_store.console import print_json, print_table, stage_progress
-
-# torch takes seconds to import: the functions below import supsup when they run.
-if TYPE_CHECKING:
-    from supsup.figures import PaperFigure
-
-NAMES = (
-    "permuted-mnist",
-    "rotated-mnist",
-    "outputs",
-    "nns",
-    "transfer",
-    "bytes",
-    "hopfield",
-    "hopfield-seeds",
-)
+from supsup_store.options import listed
 
 
 def register(app: typer.Typer) -> None:
@@ -33,7 +19,7 @@ def register(app: typer.Typer) -> None:
 
 
 def reproduce(
-    figure: Annotated[str, typer.Argument(metavar="FIGURE", help=", ".join(NAMES) + ".")],
+    figure: Annotated[str, typer.Argument(metavar="FIGURE", help=f"{listed(FigureName)}.")],
     out: Annotated[
         Path, typer.Option(metavar="DIR", help="Folder of archives, numbers and plot.")
     ] = Path("supsup-figures"),
@@ -65,28 +51,25 @@ def reproduce(
 
     Each option's default is the figure's own; what differs from the paper is said at the end.
     """
-    from supsup.archives import parse_device
-    from supsup.figures import Workspace
-    from supsup.figures import reproduce as make
-    from supsup.figures.sizes import family_at_hand
-
-    chosen = find_figure(figure)
-    asked: dict[str, Any] = {
-        "dataset": dataset or family_at_hand(chosen.rule, data),
-        "tasks": tasks,
-        "steps": steps,
-        "net": net,
-        "outputs": None if outputs is None else options.parse_numbers("--outputs", outputs),
-        "images": images,
-        "seeds": None if seeds is None else options.parse_numbers("--seeds", seeds),
-    }
-    sizes = replace(chosen.small, **{k: value for k, value in asked.items() if value is not None})
-    place = parse_device(device)
+    chosen = supsup.figures.find_figure(figure)
+    sizes = chosen.sizes_here(
+        {
+            "dataset": dataset,
+            "tasks": tasks,
+            "steps": steps,
+            "net": net,
+            "outputs": None if outputs is None else options.parse_numbers("--outputs", outputs),
+            "images": images,
+            "seeds": None if seeds is None else options.parse_numbers("--seeds", seeds),
+        },
+        data,
+    )
+    place = supsup.archives.parse_device(device)
     with stage_progress(quiet=quiet) as report:
-        document = make(
+        document = supsup.figures.reproduce(
             chosen,
             sizes,
-            Workspace(folder=out, data_dir=data, device=place, report=report),
+            supsup.figures.Workspace(folder=out, data_dir=data, device=place, report=report),
             plot=plot,
         )
     if as_json:
@@ -95,28 +78,7 @@ def reproduce(
         print_figure(chosen, document)
 
 
-def find_figure(name: str) -> "PaperFigure":
-    """The figure of a name; raises InvalidInput, listing all of them, on another."""
-    from supsup import figures
-    from supsup.figures.hopfield import HopfieldFigure, HopfieldSeedsFigure
-
-    known: tuple[PaperFigure, ...] = (
-        figures.PermutedFigure(),
-        figures.RotatedFigure(),
-        figures.OutputsFigure(),
-        figures.NnsFigure(),
-        figures.TransferFigure(),
-        figures.BytesFigure(),
-        HopfieldFigure(),
-        HopfieldSeedsFigure(),
-    )
-    for each in known:
-        if each.name == name:
-            return each
-    raise InvalidInput(f"figure {name!r}: expected one of {', '.join(f.name for f in known)}")
-
-
-def print_figure(figure: "PaperFigure", document: Mapping[str, Any]) -> None:
+def print_figure(figure: "supsup.figures.PaperFigure", document: Mapping[str, Any]) -> None:
     """The numbers as a table, then what differs from the paper and where the files are."""
     lines = figure.table(document["rows"])
     print_table(list(lines[0]), [list(line.values()) for line in lines], title=figure.title)

@@ -1,12 +1,14 @@
 """BaselineConfig: how a baseline is trained on each of its tasks."""
 
 from dataclasses import dataclass
+from typing import get_args
 
 from maskstore.numbers import parse_positive
 from maskstore.seeded.streams import parse_seed
+from supsup.choices import BaselineOptimizerName
 from supsup.training.config import check_one_of, parse_length, set_fields, steps_of
 
-OPTIMIZERS = ("adam", "rmsprop", "sgd")
+OPTIMIZERS: tuple[str, ...] = get_args(BaselineOptimizerName)
 
 DEFAULT_LR = {"adam": 1e-3, "rmsprop": 1e-4, "sgd": 0.05}
 

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
@@ -19,9 +19,10 @@ from supsup.checkpoints.paper import paper_scores
 from supsup.checkpoints.piggyback import has_real_masks, packed_scores, piggyback_scores
 from supsup.checkpoints.scores import CheckpointScores
 from supsup.checkpoints.unpickle import load_checkpoint, numbers_of
+from supsup.choices import CheckpointName
 from supsup.networks.weights import digest_of
 
-KINDS = ("threshold", "topk", "piggyback")
+KINDS: tuple[str, ...] = get_args(CheckpointName)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

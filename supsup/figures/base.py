@@ -2,14 +2,15 @@
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
 
 from maskstore.errors import InvalidInput
 from supsup.archives import make_folder
 from supsup.figures.cache import write_json
-from supsup.figures.sizes import Sizes
+from supsup.figures.sizes import Sizes, family_at_hand
 from supsup.figures.workspace import Workspace
 from supsup.plots import check_ending
 from supsup.training.config import TrainConfig
@@ -59,6 +60,21 @@ class PaperFigure(ABC):
             raise InvalidInput(
                 f"--images {sizes.images}: figure {self.name} takes test sets whole; leave it out"
             )
+
+    def sizes_here(self, asked: Mapping[str, Any], data_dir: Path | None) -> Sizes:
+        """``small``, but for what is asked for, on the family that is at hand.
+
+        Args:
+            asked: fields of :class:`Sizes`; None leaves the figure's own.
+            data_dir: see :func:`supsup.figures.sizes.family_at_hand`.
+
+        Raises:
+            InvalidInput: a field cannot be used.
+        """
+        given = {key: value for key, value in asked.items() if value is not None}
+        if "dataset" not in given:
+            given["dataset"] = family_at_hand(self.rule, data_dir)
+        return replace(self.small, **given)
 
     @abstractmethod
     def measure(self, sizes: Sizes, workspace: Workspace) -> list[Row]:

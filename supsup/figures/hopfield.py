@@ -7,7 +7,10 @@ from pathlib import Path
 from hopfield import pattern_of
 from maskstore import MaskArchive
 from supsup.archives import tasks_of
-from supsup.figures import CurveFigure, PaperFigure, Row, Sizes, Workspace
+from supsup.figures.base import PaperFigure, Row
+from supsup.figures.curves import CurveFigure
+from supsup.figures.sizes import Sizes
+from supsup.figures.workspace import Workspace
 from supsup.networks.recipe import BackboneRecipe
 from supsup.recovery.compare import compare_seed
 from supsup.recovery.mask_memory import encode_archive

@@ -1,6 +1,7 @@
 """Which task is it? One call from unlabelled data and masks to tasks and predictions."""
 
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 from maskstore.archive import MaskArchive
 from maskstore.errors import InvalidInput
 from maskstore.packed import PackedMasks
+from supsup.choices import ModeName
 from supsup.inference.auto import AUTO_OBJECTIVE, choose
 from supsup.inference.bank import MaskBank
 from supsup.inference.mask_source import MaskSource
@@ -21,7 +23,7 @@ from supsup.networks.backbone import Backbone
 from supsup.networks.linear_chain import chain_of
 from supsup.networks.modes import plain_modes
 
-MODES = ("image", "batch", "first")
+MODES: tuple[str, ...] = get_args(ModeName)
 """Who decides: every image for itself; all of a batch together; its first image for all, which is
 the paper's code's way."""
 

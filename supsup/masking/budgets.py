@@ -1,12 +1,14 @@
 """How many weights each layer keeps under the top-k rule."""
 
 import math
+from typing import get_args
 
 from maskstore.errors import InvalidInput
 from maskstore.layout import MaskLayout
 from maskstore.numbers import parse_share
+from supsup.choices import BudgetName
 
-BUDGETS = ("uniform", "erdos-renyi")
+BUDGETS: tuple[str, ...] = get_args(BudgetName)
 
 
 def budget(layout: MaskLayout, density: float, kind: str = "uniform") -> dict[str, int]:

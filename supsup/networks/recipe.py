@@ -4,13 +4,14 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, get_args
 
 from maskstore.errors import InvalidInput
 from maskstore.numbers import parse_share, parse_whole
 from maskstore.seeded.streams import parse_seed
+from supsup.choices import InitName
 
-INITS = ("signed-constant", "scaled-signed-constant", "kaiming-normal", "scaled-kaiming")
+INITS: tuple[str, ...] = get_args(InitName)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,24 +3,25 @@
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, get_args
 
 from maskstore.errors import InvalidInput
 from maskstore.layout import MaskLayout
 from maskstore.numbers import parse_positive, parse_real, parse_share, parse_whole
 from maskstore.seeded.scores import ScoreStart
 from maskstore.seeded.streams import parse_seed
+from supsup.choices import MaskRuleName, OptimizerName, PrecisionName, ScheduleName, TransferName
 from supsup.masking.base import MaskRule
 from supsup.masking.budgets import BUDGETS, budget, paper_budget
 from supsup.masking.gradual import Gradual
 from supsup.masking.threshold import Threshold
 from supsup.masking.topk import TopK
 
-RULES = ("threshold", "topk", "gradual")
-OPTIMIZERS = ("adam", "normed-sgd", "rmsprop", "sgd")
-SCHEDULES = ("constant", "cosine")
-TRANSFERS = ("none", "masks", "scores")
-PRECISIONS = ("float32", "tf32", "bfloat16")
+RULES: tuple[str, ...] = get_args(MaskRuleName)
+OPTIMIZERS: tuple[str, ...] = get_args(OptimizerName)
+SCHEDULES: tuple[str, ...] = get_args(ScheduleName)
+TRANSFERS: tuple[str, ...] = get_args(TransferName)
+PRECISIONS: tuple[str, ...] = get_args(PrecisionName)
 
 DEFAULT_LR = {"adam": 3e-3, "normed-sgd": 5e-5, "rmsprop": 1e-3, "sgd": 2.0}
 """The best cosine rates measured on MNIST (docs/results/mnist-training.md)."""

@@ -6,7 +6,7 @@ import pytest
 
 from hopfield import pattern_of
 from maskstore import MaskArchive
-from supsup_store.reproduce import NAMES, find_figure
+from supsup.figures import FIGURES
 
 TINY = ("--dataset", "split-mnist-sample", "--tasks", "2", "--steps", "20", "--quiet")
 
@@ -17,9 +17,8 @@ def out(tmp_path_factory):
 
 
 def test_every_figure_has_a_name_and_smaller_sizes():
-    assert [find_figure(name).name for name in NAMES] == list(NAMES)
-    for name in NAMES:
-        figure = find_figure(name)
+    for name, figure in FIGURES.items():
+        assert figure.name == name
         assert figure.small.tasks <= figure.paper.tasks
         assert figure.small.dataset == f"{figure.rule}-mnist-sample"
 
