@@ -67,13 +67,15 @@ def subset(task: TaskData, indices: Int64[Tensor, " image"] | None = None) -> Su
     No other images are held in memory.
 
     Raises:
-        InvalidInput: no index, or one beyond the test set.
+        InvalidInput: no test images, no index, or one beyond the test set.
     """
     if isinstance(task, Subset):
         x, y = task.test_x, task.test_y
         task = task.task
     else:
         parts = list(task.test_batches(1024))
+        if not parts:
+            raise InvalidInput(f"task {task.name!r}: no test images")
         x, y = torch.cat([x for x, _ in parts]), torch.cat([y for _, y in parts])
     if indices is not None:
         if not len(indices) or not 0 <= int(indices.min()) <= int(indices.max()) < len(y):

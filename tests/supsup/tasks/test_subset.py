@@ -80,3 +80,11 @@ def test_a_subset_of_a_subset_is_one_of_the_task():
 def test_indices_that_no_test_image_has(indices):
     with pytest.raises(InvalidInput, match=r"'blobs/0': expected indices of its 30 test images"):
         subset(Blobs(test=30), torch.tensor(indices, dtype=torch.int64))
+
+
+def test_a_task_without_test_images():
+    task = Blobs()
+    task.test_batches = lambda size: []
+    for take in (subset, lambda t: hold_out(t, seed=0), lambda t: sample_test(t, 1, seed=0)):
+        with pytest.raises(InvalidInput, match="'blobs/0': no test images"):
+            take(task)
