@@ -4,10 +4,10 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
+from bitarray import bitarray
 
 from maskstore import codecs
 from maskstore.errors import ArchiveClosed, CorruptArchive, InvalidInput, TaskExists
@@ -28,7 +28,7 @@ _BATCH_BYTES = 1 << 25
 _WORTH_A_THREAD = 1 << 15
 """Bits of a mask from which its coding is shared among the cores."""
 
-MaskItem = tuple[str, Mapping[str, np.ndarray], Mapping[str, Any]]
+MaskItem = tuple[str, Mapping[str, np.ndarray | bitarray], Mapping[str, Any]]
 """What ``add_many`` takes for one task: name, masks, metadata."""
 
 
@@ -131,12 +131,7 @@ class MaskArchive(ArchiveReader):
     def __enter__(self) -> "MaskArchive":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
     def refresh(self) -> bool:
@@ -159,7 +154,7 @@ class MaskArchive(ArchiveReader):
     def add(
         self,
         name: str,
-        masks: Mapping[str, np.ndarray],
+        masks: Mapping[str, np.ndarray | bitarray],
         metadata: Mapping[str, Any] | None = None,
         *,
         codec: str = "auto",
@@ -167,7 +162,7 @@ class MaskArchive(ArchiveReader):
         """Add the mask of one task.
 
         Args:
-            masks: layer name → boolean array, exactly the layout's layers.
+            masks: layer name → boolean array or bitarray (:meth:`MaskLayout.pack`), all layers.
             metadata: JSON to keep with the task.
             codec: ``"auto"`` takes the smallest.
 
@@ -182,10 +177,9 @@ class MaskArchive(ArchiveReader):
     def add_many(self, items: Iterable[MaskItem], *, codec: str = "auto") -> int:
         """Add any number of tasks in one transaction; returns how many. Raises as :meth:`add`."""
         chosen = codecs.parse_codec(codec)
-        added = 0
         with self.transaction():
             batch: list[tuple[str, Record]] = []
-            size = 0
+            size = added = 0
             # Small masks are coded in less time than a thread takes to begin.
             on_cores = map_ahead if self.layout.bits >= _WORTH_A_THREAD else map
             for name, record in on_cores(

@@ -18,8 +18,10 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
+from bitarray import bitarray
 from jaxtyping import Bool, UInt8
 
+from maskstore.bits import bits_over, packed_bytes_of
 from maskstore.errors import InvalidInput, InvalidMask
 
 MAX_AXES = 32
@@ -146,11 +148,15 @@ class MaskLayout:
             yield name, shape, slice(start, stop), bits
             start = stop
 
-    def pack(self, masks: Mapping[str, np.ndarray]) -> UInt8[np.ndarray, " bytes"]:
-        """Pack boolean layers into bytes, little-endian bits, each layer padded to a byte.
+    def pack(self, masks: Mapping[str, np.ndarray | bitarray]) -> UInt8[np.ndarray, " bytes"]:
+        """Pack layers into bytes, little-endian bits, each layer padded to a byte.
+
+        Args:
+            masks: of each layer a boolean array, or a bitarray of its weights in C order, with the
+                zeros of the padding or without.
 
         Raises:
-            InvalidMask: a layer is missing, unknown, of another shape, or not boolean.
+            InvalidMask: a layer is missing, unknown, of another shape or length, or not boolean.
         """
         if not isinstance(masks, Mapping):
             raise InvalidMask(
@@ -159,8 +165,12 @@ class MaskLayout:
         if masks.keys() != self.shapes.keys():
             self._reject_names(masks)
         packed = np.empty(self.packed_bytes, np.uint8)
-        for name, shape, where, _ in self.layers():
-            layer = np.asarray(masks[name])
+        for name, shape, where, bits in self.layers():
+            given = masks[name]
+            if isinstance(given, bitarray):
+                packed[where] = packed_bytes_of(name, given, bits)
+                continue
+            layer = np.asarray(given)
             if layer.dtype != np.bool_:
                 raise InvalidMask(
                     f"mask layer {name!r}: expected dtype bool, got {layer.dtype}; "
@@ -188,6 +198,23 @@ class MaskLayout:
     def pack_flat(self, flat: UInt8[np.ndarray, " bits"]) -> UInt8[np.ndarray, " bytes"]:
         """The inverse of :meth:`unpack_flat`; values other than 0 and 1 are not looked for."""
         return self.pack(self.split(flat.view(np.bool_)))
+
+    def bitarrays(
+        self, packed: UInt8[np.ndarray, " bytes"], *, exact: bool = False
+    ) -> dict[str, bitarray]:
+        """The bits of every layer of a packed mask, in C order, where they are.
+
+        Args:
+            exact: copies without the padding, that can be written to; else read-only views, whose
+                length is a multiple of 8.
+
+        >>> layout = MaskLayout({"fc": (3,)})
+        >>> packed = layout.pack({"fc": np.array([True, False, True])})
+        >>> layout.bitarrays(packed), layout.bitarrays(packed, exact=True)
+        ({'fc': bitarray('10100000')}, {'fc': bitarray('101')})
+        """
+        views = {name: (bits_over(packed[where]), bits) for name, _, where, bits in self.layers()}
+        return {name: view[:bits] if exact else view for name, (view, bits) in views.items()}
 
     def has_clean_padding(self, packed: UInt8[np.ndarray, " bytes"]) -> bool:
         """Whether every padding bit is zero, as :meth:`pack` leaves them."""
@@ -245,7 +272,4 @@ def sha256_of_bits(packed: UInt8[np.ndarray, " bytes"]) -> bytes:
 
 def count_ones(packed: UInt8[np.ndarray, "..."]) -> int:
     """Number of set bits. Padding bits are zero by construction and do not count."""
-    flat = np.ascontiguousarray(packed).reshape(-1)
-    whole = flat.size // 8 * 8
-    ones = int(np.bitwise_count(flat[:whole].view(np.uint64)).sum())
-    return ones + int(np.bitwise_count(flat[whole:]).sum())
+    return int(bits_over(packed).count())

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+from bitarray import bitarray
 from jaxtyping import Bool, UInt8
 
+from maskstore import bits
 from maskstore.errors import InvalidInput
 from maskstore.layout import MaskLayout
 
@@ -14,6 +16,16 @@ from maskstore.layout import MaskLayout
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackedMasks:
     """K packed masks of one layout.
+
+    >>> layout = MaskLayout({"fc": (3,)})
+    >>> rows = np.array([[0b011], [0b110], [0b011]], np.uint8)
+    >>> masks = PackedMasks(layout=layout, names=("a", "b", "c"), bits=rows)
+    >>> masks.bitarrays(0)
+    {'fc': bitarray('11000000')}
+    >>> masks.overlap(0, 1), masks.difference(0, 1), masks.hamming(0, 1)
+    (1, 1, 2)
+    >>> masks.duplicates()
+    [('a', 'c')]
 
     Attributes:
         names: the K task names.
@@ -39,6 +51,35 @@ class PackedMasks:
     def unpack(self, index: int) -> dict[str, Bool[np.ndarray, "..."]]:
         """The boolean layers of one mask."""
         return self.layout.unpack(self.bits[index])
+
+    def bitarrays(self, index: int, *, exact: bool = False) -> dict[str, bitarray]:
+        """The bits of every layer of one mask: read-only views with the padding's zeros.
+
+        Args:
+            exact: copies without the padding.
+        """
+        return self.layout.bitarrays(self.bits[index], exact=exact)
+
+    def overlap(self, first: int, second: int) -> int:
+        """Weights that both masks keep."""
+        return bits.overlap(self._row(first), self._row(second))
+
+    def difference(self, first: int, second: int) -> int:
+        """Weights that the first mask keeps and the second does not."""
+        return bits.difference(self._row(first), self._row(second))
+
+    def hamming(self, first: int, second: int) -> int:
+        """Weights that one of the two masks keeps and the other does not."""
+        return bits.hamming(self._row(first), self._row(second))
+
+    def duplicates(self) -> list[tuple[str, ...]]:
+        """The names of masks that are equal, in groups of two and more."""
+        found = bits.duplicates(map(self._row, range(len(self))))
+        return [tuple(self.names[at] for at in group) for group in found]
+
+    def _row(self, index: int) -> bitarray:
+        """A whole mask; the padding's zeros change no count."""
+        return bits.bits_over(self.bits[index])
 
     def select(self, rows: Sequence[int]) -> "PackedMasks":
         """Some of the masks: copies of those rows, in their order."""

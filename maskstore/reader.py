@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+from bitarray import bitarray
 from jaxtyping import Bool, UInt8
 
 from maskstore import codecs
@@ -94,6 +95,18 @@ class ArchiveReader:
     def get_packed(self, name: str) -> UInt8[np.ndarray, " bytes"]:
         """The mask of a task as packed bytes; raises as :meth:`get` does."""
         return self._decode(name, self.entry(name))
+
+    def bitarrays(self, name: str, *, exact: bool = False) -> dict[str, bitarray]:
+        """The mask of a task as bits: layer name → bitarray of its weights in C order.
+
+        Args:
+            exact: copies without the padding, that can be written to; else read-only, with up to
+                seven zeros behind the last weight.
+
+        Raises:
+            TaskNotFound, CorruptArchive: as :meth:`get`.
+        """
+        return self.layout.bitarrays(self.get_packed(name), exact=exact)
 
     def check_stored(self, name: str) -> None:
         """Compare all stored bytes that a task needs with their checksums, without decoding.

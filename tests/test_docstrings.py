@@ -5,7 +5,7 @@ import importlib
 
 import pytest
 
-MODULES = ["maskstore.layout"]
+MODULES = ["maskstore.bits", "maskstore.layout", "maskstore.packed"]
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Float, Float64, Int8, Int64, UInt8
 
+from maskstore.bits import hamming_to_each
 from maskstore.errors import InvalidInput
 
 _UNPACKED = 1 << 17
@@ -66,13 +67,9 @@ class PackedPatterns:
         return 2 * inside - x.sum()
 
     def agreement(self, z: Int8[np.ndarray, " unit"]) -> Int64[np.ndarray, " pattern"]:
-        """Zz for z of ±1, by counting bits: twenty times as fast."""
+        """Zz for z of ±1, by counting the bits that differ."""
         packed = np.packbits(z > 0, bitorder="little")
-        differ = np.zeros(len(self), np.int64)
-        for start in range(0, self._width, _UNPACKED // 8):
-            part = slice(start, start + _UNPACKED // 8)
-            differ += np.bitwise_count(self.rows[:, part] ^ packed[part]).sum(1, dtype=np.int64)
-        return self.size - 2 * differ
+        return self.size - 2 * hamming_to_each(self.rows, packed)
 
     def combine(self, weights: Float64[np.ndarray, " pattern"]) -> Float64[np.ndarray, " unit"]:
         """Zᵀw; patterns of weight 0 are not looked at."""

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float32, Int32, Int64, UInt8, UInt16
 from numba import njit
 
-from maskstore.layout import MaskLayout
+from maskstore.layout import MaskLayout, count_ones
 from supsup.inference.kernels.threads import split
 
 _LOWEST_BIT = np.array([0] + [(n & -n).bit_length() - 1 for n in range(1, 256)], np.uint8)
@@ -61,7 +61,7 @@ def sparsify(
     units = sum(widths[1:])
     first_bytes = np.array([where.start for _, _, where, _ in layout.layers()], np.int64)
     sizes = np.array(widths, np.int64)
-    ends = np.cumsum(np.bitwise_count(bits).sum(axis=1, dtype=np.int64))
+    ends = np.cumsum([count_ones(row) for row in bits], dtype=np.int64)
     nonzeros = int(ends[-1]) if len(ends) else 0
     starts = np.empty(len(bits) * units + 1, np.int64)
     starts[-1] = nonzeros
