@@ -2,6 +2,7 @@
 
 Needs full MNIST and Fashion-MNIST under SUPSUP_DATA; a data set that is absent is left out and
 said so. The archives are trained once into ``.cache/`` (about 10 minutes on two cores).
+``python -m benchmarks.mask_coding independent`` measures independent masks alone.
 """
 
 import io
@@ -19,11 +20,13 @@ import numpy as np
 import scipy.sparse
 import torch
 import zstandard
+from bitarray.util import sc_decode, sc_encode
 
 from benchmarks.processes import start_command
 from benchmarks.resnet50 import compare_with_the_paper
 from benchmarks.results import picture, save_results, study_cache
 from maskstore import MaskArchive, MaskLayout
+from maskstore.bits import bits_over
 from maskstore.codecs import BY_NAME, Prior
 from maskstore.maintenance import compact
 from maskstore.stats import archive_stats, binary_entropy
@@ -106,6 +109,7 @@ def sparse_masks() -> list[dict[str, Any]]:
         for level in (3, 19):
             compressor = zstandard.ZstdCompressor(level=level)
             sizes[f"zstd-{level} on packed bits"] = len(compressor.compress(packed.tobytes()))
+        sizes["bitarray sc_encode"] = len(sc_encode(bits_over(packed)))
         sizes["scipy csc, 16-bit indices"] = _csc_bytes(mask)
         rows.append(
             {
@@ -123,34 +127,39 @@ def _csc_bytes(mask: np.ndarray) -> int:
 
 
 def throughput(path: Path) -> list[dict[str, Any]]:
-    """MB of packed mask a second, one core, for a trained mask and for a sparse one."""
+    """MB of packed mask a second, one core, for a trained mask."""
     with MaskArchive.open(path) as archive:
         name = archive.names()[2]
         trained, layout = archive.get_packed(name).copy(), archive.layout
         prior = archive.prior.of_task(archive.task(name).metadata)
-    sparse_layout = MaskLayout({"w": (1000, 1000)})
-    sparse = sparse_layout.pack({"w": np.random.default_rng(0).random((1000, 1000)) < 0.05})
+    return _throughput(f"trained, {layout.bits} weights", trained, prior)
+
+
+def sparse_throughput() -> list[dict[str, Any]]:
+    """The same for an independent mask of density 0.05."""
+    layout = MaskLayout({"w": (1000, 1000)})
+    packed = layout.pack({"w": np.random.default_rng(0).random((1000, 1000)) < 0.05})
+    return _throughput("density 0.05, 1000000 weights", packed, Prior(layout=layout))
+
+
+def _throughput(what: str, packed: np.ndarray, prior: Prior) -> list[dict[str, Any]]:
     rows = []
-    for what, packed, its_prior in (
-        (f"trained, {layout.bits} weights", trained, prior),
-        ("density 0.05, 1000000 weights", sparse, Prior(layout=sparse_layout)),
-    ):
-        for method, (encode, decode) in _methods(packed, its_prior).items():
-            stored = encode()
-            if stored is None:
-                continue
-            seconds = _best(encode, 2 if method == "seeded" else 5)
-            back = _best(lambda d=decode, s=stored: d(s), 20)
-            rows.append(
-                {
-                    "mask": what,
-                    "method": method,
-                    "bytes": len(stored),
-                    "encode_mb_per_s": round(packed.size / seconds / 1e6, 2),
-                    "decode_mb_per_s": round(packed.size / back / 1e6, 2),
-                    "decode_milliseconds": round(1e3 * back, 3),
-                }
-            )
+    for method, (encode, decode) in _methods(packed, prior).items():
+        stored = encode()
+        if stored is None:
+            continue
+        seconds = _best(encode, 2 if method == "seeded" else 5)
+        back = _best(lambda d=decode, s=stored: d(s), 20)
+        rows.append(
+            {
+                "mask": what,
+                "method": method,
+                "bytes": len(stored),
+                "encode_mb_per_s": round(packed.size / seconds / 1e6, 2),
+                "decode_mb_per_s": round(packed.size / back / 1e6, 2),
+                "decode_milliseconds": round(1e3 * back, 3),
+            }
+        )
     return rows
 
 
@@ -166,6 +175,8 @@ def _methods(packed: np.ndarray, prior: Prior) -> dict[str, tuple[Callable, Call
             lambda level=level: zstandard.ZstdCompressor(level=level).compress(data),
             lambda s: zstandard.ZstdDecompressor().decompress(s),
         )
+    view = bits_over(packed)
+    methods["bitarray sc_encode"] = (lambda: sc_encode(view), lambda s: sc_decode(iter(s)))
     methods["lzma"] = (lambda: lzma.compress(data), lzma.decompress)
     methods["torch.save, bool"] = (lambda: _torch_save(bits), _torch_load)
     methods["scipy csc, 16-bit indices"] = (lambda: _csc(bits), _from_csc)
@@ -238,6 +249,12 @@ def plot(archives: dict[str, Any], sparse: list[dict[str, Any]]) -> None:
 def main() -> None:
     """Measure everything and write docs/results/mask_coding.{json,png}."""
     torch.set_num_threads(1)
+    if sys.argv[1:] == ["independent"]:
+        figures = {"sparse": sparse_masks(), "throughput": sparse_throughput()}
+        save_results(
+            "mask_coding_independent", figures, "python -m benchmarks.mask_coding independent"
+        )
+        return
     archives: dict[str, Any] = {}
     missing = []
     for family in FAMILIES:
@@ -248,7 +265,7 @@ def main() -> None:
         archives[family] = {codec: measure_archive(path, codec) for codec in CODECS}
         print(family, archives[family]["auto"], flush=True)
     sparse = sparse_masks()
-    speed = throughput(CACHE.path(f"{next(iter(archives))}.h5"))
+    speed = throughput(CACHE.path(f"{next(iter(archives))}.h5")) + sparse_throughput()
     plot(archives, sparse)
     save_results(
         "mask_coding",
