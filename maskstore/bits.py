@@ -1,9 +1,10 @@
 """Masks as sets of bits: a bitarray over packed bytes, and what two masks have in common.
 
-Packed, a layer of n weights is ⌈n/8⌉ bytes of little-endian bits (:meth:`MaskLayout.pack`), which a
-bitarray reads where they are. Its length is that of the bytes, up to seven zeros of padding
-included, so nothing is copied and counts are those of the mask. Set operations are those of
-``bitarray.util``, which count without making the set.
+Packed, a layer of n weights is ⌈n/8⌉ bytes of little-endian bits, as
+:meth:`maskstore.layout.MaskLayout.pack` makes them, and a bitarray reads them where they are. Its
+length is that of the bytes, up to seven zeros of padding included, so nothing is copied and counts
+are those of the mask. Set operations are those of ``bitarray.util``, which count without making
+the set.
 
 >>> import numpy as np
 >>> first = bits_over(np.array([0b0000_0111], np.uint8))
