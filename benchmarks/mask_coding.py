@@ -10,6 +10,7 @@ import lzma
 import math
 import os
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Callable

@@ -11,7 +11,6 @@ from unittest.mock import create_autospec
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 
 from hopfield import new_memory, save_memory
 from maskstore import ArchiveWriteError, InvalidInput, MaskArchive
@@ -23,8 +22,8 @@ from supsup.archives import create_archive
 from supsup.archives.score_sums import ScoreSums
 from supsup.checkpoints import export_dense
 from supsup.datasets.cache import download
-from supsup.figures.workspace import write_json
-from supsup.plots import save_figure
+from supsup.figures.cache import write_json
+from supsup.plots import drawing
 from supsup.task_free import Learner, LearnerCheckpoint
 from supsup.training.outcome import TrainedMask
 from tests.maskstore.helpers import LAYOUT, random_masks
@@ -103,9 +102,8 @@ def download_source(path: Path) -> None:
 
 
 def drawn(path: Path) -> None:
-    figure = Figure()
-    figure.subplots()
-    save_figure(figure, path)
+    with drawing(path) as figure:
+        figure.subplots()
 
 
 WRITERS = [
