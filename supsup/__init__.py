@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from supsup.networks.backbone import Backbone, build
     from supsup.networks.recipe import BackboneRecipe
     from supsup.networks.registry import NETS
-    from supsup.tasks.custom import LoaderTask, TensorTask
+    from supsup.tasks.custom import DatasetTask, TensorTask
+    from supsup.tasks.loader_task import LoaderTask
     from supsup.tasks.protocol import TaskData
     from supsup.training.config import TrainConfig
     from supsup.training.loop import Progress, TrainedMask, train
@@ -34,6 +35,7 @@ else:
             "supsup.errors": ("TrainingDiverged",),
             "supsup.evaluation.score": (
                 "EVAL_BATCH",
+                "DatasetTask",
                 "Evaluation",
                 "TaskAccuracy",
                 "accuracy",
@@ -42,7 +44,8 @@ else:
             "supsup.networks.backbone": ("Backbone", "build"),
             "supsup.networks.recipe": ("BackboneRecipe",),
             "supsup.networks.registry": ("NETS",),
-            "supsup.tasks.custom": ("LoaderTask", "TensorTask"),
+            "supsup.tasks.custom": ("DatasetTask", "TensorTask"),
+            "supsup.tasks.loader_task": ("LoaderTask",),
             "supsup.tasks.protocol": ("TaskData",),
             "supsup.training.config": ("TrainConfig",),
             "supsup.training.loop": ("Progress", "TrainedMask", "train"),
@@ -64,6 +67,7 @@ __all__ = [
     "NETS",
     "Backbone",
     "BackboneRecipe",
+    "DatasetTask",
     "Evaluation",
     "LoaderTask",
     "Progress",

@@ -26,7 +26,10 @@ def evaluate_baseline(
     Raises:
         InvalidInput: there is no task, one was not learnt, or one has no test images.
     """
-    rows = (score_task(task, _answer(baseline, task.name), batch=batch) for task in tasks)
+    net = baseline.backbone
+    rows = (
+        score_task(task, _answer(baseline, task.name), backbone=net, batch=batch) for task in tasks
+    )
     return Evaluation.of(GG, rows, method=baseline.name, objective=None, batch=batch)
 
 

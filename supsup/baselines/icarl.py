@@ -13,10 +13,10 @@ from supsup.baselines.base import Baseline, Weights, bytes_of
 from supsup.baselines.config import BaselineConfig
 from supsup.baselines.heads import Headed
 from supsup.baselines.herding import class_mean, herd
-from supsup.baselines.training import fit
-from supsup.evaluation.score import Batch
+from supsup.baselines.training import Labelled, fit
 from supsup.networks.backbone import Backbone
-from supsup.tasks.custom import LoaderTask
+from supsup.tasks.checked import train_images
+from supsup.tasks.loader_task import LoaderTask
 from supsup.tasks.order import batches
 from supsup.tasks.protocol import TaskData
 
@@ -81,7 +81,7 @@ class Icarl(Baseline):
                 f"memory: {self.memory} exemplars are fewer than the {earlier + task.classes} "
                 f"classes with task {task.name!r}; give it more"
             )
-        one, _ = task.train_batch(torch.zeros(1, dtype=torch.int64, device=task.device))
+        one, _ = train_images(task, torch.zeros(1, dtype=torch.int64, device=task.device))
         self._net.check_alone(self.name, one.to(self.backbone.device))
         before = self.trunk, self.head
 
@@ -120,7 +120,7 @@ class Icarl(Baseline):
     def _features(self, images: Tensor, trunk: Weights) -> Float[Tensor, "image width"]:
         return normalize(self._net.features(images, trunk))
 
-    def _with_exemplars(self, task: TaskData, earlier: int) -> Iterator[Batch]:
+    def _with_exemplars(self, task: TaskData, earlier: int) -> Iterator[Labelled]:
         """Batches of a task's images and all exemplars, mixed; labels number all classes."""
         sets = [few for classes in self.exemplars.values() for few in classes]
         device = self.backbone.device
@@ -136,7 +136,7 @@ class Icarl(Baseline):
             old = (indices[indices >= task.train_size] - task.train_size).to(device)
             parts = []
             if len(own):
-                x, y = task.train_batch(own)
+                x, y = train_images(task, own)
                 parts.append((x.to(device), y.to(device) + earlier))
             if images is not None and labels is not None:
                 parts.append((images[old], labels[old]))
@@ -148,7 +148,7 @@ class Icarl(Baseline):
         features, labels = [], []
         with torch.no_grad():
             for indices in everything.split(_AT_A_TIME):
-                x, y = task.train_batch(indices)
+                x, y = train_images(task, indices)
                 features.append(self._features(x.to(self.backbone.device), trunk))
                 labels.append(y.to(self.backbone.device))
         all_features, all_labels = torch.cat(features), torch.cat(labels)
@@ -161,5 +161,5 @@ class Icarl(Baseline):
                     f"expected some of each of its {task.classes} classes"
                 )
             best = of_class[herd(all_features[of_class], each)].to(task.device)
-            chosen.append(task.train_batch(best)[0].to(self.backbone.device))
+            chosen.append(train_images(task, best)[0].to(self.backbone.device))
         return chosen

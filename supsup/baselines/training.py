@@ -10,13 +10,16 @@ from torch import Tensor
 
 from supsup.baselines.config import BaselineConfig
 from supsup.errors import TrainingDiverged
-from supsup.evaluation.score import Batch
+from supsup.tasks.checked import train_images
 from supsup.tasks.order import batches
 from supsup.tasks.protocol import TaskData
 from supsup.training.updates import make_optimizer
 
 LAST_STEPS = 100
 """Steps whose mean loss a training tells."""
+
+Labelled = tuple[Tensor, Tensor]
+"""Images and their labels."""
 
 Loss = Callable[[dict[str, Tensor], Tensor, Tensor], Tensor]
 """From the weights in training, a batch's images and its labels to a scalar."""
@@ -30,7 +33,7 @@ def fit(
     *,
     device: torch.device,
     lr: float | None = None,
-    source: Iterator[Batch] | None = None,
+    source: Iterator[Labelled] | None = None,
 ) -> tuple[dict[str, Tensor], float]:
     """Minimise a loss over a task's training images.
 
@@ -69,7 +72,7 @@ def fit(
     return {name: tensor.detach() for name, tensor in weights.items()}, mean
 
 
-def own_batches(task: TaskData, config: BaselineConfig) -> Iterator[Batch]:
+def own_batches(task: TaskData, config: BaselineConfig) -> Iterator[Labelled]:
     """Endless batches of a task's training images, in the seeded order."""
     for indices in batches(config.seed, task.name, task.train_size, config.batch, task.device):
-        yield task.train_batch(indices)
+        yield train_images(task, indices)

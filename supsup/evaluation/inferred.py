@@ -75,7 +75,12 @@ def evaluate_inferred(
                 )
 
             yield score_task(
-                task, answer, labels_shared=scenario.labels_shared, batch=batch, batches=batches
+                task,
+                answer,
+                backbone=bank.backbone,
+                labels_shared=scenario.labels_shared,
+                batch=batch,
+                batches=batches,
             )
 
     return Evaluation.of(scenario, rows(), method=chosen.name, objective=measure.name, batch=batch)

@@ -1,6 +1,6 @@
 """Scores of predictions on tasks' test sets; and of masks whose task is given (scenario GG)."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -11,17 +11,17 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from maskstore.errors import InvalidInput
+from supsup.evaluation.batches import evaluation_batches
 from supsup.evaluation.scenarios import GG, Scenario
 from supsup.inference.ood import free_energy
 from supsup.networks.backbone import Backbone
 from supsup.networks.modes import plain_modes
+from supsup.tasks.batch import map_inputs, one_tensor
 from supsup.tasks.protocol import TaskData
 
 EVAL_BATCH = 128
 """Test images a forward pass, the paper's. Nets with batch statistics answer by the whole batch,
-so their accuracy is that of this batch size and of the test set's own order."""
-
-Batch = tuple[Float[Tensor, "batch ..."], Int64[Tensor, " batch"]]
+so their accuracy is that of this batch size, with the images mixed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +114,7 @@ def score_task(
     task: TaskData,
     answer: Callable[[Float[Tensor, "batch ..."]], Answers],
     *,
+    backbone: Backbone,
     labels_shared: bool = False,
     batch: int = EVAL_BATCH,
     batches: int | None = None,
@@ -122,6 +123,7 @@ def score_task(
 
     Args:
         answer: from images to answers.
+        backbone: what answers; it is asked whether the order of images matters to it.
         labels_shared: whether an answer is right where the label is, whatever task was found.
         batch: images at a time. A rest smaller than half of it joins the batch before, so that
             batch statistics never come from a few images.
@@ -134,10 +136,10 @@ def score_task(
         raise InvalidInput(f"evaluation batch: expected a whole number from 1, got {batch}")
     right = found = torch.zeros((), dtype=torch.int64)
     seen = 0
-    for images, labels in islice(whole_batches(task.test_batches(batch), batch), batches):
+    for images, labels in islice(evaluation_batches(backbone, task, batch), batches):
         if not len(labels):
             continue
-        said = answer(images)
+        said = answer(one_tensor(images, f"task {task.name!r}"))
         correct = said.labels == labels.to(said.labels.device)
         in_task = torch.ones_like(correct) if said.in_task is None else said.in_task
         # Sums stay where the answers are: reading them would wait for the device at every batch.
@@ -184,8 +186,9 @@ def accuracy_and_energy(
     right = torch.zeros((), dtype=torch.int64, device=backbone.device)
     energies = [torch.zeros(0, dtype=torch.float32, device=backbone.device)]
     with torch.no_grad():
-        for images, labels in whole_batches(task.test_batches(batch), batch):
-            logits = backbone.run(images.to(backbone.device), weights)
+        for images, labels in evaluation_batches(backbone, task, batch):
+            x = map_inputs(lambda each: each.to(backbone.device), images)
+            logits = backbone.run(x, weights)
             check_outputs(logits.shape[1], task)
             answers = logits[:, : task.classes].argmax(1)
             right += (answers == labels.to(backbone.device)).sum()
@@ -216,19 +219,6 @@ def evaluate_gg(
         for task, masks in tasks
     )
     return Evaluation.of(GG, rows, method=None, objective=None, batch=batch)
-
-
-def whole_batches(batches: Iterable[Batch], size: int) -> Iterator[Batch]:
-    """The same images in the same order, a small last batch joined to the one before it."""
-    held: Batch | None = None
-    for images, labels in batches:
-        if held is not None and len(labels) * 2 < size:
-            images, labels = torch.cat([held[0], images]), torch.cat([held[1], labels])
-        elif held is not None:
-            yield held
-        held = (images, labels)
-    if held is not None:
-        yield held
 
 
 def check_outputs(outputs: int, task: TaskData) -> None:

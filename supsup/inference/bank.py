@@ -24,6 +24,8 @@ from supsup.inference.mask_source import (
 )
 from supsup.networks.backbone import Backbone
 from supsup.networks.linear_chain import chain_of
+from supsup.tasks.arrays import INTEGERS, Inputs
+from supsup.tasks.batch import tensors_of
 
 SPARSE_DENSITY = 0.1
 """Below this density a gathered weight is cheaper than the unpacking of all."""
@@ -180,7 +182,7 @@ class MaskBank:
 
 
 def run_network(
-    backbone: Backbone, x: Float[Tensor, "batch ..."], weights: Mapping[str, Tensor]
+    backbone: Backbone, x: Inputs, weights: Mapping[str, Tensor]
 ) -> Float[Tensor, "batch outputs"]:
     """:meth:`Backbone.run` on data from outside.
 
@@ -193,9 +195,13 @@ def run_network(
         raise
     except (RuntimeError, ValueError, IndexError) as error:
         reason = str(error).splitlines()[0]
+        first, *others = tensors_of(x)
+        hint = "check the size of the images"
+        if first.dtype in INTEGERS:
+            hint = "these are integers: give floats, or say what they stand for (scale=(0, 255))"
         raise InvalidInput(
-            f"data of shape {tuple(x.shape)}: the network does not take it ({reason}); "
-            "check the size of the images"
+            f"data of shape {', '.join(str(tuple(each.shape)) for each in (first, *others))}: the "
+            f"network does not take it ({reason}); {hint}"
         ) from error
 
 

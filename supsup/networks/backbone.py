@@ -18,6 +18,7 @@ from supsup.networks.modes import construction, plain_modes
 from supsup.networks.recipe import BackboneRecipe, check_init, parse_maskable
 from supsup.networks.registry import default_maskable, make_module
 from supsup.networks.weights import digest_of, freeze
+from supsup.tasks.arrays import Inputs
 
 
 class Backbone:
@@ -149,11 +150,15 @@ class Backbone:
         """W ⊙ M for every layer of the layout. Masks may be boolean or real (a superposition)."""
         return {name: weight * masks[name] for name, weight in self.weights.items()}
 
-    def run(
-        self, x: Float[Tensor, "batch ..."], weights: Mapping[str, Tensor]
-    ) -> Float[Tensor, "batch outputs"]:
-        """Logits with ``weights`` in the place of the module's own of those names."""
-        return functional_call(self.module, dict(weights), (x,))
+    def run(self, x: Inputs, weights: Mapping[str, Tensor]) -> Float[Tensor, "batch outputs"]:
+        """Logits with ``weights`` in the place of the module's own of those names.
+
+        Args:
+            x: a tensor of images; a tuple becomes the module's arguments, a dict those by name.
+        """
+        if isinstance(x, dict):
+            return functional_call(self.module, dict(weights), (), x)
+        return functional_call(self.module, dict(weights), x if isinstance(x, tuple) else (x,))
 
     def logits(
         self, x: Float[Tensor, "batch ..."], masks: Mapping[str, Tensor]

@@ -5,6 +5,7 @@ import torch
 
 from supsup.networks.backbone import Backbone
 from supsup.recovery.mask_entropy import BATCH, MaskEntropy
+from supsup.tasks.checked import train_images
 from supsup.tasks.protocol import TaskData
 
 BATCHES = 8
@@ -24,7 +25,7 @@ def accepted_entropy(backbone: Backbone, task: TaskData, mask: np.ndarray) -> fl
         mask: the task's, flat: d numbers, 0.0 or 1.0.
     """
     images = min(BATCHES * BATCH, task.train_size)
-    x, _ = task.train_batch(torch.arange(images, dtype=torch.int64, device=task.device))
+    x, _ = train_images(task, torch.arange(images, dtype=torch.int64, device=task.device))
     # How many outputs stand for a class matters to other objectives, not to the entropy.
     entropy = MaskEntropy(backbone, x, classes=1)
     values = [entropy(mask, step)[0] for step in range(max(images // BATCH, 1))]

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from maskstore.errors import InvalidInput
 from maskstore.seeded import streams as seeded
+from supsup.tasks.checked import train_images
 from supsup.tasks.order import batches
 from supsup.tasks.protocol import TaskData
 
@@ -66,5 +67,5 @@ def _visits(
     for at, length in zip(np.concatenate(route), lengths, strict=True):
         task = tasks[at]
         for _ in range(least + int(length)):
-            images, labels = task.train_batch(next(orders[at]))
+            images, labels = train_images(task, next(orders[at]))
             yield StreamBatch(images=images, labels=labels, source=task)

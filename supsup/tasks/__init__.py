@@ -1,11 +1,13 @@
 """What a task is, and the families of tasks made from a data set."""
 
-from supsup.tasks.custom import LoaderTask, TensorTask
+from supsup.tasks.custom import DatasetTask, TensorTask
+from supsup.tasks.loader_task import LoaderTask
 from supsup.tasks.protocol import TaskData
 from supsup.tasks.recipe import TaskRecipe, family_names, task_family
 from supsup.tasks.task import Task, make_task
 
 __all__ = [
+    "DatasetTask",
     "LoaderTask",
     "Task",
     "TaskData",

@@ -1,17 +1,30 @@
-"""Tasks from a user's own data: tensors in memory, or PyTorch data loaders."""
+"""Tasks from a user's own data: arrays in memory, or PyTorch data sets."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sized
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Int64
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import Dataset, IterableDataset
 
 from maskstore.errors import InvalidInput
+from maskstore.numbers import parse_whole
+from supsup.tasks.batch import (
+    Batch,
+    Range,
+    parse_batch,
+    parse_labels,
+    parse_name,
+    parse_pair,
+    parse_scale,
+    rows_of,
+    split_batch,
+)
+from supsup.tasks.protocol import IndexedTask
 
 
-class TensorTask:
+class TensorTask(IndexedTask):
     """A task over images and labels in memory; see :class:`supsup.TaskData`."""
 
     recipe = None
@@ -20,32 +33,37 @@ class TensorTask:
         self,
         name: str,
         *,
-        train: tuple[Float[Tensor, "train ..."], Int64[Tensor, " train"]],
-        test: tuple[Float[Tensor, "test ..."], Int64[Tensor, " test"]],
+        train: tuple[Any, Any],
+        test: tuple[Any, Any],
         classes: int | None = None,
+        scale: Range | None = None,
     ) -> None:
         """Take pairs of inputs, as the network wants them, and labels 0 … classes-1.
 
         Args:
+            train, test: inputs are tensors, numpy arrays or lists, or a tuple or dict of those
+                where the network takes several; labels are whole numbers of any type, of shape
+                (n,) or (n, 1).
             classes: how many; None for one more than the largest label.
+            scale: the integers that stand for 0 and 1 where inputs are to be scaled, such as
+                (0, 255) of bytes. Without it integers reach the network as they are.
 
         Raises:
-            InvalidInput: there is nothing, counts differ, or a label is out of range.
+            InvalidInput: there is nothing, counts differ, a label is out of range, or an input is
+                no finite number.
+
+        >>> TensorTask("ab", train=([[0.0], [1.0]], [0, 1]), test=([[0.5]], [1])).classes
+        2
         """
-        self.name = name
-        for part, (x, y) in (("train", train), ("test", test)):
-            if not len(y) or len(x) != len(y):
-                raise InvalidInput(
-                    f"task {name!r}: expected one label per {part} input and at least one, "
-                    f"got {len(x)} inputs and {len(y)} labels"
-                )
-        found = int(max(train[1].max(), test[1].max())) + 1
-        self.classes = found if classes is None else classes
-        if found > self.classes or int(min(train[1].min(), test[1].min())) < 0:
-            raise InvalidInput(
-                f"task {name!r}: expected labels from 0 to {self.classes - 1}, found others"
-            )
-        self._train, self._test = train, test
+        self.name = parse_name(name)
+        if classes is None:
+            classes = _count_classes(name, train, test)
+        self.classes = parse_whole(f"task {name!r}: classes", classes)
+        scale = parse_scale(scale, f"task {name!r}")
+        self._train, self._test = (
+            _whole(pair, f"task {name!r}: {part}", self.classes, scale)
+            for part, pair in (("train", train), ("test", test))
+        )
 
     @property
     def train_size(self) -> int:
@@ -57,74 +75,142 @@ class TensorTask:
         """Where the tensors are."""
         return self._train[1].device
 
-    def train_batch(
-        self, indices: Int64[Tensor, " batch"]
-    ) -> tuple[Float[Tensor, "batch ..."], Int64[Tensor, " batch"]]:
+    def train_batch(self, indices: Int64[Tensor, " batch"]) -> Batch:
         """The training inputs of those indices, and their labels."""
-        x, y = self._train
-        return x.index_select(0, indices), y.index_select(0, indices)
+        return rows_of(self._train, indices)
 
-    def test_batches(
-        self, size: int
-    ) -> Iterator[tuple[Float[Tensor, "batch ..."], Int64[Tensor, " batch"]]]:
+    def test_batch(self, indices: Int64[Tensor, " batch"]) -> Batch:
+        """The test inputs of those indices, and their labels."""
+        return rows_of(self._test, indices)
+
+    @property
+    def test_size(self) -> int:
+        """Number of test images."""
+        return len(self._test[1])
+
+    def test_batches(self, size: int) -> Iterator[Batch]:
         """All test inputs in order."""
-        x, y = self._test
-        yield from zip(x.split(size), y.split(size), strict=True)
+        yield from split_batch(self._test, size)
 
 
-class LoaderTask:
-    """A task over two data loaders, which may have workers and augmentations of their own.
+class DatasetTask(IndexedTask):
+    """A task over two ``torch.utils.data.Dataset`` with an index, such as torchvision's.
 
-    The loader chooses the images: the seeded order of :class:`supsup.TrainConfig` has no part in
-    it, and two trainings are alike only if the loader's generator makes them so. Its batches must
-    be of the configuration's size; a smaller last one is left out.
+    Images are asked for one by one, in the seeded order of :class:`supsup.TrainConfig`, and made
+    into batches as a data loader does; for workers of its own take :class:`LoaderTask`.
     """
 
     recipe = None
     device = torch.device("cpu")
 
     def __init__(
-        self, name: str, *, train: DataLoader[Any], test: DataLoader[Any], classes: int
+        self,
+        name: str,
+        *,
+        train: Dataset[Any],
+        test: Dataset[Any],
+        classes: int | None = None,
+        scale: Range | None = None,
     ) -> None:
-        """Take loaders of (inputs, labels)."""
-        self.name, self.classes = name, classes
+        """Take data sets of (input, label).
+
+        Args:
+            classes: how many; None for as many as ``train.classes`` names.
+            scale: as of :class:`TensorTask`.
+
+        Raises:
+            InvalidInput: a data set has no index or no length, or is empty, or says nothing of
+                its classes.
+        """
+        self.name = parse_name(name)
+        for part, data in (("train", train), ("test", test)):
+            if isinstance(data, IterableDataset) or not hasattr(data, "__getitem__"):
+                raise InvalidInput(
+                    f"task {name!r}: the {part} data ({type(data).__name__}) have no index; put "
+                    "them into a DataLoader and take LoaderTask"
+                )
+            if not isinstance(data, Sized) or not len(data):
+                raise InvalidInput(
+                    f"task {name!r}: expected {part} data of at least one image and a length, got "
+                    f"{type(data).__name__}"
+                )
+        if classes is None:
+            named = getattr(train, "classes", None)
+            if not isinstance(named, Sized):
+                raise InvalidInput(
+                    f"task {name!r}: {type(train).__name__} does not name its classes; say how "
+                    "many there are, classes=…"
+                )
+            classes = len(named)
+        self.classes = parse_whole(f"task {name!r}: classes", classes)
         self._train, self._test = train, test
-        self._batches = self._endless()
+        self._scale = parse_scale(scale, f"task {name!r}")
 
     @property
     def train_size(self) -> int:
         """Number of training images."""
-        return len(self._train.dataset)  # type: ignore[arg-type]
+        return len(self._train)  # type: ignore[arg-type]
 
-    def train_batch(
-        self, indices: Int64[Tensor, " batch"]
-    ) -> tuple[Float[Tensor, "batch ..."], Int64[Tensor, " batch"]]:
-        """The loader's next batch, whatever the indices.
+    @property
+    def test_size(self) -> int:
+        """Number of test images."""
+        return len(self._test)  # type: ignore[arg-type]
 
-        Raises:
-            InvalidInput: it is of another size.
-        """
-        x, y = next(self._batches)
-        if len(y) != len(indices):
-            raise InvalidInput(
-                f"task {self.name!r}: its loader gives batches of {len(y)}, the training asks "
-                f"for {len(indices)}; make them the same"
-            )
-        return x, y
+    def train_batch(self, indices: Int64[Tensor, " batch"]) -> Batch:
+        """The training inputs of those indices, and their labels; raises InvalidInput."""
+        return self._batch(self._train, indices, "train")
 
-    def test_batches(
-        self, size: int
-    ) -> Iterator[tuple[Float[Tensor, "batch ..."], Int64[Tensor, " batch"]]]:
-        """The loader's test batches, whatever the size."""
-        yield from self._test
+    def test_batch(self, indices: Int64[Tensor, " batch"]) -> Batch:
+        """The test inputs of those indices, and their labels; raises InvalidInput."""
+        return self._batch(self._test, indices, "test")
 
-    def _endless(self) -> Iterator[tuple[Tensor, Tensor]]:
-        while True:
-            largest = 0
-            for x, y in self._train:
-                if len(y) < largest:
-                    continue
-                largest = len(y)
-                yield x, y
-            if not largest:
-                raise InvalidInput(f"task {self.name!r}: its loader gives no training batches")
+    def test_batches(self, size: int) -> Iterator[Batch]:
+        """All test inputs in order; raises InvalidInput."""
+        for indices in torch.arange(self.test_size, device="cpu").split(size):
+            yield self.test_batch(indices)
+
+    def _batch(self, data: Dataset[Any], indices: Tensor, part: str) -> Batch:
+        what = f"task {self.name!r}: {part}"
+        pairs = [parse_pair(data[at], f"{what} data [{at}]") for at in indices.tolist()]
+        x = _beside([x for x, _ in pairs], f"{what} inputs")
+        return parse_batch((x, [y for _, y in pairs]), what, self.classes, scale=self._scale)
+
+
+def _count_classes(name: str, train: Any, test: Any) -> int:
+    """One more than the largest label."""
+    lows, highs = [], []
+    for part, pair in (("train", train), ("test", test)):
+        what = f"task {name!r}: {part}"
+        y = parse_labels(parse_pair(pair, what)[1], f"{what} labels", None)
+        if len(y):
+            lows.append(int(y.min()))
+            highs.append(int(y.max()))
+    if lows and min(lows) > 0:
+        raise InvalidInput(
+            f"task {name!r}: labels: none is 0, the smallest is {min(lows)}; if they count from 1, "
+            f"subtract 1, if not, say how many classes there are (classes={max(highs) + 1})"
+        )
+    return max(highs, default=0) + 1
+
+
+def _whole(pair: Any, what: str, classes: int, scale: Range | None) -> Batch:
+    """A part of a task, which must not be empty."""
+    x, y = parse_batch(pair, what, classes, scale=scale)
+    if not len(y):
+        raise InvalidInput(
+            f"{what}: expected one label per input and at least one, got 0 inputs and 0 labels"
+        )
+    return x, y
+
+
+def _beside(images: list[Any], what: str) -> Any:
+    """Images one after another; where each is several inputs, each of these."""
+    first = images[0]
+    try:
+        if isinstance(first, Mapping):
+            return {key: [image[key] for image in images] for key in first}
+        if isinstance(first, tuple):
+            return tuple([image[at] for image in images] for at in range(len(first)))
+    except (KeyError, IndexError, TypeError) as error:
+        raise InvalidInput(f"{what}: not all have the parts that the first one has") from error
+    return images

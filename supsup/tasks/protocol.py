@@ -1,11 +1,14 @@
 """What training and evaluation ask of a task, so that any data can be one."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Int64
 from torch import Tensor
+
+from supsup.tasks.batch import Batch
 
 
 @runtime_checkable
@@ -43,12 +46,29 @@ class TaskData(Protocol):
     @property
     def recipe(self) -> Recipe | None: ...
 
-    def train_batch(
-        self, indices: Int64[Tensor, " batch"]
-    ) -> tuple[Float[Tensor, "batch ..."], Int64[Tensor, " batch"]]:
+    def train_batch(self, indices: Int64[Tensor, " batch"]) -> Batch:
         """The training images of those indices, and their labels."""
 
-    def test_batches(
-        self, size: int
-    ) -> Iterable[tuple[Float[Tensor, "batch ..."], Int64[Tensor, " batch"]]]:
+    def test_batches(self, size: int) -> Iterable[Batch]:
         """All test images in order, ``size`` at a time, the last batch as small as it comes."""
+
+
+class ParsedTask:
+    """A task of this package: its batches are parsed already, see :mod:`supsup.tasks.checked`."""
+
+    __slots__ = ()
+
+
+class IndexedTask(ParsedTask, ABC):
+    """One that gives any test image by its number."""
+
+    __slots__ = ()
+
+    @property
+    @abstractmethod
+    def test_size(self) -> int:
+        """Number of test images."""
+
+    @abstractmethod
+    def test_batch(self, indices: Int64[Tensor, " batch"]) -> Batch:
+        """The test images of those indices, and their labels."""

@@ -4,23 +4,26 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Int64
 from torch import Tensor
 
 from maskstore.errors import InvalidInput
 from maskstore.seeded.streams import permutation
-from supsup.tasks.protocol import Recipe, TaskData
+from supsup.tasks.arrays import Inputs
+from supsup.tasks.batch import Batch, join_batches, one_tensor, rows_of, split_batch
+from supsup.tasks.checked import test_batches, train_batch
+from supsup.tasks.protocol import IndexedTask, Recipe, TaskData
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Subset:
+class Subset(IndexedTask):
     """A task with some of its test images, in memory; all else is the task's own.
 
     Made by :func:`subset`.
     """
 
     task: TaskData
-    test_x: Float[Tensor, "image ..."]
+    test_x: Inputs
     test_y: Int64[Tensor, " image"]
 
     @property
@@ -48,17 +51,22 @@ class Subset:
         """Of the task."""
         return self.task.recipe
 
-    def train_batch(
-        self, indices: Int64[Tensor, " batch"]
-    ) -> tuple[Float[Tensor, "batch ..."], Int64[Tensor, " batch"]]:
-        """The task's training images."""
-        return self.task.train_batch(indices)
+    @property
+    def test_size(self) -> int:
+        """Number of its test images."""
+        return len(self.test_y)
 
-    def test_batches(
-        self, size: int
-    ) -> Iterator[tuple[Float[Tensor, "batch ..."], Int64[Tensor, " batch"]]]:
+    def train_batch(self, indices: Int64[Tensor, " batch"]) -> Batch:
+        """The task's training images."""
+        return train_batch(self.task, indices)
+
+    def test_batch(self, indices: Int64[Tensor, " batch"]) -> Batch:
+        """The images of those indices, and their labels."""
+        return rows_of((self.test_x, self.test_y), indices)
+
+    def test_batches(self, size: int) -> Iterator[Batch]:
         """The images, ``size`` at a time."""
-        yield from zip(self.test_x.split(size), self.test_y.split(size), strict=True)
+        yield from split_batch((self.test_x, self.test_y), size)
 
 
 def subset(task: TaskData, indices: Int64[Tensor, " image"] | None = None) -> Subset:
@@ -70,27 +78,25 @@ def subset(task: TaskData, indices: Int64[Tensor, " image"] | None = None) -> Su
         InvalidInput: no test images, no index, or one beyond the test set.
     """
     if isinstance(task, Subset):
-        x, y = task.test_x, task.test_y
+        whole = task.test_x, task.test_y
         task = task.task
     else:
-        parts = list(task.test_batches(1024))
-        if not parts:
+        found = join_batches(test_batches(task, 1024, finite=True))
+        if found is None:
             raise InvalidInput(f"task {task.name!r}: no test images")
-        x, y = torch.cat([x for x, _ in parts]), torch.cat([y for _, y in parts])
+        whole = found
     if indices is not None:
-        if not len(indices) or not 0 <= int(indices.min()) <= int(indices.max()) < len(y):
+        count = len(whole[1])
+        if not len(indices) or not 0 <= int(indices.min()) <= int(indices.max()) < count:
             raise InvalidInput(
-                f"task {task.name!r}: expected indices of its {len(y)} test images, at least one, "
+                f"task {task.name!r}: expected indices of its {count} test images, at least one, "
                 f"got {indices.tolist()!r:.60}"
             )
-        indices = indices.to(y.device)
-        x, y = x[indices], y[indices]
-    return Subset(task=task, test_x=x, test_y=y)
+        whole = rows_of(whole, indices.to(whole[1].device))
+    return Subset(task=task, test_x=whole[0], test_y=whole[1])
 
 
-def hold_out(
-    task: TaskData, *, seed: int, disjoint: bool = True
-) -> tuple[Float[Tensor, "image ..."], Subset]:
+def hold_out(task: TaskData, *, seed: int, disjoint: bool = True) -> tuple[Tensor, Subset]:
     """(unlabelled images, the task with the rest of its test set).
 
     Half of the test set each, by the seeded permutation for ``"holdout/<name>"``.
@@ -99,7 +105,7 @@ def hold_out(
         disjoint: False gives the whole test set to both, as the paper does.
 
     Raises:
-        InvalidInput: fewer than two test images.
+        InvalidInput: fewer than two test images, or images of several inputs each.
     """
     whole = subset(task)
     count = len(whole.test_y)
@@ -107,7 +113,8 @@ def hold_out(
         raise InvalidInput(f"task {task.name!r}: {count} test images cannot be cut in two")
     order = _order(f"holdout/{task.name}", seed, count)
     here, there = (order[: count // 2], order[count // 2 :]) if disjoint else (order, order)
-    return subset(whole, here).test_x, subset(whole, there)
+    images = one_tensor(subset(whole, here).test_x, f"task {task.name!r}")
+    return images, subset(whole, there)
 
 
 def sample_test(task: TaskData, images: int, *, seed: int) -> Subset:

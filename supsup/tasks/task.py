@@ -13,11 +13,12 @@ from supsup.datasets.augment import Augment
 from supsup.datasets.base import Images, ImageSet, scale_and_shift
 from supsup.tasks.counter_random import draws
 from supsup.tasks.pixel_map import PixelMap
+from supsup.tasks.protocol import IndexedTask
 from supsup.tasks.recipe import TaskRecipe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Task:
+class Task(IndexedTask):
     """One classification problem, on one device. Make it with :func:`make_task`.
 
     Tasks of all classes share the data set's tensors: each costs the memory of its pixel map only.

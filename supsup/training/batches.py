@@ -3,15 +3,20 @@
 from collections.abc import Iterator, Sequence
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Int64
 from torch import Tensor
 
+from maskstore.errors import InvalidInput
+from supsup.tasks.arrays import Inputs
+from supsup.tasks.batch import join_inputs, map_inputs, tensors_of
+from supsup.tasks.checked import train_batch
 from supsup.tasks.joint_batches import JointBatches, can_join
 from supsup.tasks.order import batches
 from supsup.tasks.protocol import TaskData
 from supsup.training.config import TrainConfig
 
-Batches = Iterator[tuple[Float[Tensor, "task batch ..."], Int64[Tensor, "task batch"]]]
+Batches = Iterator[tuple[Inputs, Int64[Tensor, "task batch"]]]
+"""Inputs and labels, with an axis for the task in front."""
 
 _AHEAD = 32
 """Steps whose indices are drawn at a time, so that a GPU gets them in one piece."""
@@ -32,10 +37,30 @@ def _one_by_one(tasks: Sequence[TaskData], config: TrainConfig, device: torch.de
         for task in tasks
     ]
     while True:
-        pairs = [task.train_batch(next(order)) for task, order in zip(tasks, orders, strict=True)]
-        x = torch.stack([images for images, _ in pairs])
+        pairs = [train_batch(task, next(order)) for task, order in zip(tasks, orders, strict=True)]
+        x = _side_by_side(tasks, [images for images, _ in pairs])
         y = torch.stack([labels for _, labels in pairs])
-        yield x.to(device), y.to(device)
+        yield map_inputs(lambda each: each.to(device), x), y.to(device)
+
+
+def _side_by_side(tasks: Sequence[TaskData], inputs: Sequence[Inputs]) -> Inputs:
+    """The inputs of several tasks, with an axis for the task in front."""
+    for task, x in zip(tasks, inputs, strict=True):
+        if _form(x) != _form(inputs[0]):
+            raise InvalidInput(
+                f"task {task.name!r}: inputs like {_form(x)}, those of {tasks[0].name!r} are like "
+                f"{_form(inputs[0])}; train them in calls of their own, or one at a time "
+                "(parallel=1)"
+            )
+    return join_inputs(inputs, torch.stack)
+
+
+def _form(x: Inputs) -> str:
+    names = x if isinstance(x, dict) else range(len(tensors_of(x)))
+    forms = [f"{each.dtype} {tuple(each.shape[1:])}" for each in tensors_of(x)]
+    if isinstance(x, Tensor):
+        return forms[0].removeprefix("torch.")
+    return ", ".join(f"{n}: {f}" for n, f in zip(names, forms, strict=True)).replace("torch.", "")
 
 
 def _indices(

@@ -11,6 +11,8 @@ from torch import Tensor
 from maskstore.errors import InvalidInput
 from supsup.networks.backbone import Backbone
 from supsup.networks.linear_chain import LinearChain, chain_of
+from supsup.tasks.arrays import Inputs
+from supsup.tasks.batch import map_inputs, tensors_of
 from supsup.training.buffers import Buffers
 
 
@@ -18,9 +20,7 @@ class Gradients(ABC):
     """Runs the network of every row of some buffers on the row's own images."""
 
     @abstractmethod
-    def losses(
-        self, x: Float[Tensor, "task batch ..."], y: Int64[Tensor, "task batch"]
-    ) -> Float[Tensor, " task"]:
+    def losses(self, x: Inputs, y: Int64[Tensor, "task batch"]) -> Float[Tensor, " task"]:
         """The mean cross-entropy of each task; its gradient goes to the buffers.
 
         It is over all outputs, not only the task's classes: that pushes superfluous ones down.
@@ -47,9 +47,8 @@ class ChainGradients(Gradients):
             for name in chain.biases
         ]
 
-    def losses(
-        self, x: Float[Tensor, "task batch ..."], y: Int64[Tensor, "task batch"]
-    ) -> Float[Tensor, " task"]:
+    def losses(self, x: Inputs, y: Int64[Tensor, "task batch"]) -> Float[Tensor, " task"]:
+        assert isinstance(x, Tensor)
         inputs = [x.flatten(2).to(self._type)]
         *hidden, last = zip(self._turned, self._biases, strict=True)
         for weight, bias in hidden:
@@ -86,18 +85,17 @@ class AnyModule(Gradients):
         """Take the buffers and the network."""
         self._buffers, self._backbone = buffers, backbone
 
-    def losses(
-        self, x: Float[Tensor, "task batch ..."], y: Int64[Tensor, "task batch"]
-    ) -> Float[Tensor, " task"]:
-        buffers, alone = self._buffers, len(x) == 1
+    def losses(self, x: Inputs, y: Int64[Tensor, "task batch"]) -> Float[Tensor, " task"]:
+        buffers, alone = self._buffers, len(y) == 1
         leaves = {
             name: (layer[0] if alone else layer).float().detach().requires_grad_()
             for name, layer in buffers.layers(buffers.weights).items()
         }
         low = buffers.weights.dtype
-        with torch.autocast(x.device.type, dtype=low, enabled=low != torch.float32):
+        with torch.autocast(y.device.type, dtype=low, enabled=low != torch.float32):
             if alone:
-                logits = self._backbone.run(x[0], leaves).unsqueeze(0)
+                logits = self._backbone.run(map_inputs(lambda each: each[0], x), leaves)
+                logits = logits.unsqueeze(0)
             else:
                 logits = self._run_each(x, leaves)
         losses = F.cross_entropy(logits.flatten(0, 1).float(), y.flatten(), reduction="none")
@@ -109,7 +107,7 @@ class AnyModule(Gradients):
         return losses.detach()
 
     def _run_each(
-        self, x: Float[Tensor, "task batch ..."], weights: dict[str, Tensor]
+        self, x: Inputs, weights: dict[str, Tensor]
     ) -> Float[Tensor, "task batch outputs"]:
         try:
             return torch.func.vmap(self._backbone.run)(x, weights)
@@ -118,7 +116,7 @@ class AnyModule(Gradients):
                 raise
             reason = str(error).splitlines()[0]
             raise InvalidInput(
-                f"the network cannot run {len(x)} tasks in one step ({reason}); "
+                f"the network cannot run {len(tensors_of(x)[0])} tasks in one step ({reason}); "
                 "train them one at a time (--parallel 1, in Python parallel=1)"
             ) from error
 

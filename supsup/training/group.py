@@ -6,8 +6,11 @@ import torch
 from torch import Tensor
 
 from supsup.evaluation.score import check_outputs
+from supsup.inference.bank import run_network
 from supsup.networks.backbone import Backbone
 from supsup.networks.modes import plain_modes
+from supsup.tasks.arrays import Inputs
+from supsup.tasks.batch import map_inputs, one_tensor
 from supsup.tasks.protocol import TaskData
 from supsup.training.batches import Batches, batches_for
 from supsup.training.buffers import Buffers
@@ -108,14 +111,17 @@ def _batches(
             raise Stopped
         x, y = next(source)
         if step == 0:
-            outputs = _outputs(backbone, x[0])
+            outputs = _outputs(backbone, map_inputs(lambda each: each[0], x))
             for task in tasks:
                 check_outputs(outputs, task)
             if config.outliers:
+                one_tensor(x, f"outliers: task {tasks[0].name!r}")
                 outliers = Outliers(tasks, config, outputs)
-        yield (x, y) if outliers is None else outliers.join(step, x, y)
+        if outliers is not None and isinstance(x, Tensor):
+            x, y = outliers.join(step, x, y)
+        yield x, y
 
 
-def _outputs(backbone: Backbone, x: Tensor) -> int:
+def _outputs(backbone: Backbone, x: Inputs) -> int:
     with torch.no_grad():
-        return backbone.run(x, backbone.weights).shape[1]
+        return run_network(backbone, x, backbone.weights).shape[1]

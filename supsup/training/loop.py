@@ -6,6 +6,7 @@ from itertools import chain
 from maskstore.errors import InvalidInput
 from supsup.errors import TrainingDiverged
 from supsup.networks.backbone import Backbone
+from supsup.tasks.checked import check_task
 from supsup.tasks.protocol import TaskData
 from supsup.training.config import TrainConfig
 from supsup.training.outcome import TrainedMask
@@ -57,7 +58,7 @@ def train(
             f"parallel: with transfer each task waits for those before it, got {parallel}; "
             "leave it out"
         )
-    left = iter(tasks)
+    left = map(check_task, tasks)
     if (first := next(left, None)) is None:
         return
     plan = plan_for(backbone, config, first, parallel if transfer is None else 1)

@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from maskstore.errors import InvalidInput
 from maskstore.numbers import parse_whole
+from supsup.inference.bank import run_network
 from supsup.networks.backbone import Backbone
 from supsup.networks.modes import plain_modes
+from supsup.tasks.arrays import Inputs
+from supsup.tasks.batch import map_inputs
+from supsup.tasks.checked import test_batches
 from supsup.tasks.protocol import TaskData
 from supsup.training.config import TrainConfig
 
@@ -29,28 +32,30 @@ def bytes_of(task: TaskData, backbone: Backbone, config: TrainConfig) -> int:
     is none, training will say so.
     """
     each = 0
-    for x, _ in task.test_batches(1):
-        each = activation_bytes(backbone, x[:1].to(backbone.device), config.precision)
+    for x, _ in test_batches(task, 1, finite=False):
+        one = map_inputs(lambda part: part[:1].to(backbone.device), x)
+        each = activation_bytes(backbone, one, config.precision)
         break
     images = config.batch + config.outliers_a_batch
     return BYTES_A_WEIGHT * backbone.layout.bits + images * each
 
 
 @plain_modes()
-def activation_bytes(backbone: Backbone, x: Float[Tensor, "1 ..."], precision: str) -> int:
+def activation_bytes(backbone: Backbone, x: Inputs, precision: str) -> int:
     """What the backward pass of any module keeps of each image: measured, not modelled.
 
     All that autograd saves in a forward pass grows with the images, but for the weights; so two
     passes tell it, over two images and over four (batch statistics need more than one).
     """
-    few, more = (
-        _saved_bytes(backbone.replica(), x.expand(n, *x.shape[1:]).contiguous(), precision)
-        for n in (2, 4)
-    )
+
+    def repeated(n: int) -> Inputs:
+        return map_inputs(lambda each: each.expand(n, *each.shape[1:]).contiguous(), x)
+
+    few, more = (_saved_bytes(backbone.replica(), repeated(n), precision) for n in (2, 4))
     return (more - few) // 2
 
 
-def _saved_bytes(backbone: Backbone, x: Float[Tensor, "batch ..."], precision: str) -> int:
+def _saved_bytes(backbone: Backbone, x: Inputs, precision: str) -> int:
     storages: dict[int, torch.UntypedStorage] = {}
 
     def save(tensor: Tensor) -> Tensor:
@@ -62,9 +67,9 @@ def _saved_bytes(backbone: Backbone, x: Float[Tensor, "batch ..."], precision: s
     low = precision == "bfloat16"
     with (
         torch.autograd.graph.saved_tensors_hooks(save, lambda tensor: tensor),
-        torch.autocast(x.device.type, torch.bfloat16) if low else nullcontext(),
+        torch.autocast(backbone.device.type, torch.bfloat16) if low else nullcontext(),
     ):
-        logits = backbone.run(x, leaves)
+        logits = run_network(backbone, x, leaves)
     del logits
     return sum(storage.nbytes() for storage in storages.values())
 

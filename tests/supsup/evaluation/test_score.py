@@ -6,7 +6,7 @@ import torch
 
 from maskstore.errors import InvalidInput, InvalidMask
 from supsup import EVAL_BATCH, accuracy, build, evaluate_gg
-from supsup.evaluation.score import whole_batches
+from supsup.evaluation.batches import whole_batches
 from tests.supsup.helpers import Blobs, small_bn, small_lenet
 
 

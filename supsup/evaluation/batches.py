@@ -1,0 +1,67 @@
+"""The batches of a test set in which a network is evaluated."""
+
+from collections.abc import Iterable, Iterator
+from itertools import chain
+
+import torch
+
+from supsup.inference.bank import run_network
+from supsup.networks.backbone import Backbone
+from supsup.tasks.arrays import Inputs
+from supsup.tasks.batch import Batch, join_batches, map_inputs, tensors_of
+from supsup.tasks.checked import permuted_test_batches, test_batches
+from supsup.tasks.protocol import TaskData
+
+_PROBED = 8
+"""Images whose answers are looked at beside other ones."""
+
+
+def evaluation_batches(backbone: Backbone, task: TaskData, size: int) -> Iterator[Batch]:
+    """All test images of a task, ``size`` at a time, in the order that is fair to the network.
+
+    That is the task's own where each image is answered by itself. A network that takes statistics
+    of the batch gets the images mixed, always in the same way (:func:`permuted_test_batches`): in
+    a test set sorted by class a batch would hold one class, and normalisation takes that away. A
+    rest smaller than half a batch joins the batch before.
+
+    Raises:
+        InvalidInput: labels or inputs cannot be used, or the network does not take them.
+    """
+    batches = test_batches(task, size, finite=True)
+    if (first := next(batches, None)) is None:
+        return
+    if mixes_images(backbone, first[0]):
+        yield from whole_batches(permuted_test_batches(task, size), size)
+    else:
+        yield from whole_batches(chain([first], batches), size)
+
+
+@torch.no_grad()
+def mixes_images(backbone: Backbone, x: Inputs) -> bool:
+    """Whether an image's answer depends on the images beside it, found by asking.
+
+    Of a few images the later half is replaced by the first one: where that changes what the network
+    says of the first half, it takes statistics of the batch.
+    """
+    few = map_inputs(lambda each: each[:_PROBED].to(backbone.device), x)
+    count = len(tensors_of(few)[0])
+    if count < 3:  # nothing to put beside, and nothing to mix
+        return False
+    half = (count + 1) // 2
+    others = [at if at < half else 0 for at in range(count)]
+    beside = map_inputs(lambda each: each[others], few)
+    here, there = (run_network(backbone, each, backbone.weights)[:half] for each in (few, beside))
+    return not torch.allclose(here, there, rtol=1e-3, atol=1e-5, equal_nan=True)
+
+
+def whole_batches(batches: Iterable[Batch], size: int) -> Iterator[Batch]:
+    """The same images in the same order, a small last batch joined to the one before it."""
+    held: Batch | None = None
+    for batch in batches:
+        if held is not None and len(batch[1]) * 2 < size:
+            batch = join_batches([held, batch]) or batch
+        elif held is not None:
+            yield held
+        held = batch
+    if held is not None:
+        yield held
