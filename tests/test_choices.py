@@ -10,7 +10,7 @@ from maskstore import choices as stored
 from maskstore.codecs import BY_NAME, PRESETS
 from maskstore.errors import InvalidInput
 from maskstore.seeded.weights import draw_weights
-from supsup import choices
+from supsup import choices, masking
 from supsup.baselines import BASELINES
 from supsup.choices import DEFAULT_NET
 from supsup.datasets import SOURCES
@@ -30,6 +30,7 @@ REGISTRIES = {
     "task rules": (choices.TaskRuleName, families.RULES),
     "families": (choices.FamilyName, family_names()),
     "scenarios": (choices.ScenarioName, SCENARIOS),
+    "mask rules": (choices.MaskRuleName, masking.RULES),
     "methods": (choices.MethodName, METHODS),
     "objectives": (choices.ObjectiveName, OBJECTIVES),
     "allocations": (choices.AllocationName, ALLOCATIONS),

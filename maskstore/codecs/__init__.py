@@ -12,6 +12,7 @@ from maskstore.codecs.raw import RawCodec
 from maskstore.codecs.seeded import SeededCodec
 from maskstore.codecs.zstd import ZstdCodec
 from maskstore.errors import InvalidInput, UnsupportedVersion
+from maskstore.registry import Registry
 
 CODECS: tuple[Codec, ...] = (
     RawCodec(),
@@ -21,7 +22,7 @@ CODECS: tuple[Codec, ...] = (
     SeededCodec(),
     HistoryCodec(),
 )
-BY_NAME = {codec.name: codec for codec in CODECS}
+BY_NAME = Registry("codec", {codec.name: codec for codec in CODECS})
 BY_ID = {codec.id: codec for codec in CODECS}
 PRESETS: dict[str, tuple[Codec, ...]] = {
     "auto": CODECS[:5],
@@ -29,6 +30,33 @@ PRESETS: dict[str, tuple[Codec, ...]] = {
     "history": CODECS,
 }
 """Sets of codecs of which each mask takes the one that stores it smallest."""
+
+FIRST_PRIVATE_ID = 192
+"""Numbers from here on are for codecs that do not ship here."""
+
+
+def register_codec(codec: Codec) -> None:
+    """Let archives of this process be written and read with another codec, by its name.
+
+    An archive with such a mask says its number to a release without it, which refuses just that
+    mask. Numbers from :data:`FIRST_PRIVATE_ID` are never given out here.
+
+    Raises:
+        InvalidInput: its name or its number is taken, or is none that a file can hold.
+    """
+    if codec.name in PRESETS:
+        raise InvalidInput(f"codec {codec.name!r}: there is a preset of that name already")
+    if not FIRST_PRIVATE_ID <= codec.id <= 255:
+        raise InvalidInput(
+            f"codec {codec.name!r}: expected a number from {FIRST_PRIVATE_ID} to 255, "
+            f"got {codec.id!r}; the others are given out in docs/format.md"
+        )
+    if codec.id in BY_ID:
+        raise InvalidInput(
+            f"codec {codec.name!r}: number {codec.id} is that of codec {BY_ID[codec.id].name!r}"
+        )
+    BY_NAME.register(codec.name, codec)
+    BY_ID[codec.id] = codec
 
 
 def parse_codec(name: str) -> tuple[Codec, ...]:

@@ -1,7 +1,6 @@
 """The paper's comparison: continual learners that train dense weights, under one interface."""
 
-from collections.abc import Mapping
-
+from maskstore.registry import Registry, registry_of
 from supsup.baselines.base import Baseline
 from supsup.baselines.batche import BatchE
 from supsup.baselines.config import BaselineConfig
@@ -31,9 +30,9 @@ __all__ = [
     "evaluate_baseline",
 ]
 
-BASELINES: Mapping[str, type[Baseline]] = {
-    baseline.name: baseline
-    for baseline in (
+BASELINES: Registry[type[Baseline]] = registry_of(
+    "baseline",
+    (
         UpperBound,
         LowerBound,
         SeparateHeads,
@@ -43,6 +42,6 @@ BASELINES: Mapping[str, type[Baseline]] = {
         PspRotation,
         Ewc,
         Icarl,
-    )
-}
+    ),
+)
 """Name → class; each is made with a backbone and a configuration, and takes options of its own."""

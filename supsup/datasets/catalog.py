@@ -1,11 +1,13 @@
 """The data sets that are known by name: their files, checksums, addresses and pixel statistics."""
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
+
+import numpy as np
 
 from maskstore.errors import InvalidInput
+from maskstore.registry import Registry, registry_of
 from supsup.datasets.augment import Augment, CropFlip, ResizedCropFlip
 
 IDX_FILES = (
@@ -76,6 +78,18 @@ class CifarSource(Source):
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class FolderSource(Source):
     """A data set of pictures in a folder for each class, under ``train`` and ``val``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ArraySource(Source):
+    """A data set that a function reads.
+
+    Attributes:
+        read: is given the folder of the data files, if one was named, and returns train images,
+            train labels, test images and test labels: images as bytes, labels as whole numbers.
+    """
+
+    read: Callable[[Path | None], tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]
 
 
 # Pixel statistics: 0.1307 and 0.3081 are what the paper's code uses for MNIST; the sample keeps
@@ -154,11 +168,8 @@ _IMAGENET = FolderSource(
     augment=ResizedCropFlip(size=224),
 )
 
-SOURCES: Mapping[str, Source] = MappingProxyType(
-    {
-        source.name: source
-        for source in (_MNIST, _FASHION_MNIST, _MNIST_SAMPLE, _CIFAR100, _IMAGENET)
-    }
+SOURCES: Registry[Source] = registry_of(
+    "data set", (_MNIST, _FASHION_MNIST, _MNIST_SAMPLE, _CIFAR100, _IMAGENET)
 )
 """Data set name → source."""
 

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from jaxtyping import Int64, UInt8
@@ -11,7 +12,13 @@ from torch import Tensor
 from maskstore.errors import InvalidInput
 from supsup.datasets.augment import Augment
 from supsup.datasets.base import ImageSet, Levels, Part
-from supsup.datasets.catalog import CifarSource, FolderSource, IdxSource, find_source
+from supsup.datasets.catalog import (
+    ArraySource,
+    CifarSource,
+    FolderSource,
+    IdxSource,
+    find_source,
+)
 from supsup.datasets.cifar import read_cifar
 from supsup.datasets.idx_files import read_files
 from supsup.datasets.image_folder import find_class_folders
@@ -161,6 +168,8 @@ def load(
             arrays = read_files(source, data_dir, quiet=quiet)
         case CifarSource():
             arrays = read_cifar(source, data_dir, quiet=quiet)
+        case ArraySource():
+            arrays = list(source.read(None if data_dir is None else Path(data_dir)))
         case FolderSource():
             return find_class_folders(source, data_dir)
     train_images, train_labels, test_images, test_labels = map(torch.from_numpy, arrays)

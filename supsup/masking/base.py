@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -10,10 +10,36 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from maskstore.errors import InvalidInput
+from maskstore.layout import MaskLayout
+
+
+@runtime_checkable
+class RuleSettings(Protocol):
+    """What a training configuration (:class:`supsup.TrainConfig`) says to a rule."""
+
+    @property
+    def density(self) -> float: ...
+    @property
+    def budget(self) -> str: ...
+    @property
+    def multiplier(self) -> float | None: ...
+    @property
+    def start_density(self) -> float: ...
 
 
 class MaskRule(ABC):
-    """Turns one layer's scores into its mask."""
+    """Turns one layer's scores into its mask.
+
+    Attributes:
+        by_size: whether the largest |score| are kept, not the largest scores.
+    """
+
+    by_size: ClassVar[bool] = False
+
+    @classmethod
+    @abstractmethod
+    def for_layout(cls, layout: MaskLayout, settings: RuleSettings) -> "MaskRule":
+        """The rule for one network, as a training configuration has it."""
 
     @abstractmethod
     def select(self, name: str, scores: Float[Tensor, "..."]) -> Bool[Tensor, "..."]:

@@ -6,7 +6,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from maskstore.layout import MaskLayout
-from supsup.masking.base import MaskRule
+from supsup.masking.base import MaskRule, RuleSettings
 from supsup.masking.budgets import budget
 from supsup.masking.topk import largest, largest_each
 
@@ -27,6 +27,11 @@ class Gradual(MaskRule):
     keeps the variance of the activations; weights should be drawn for the final density
     (``init="scaled-signed-constant"``, ``fan_density=density``).
     """
+
+    @classmethod
+    def for_layout(cls, layout: MaskLayout, settings: RuleSettings) -> "Gradual":
+        start = settings.start_density
+        return cls(layout, settings.density, settings.budget, start_density=start)
 
     def __init__(
         self,

@@ -3,7 +3,8 @@
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from supsup.masking.base import MaskRule
+from maskstore.layout import MaskLayout
+from supsup.masking.base import MaskRule, RuleSettings
 
 
 class Threshold(MaskRule):
@@ -12,6 +13,10 @@ class Threshold(MaskRule):
     The gradient is straight through: ∂L/∂score = ∂L/∂M. The density is free; scores that start
     symmetric about 0 keep it near one half.
     """
+
+    @classmethod
+    def for_layout(cls, layout: MaskLayout, settings: RuleSettings) -> "Threshold":
+        return cls()
 
     def select(self, name: str, scores: Float[Tensor, "..."]) -> Bool[Tensor, "..."]:
         return scores >= 0

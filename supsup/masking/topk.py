@@ -7,7 +7,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from supsup.masking.base import MaskRule
+from maskstore.layout import MaskLayout
+from supsup.masking.base import MaskRule, RuleSettings
+from supsup.masking.budgets import budget, paper_budget
 
 
 class TopK(MaskRule):
@@ -16,6 +18,14 @@ class TopK(MaskRule):
     Ramanujan et al. (2020), "What's hidden in a randomly weighted neural network?". The gradient
     is straight through to |score|: ∂L/∂score = sign(score) · ∂L/∂M.
     """
+
+    by_size = True
+
+    @classmethod
+    def for_layout(cls, layout: MaskLayout, settings: RuleSettings) -> "TopK":
+        if settings.multiplier is not None:
+            return cls(paper_budget(layout, settings.multiplier))
+        return cls(budget(layout, settings.density, settings.budget))
 
     def __init__(self, keep: Mapping[str, int]) -> None:
         """Fix the number of weights that each layer keeps, at least 1 (see ``budget``)."""

@@ -97,7 +97,7 @@ class DatasetTask(IndexedTask):
     """A task over two ``torch.utils.data.Dataset`` with an index, such as torchvision's.
 
     Images are asked for one by one, in the seeded order of :class:`supsup.TrainConfig`, and made
-    into batches as a data loader does; for workers of its own take :class:`LoaderTask`.
+    into batches as a data loader does; for workers of its own take :class:`supsup.LoaderTask`.
     """
 
     recipe = None

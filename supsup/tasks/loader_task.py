@@ -41,7 +41,7 @@ class LoaderTask(ParsedTask):
 
         Args:
             train, test: data loaders, or whatever gives batches again and again and has a length.
-            scale: as of :class:`TensorTask`.
+            scale: as of :class:`supsup.TensorTask`.
 
         Raises:
             InvalidInput: not loaders, no number of classes, or a loader of training images that

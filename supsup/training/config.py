@@ -1,7 +1,7 @@
 """TrainConfig: how a mask is trained, and the mask rule that it stands for."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, get_args
 
@@ -10,14 +10,11 @@ from maskstore.layout import MaskLayout
 from maskstore.numbers import parse_positive, parse_real, parse_share, parse_whole
 from maskstore.seeded.scores import ScoreStart
 from maskstore.seeded.streams import parse_seed
-from supsup.choices import MaskRuleName, OptimizerName, PrecisionName, ScheduleName, TransferName
+from supsup.choices import OptimizerName, PrecisionName, ScheduleName, TransferName
+from supsup.masking import RULES
 from supsup.masking.base import MaskRule
-from supsup.masking.budgets import BUDGETS, budget, paper_budget
-from supsup.masking.gradual import Gradual
-from supsup.masking.threshold import Threshold
-from supsup.masking.topk import TopK
+from supsup.masking.budgets import BUDGETS
 
-RULES: tuple[str, ...] = get_args(MaskRuleName)
 OPTIMIZERS: tuple[str, ...] = get_args(OptimizerName)
 SCHEDULES: tuple[str, ...] = get_args(ScheduleName)
 TRANSFERS: tuple[str, ...] = get_args(TransferName)
@@ -183,7 +180,7 @@ def parse_length(steps: object, epochs: object, batch: object) -> dict[str, int 
     return length | {"batch": parse_whole("batch", batch)}
 
 
-def check_one_of(name: str, value: object, known: tuple[str, ...]) -> None:
+def check_one_of(name: str, value: object, known: Collection[str]) -> None:
     """Raise InvalidInput, naming the field, unless the value is a known one."""
     if value not in known:
         raise InvalidInput(f"{name}: expected one of {', '.join(known)}, got {value!r}")
@@ -205,10 +202,4 @@ def start_of(config: TrainConfig, name: str) -> ScoreStart:
 
 def rule_of(config: TrainConfig, layout: MaskLayout) -> MaskRule:
     """The mask rule that a configuration names, for one layout."""
-    if config.rule == "threshold":
-        return Threshold()
-    if config.rule == "gradual":
-        return Gradual(layout, config.density, config.budget, start_density=config.start_density)
-    if config.multiplier is not None:
-        return TopK(paper_budget(layout, config.multiplier))
-    return TopK(budget(layout, config.density, config.budget))
+    return RULES[config.rule].for_layout(layout, config)

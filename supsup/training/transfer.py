@@ -11,6 +11,7 @@ from torch import Tensor
 
 from maskstore.errors import InvalidInput
 from maskstore.layout import MaskLayout
+from supsup.masking import RULES
 from supsup.training.config import TrainConfig
 
 Masks = Mapping[str, Bool[np.ndarray, "..."]]
@@ -123,7 +124,7 @@ def transfer_of(
     if config.transfer == "masks":
         if isinstance(earlier, EarlierScores):
             raise InvalidInput("transfer of masks: expected those of earlier tasks, got scores")
-        return MeanOfMasks(layout, by_size=config.rule == "topk", earlier=earlier)
+        return MeanOfMasks(layout, by_size=RULES[config.rule].by_size, earlier=earlier)
     if not isinstance(earlier, EarlierScores):
         if any(True for _ in earlier):
             raise InvalidInput(

@@ -1,8 +1,7 @@
 """Methods: from data and K masks to the evidence for each."""
 
-from collections.abc import Mapping
-
 from maskstore.errors import InvalidInput
+from maskstore.registry import Registry, registry_of
 from supsup.inference.methods.base import Method
 from supsup.inference.methods.binary import Binary
 from supsup.inference.methods.exhaustive import Exhaustive
@@ -10,13 +9,9 @@ from supsup.inference.methods.hybrid import Hybrid
 from supsup.inference.methods.logits import Logits
 from supsup.inference.methods.one_shot import OneShot
 
-METHODS: Mapping[str, type[Method]] = {
-    "one-shot": OneShot,
-    "binary": Binary,
-    "exhaustive": Exhaustive,
-    "logits": Logits,
-    "hybrid": Hybrid,
-}
+METHODS: Registry[type[Method]] = registry_of(
+    "inference method", (OneShot, Binary, Exhaustive, Logits, Hybrid)
+)
 """What the command line's ``--method`` names, beside ``auto``."""
 
 
