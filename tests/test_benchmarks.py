@@ -251,7 +251,9 @@ def test_unknown_tasks():
     assert module.separation(high, low)["auroc"] == 0.0
 
 
-def test_layout_figures(capsys):
+def test_layout_figures():
+    if not (ROOT / "supsup").is_dir():
+        pytest.skip("the packages are installed, their source is not here")
     found = load("layout_figures").figures(ROOT)
     assert found["of them within circles of folders"] == "0"
     assert int(found["`supsup`: files"]) > 100
