@@ -31,9 +31,9 @@ from maskstore.layout import sha256_of_bits
 from supsup import BackboneRecipe, TrainConfig, accuracy, build
 from supsup.archives import create_archive, tasks_of, train_into
 from supsup.datasets import load
+from supsup.recovery import KnownTask, MaskMemory, encode_archive
 from supsup.recovery.calibration import accepted_entropy
 from supsup.recovery.mask_entropy import MaskEntropy
-from supsup.recovery.mask_memory import KnownTask, MaskMemory, encode_archive
 from supsup.tasks import make_task, task_family
 from supsup.tasks.subset import hold_out
 

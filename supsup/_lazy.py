@@ -11,7 +11,7 @@ from typing import Any
 
 
 def lazy_names(
-    package: str, homes: Mapping[str, Sequence[str]], folders: Sequence[str] = ()
+    package: str, homes: Mapping[str, Sequence[str]], modules: Sequence[str] = ()
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """The ``__getattr__`` and ``__dir__`` of a package.
 
@@ -21,12 +21,12 @@ def lazy_names(
     Args:
         package: its ``__name__``.
         homes: module → the names that it defines.
-        folders: packages below it that are to be had as its attributes.
+        modules: those below it that are to be had as its attributes.
     """
     where = {name: module for module, names in homes.items() for name in names}
 
     def get(name: str) -> Any:
-        if name in folders:
+        if name in modules:
             return import_module(f"{package}.{name}")  # which makes it an attribute
         if name not in where:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
@@ -35,6 +35,6 @@ def lazy_names(
         return value
 
     def names() -> list[str]:
-        return sorted({*vars(sys.modules[package]), *where, *folders})
+        return sorted({*vars(sys.modules[package]), *where, *modules})
 
     return get, names

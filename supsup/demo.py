@@ -13,6 +13,8 @@ from supsup.evaluation.score import Evaluation
 from supsup.model import evaluate_archive
 from supsup.networks.recipe import BackboneRecipe
 from supsup.plots import plot_report
+from supsup.recovery.compare import recover_all
+from supsup.recovery.encode import encode_archive
 from supsup.tasks import task_family
 from supsup.training.config import TrainConfig
 from supsup.training.loop import Progress
@@ -21,11 +23,17 @@ from supsup.training.loop import Progress
 DEMO_RECIPE = BackboneRecipe(net="bn-2048", outputs=10, seed=0)
 DEMO_CONFIG = TrainConfig(epochs=4, seed=0)
 DEMO_FAMILY = "split-mnist-sample"
+DEMO_TASKS = len(task_family(DEMO_FAMILY))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoReport:
-    """What the demo made and measured."""
+    """What the demo made and measured.
+
+    Attributes:
+        exact: masks that came back bit for bit from a Hopfield memory and unlabelled images.
+        memory_bytes: of that memory.
+    """
 
     archive: Path
     plot: Path
@@ -34,6 +42,8 @@ class DemoReport:
     damage: int
     evaluation: Evaluation
     stats: ArchiveStats
+    exact: int
+    memory_bytes: int
 
     def to_json(self) -> dict[str, Any]:
         """The document of ``demo --json``."""
@@ -45,6 +55,11 @@ class DemoReport:
             "damage": self.damage,
             "eval": self.evaluation.to_json(),
             "stats": self.stats.to_json(),
+            "recovered": {
+                "tasks": len(self.evaluation.per_task),
+                "exact": self.exact,
+                "memory_bytes": self.memory_bytes,
+            },
         }
 
 
@@ -54,7 +69,8 @@ def run_demo(
     progress: Callable[[Progress], None] | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> DemoReport:
-    """Train SplitMNIST on the embedded sample, append every mask, read them back, evaluate, draw.
+    """Train SplitMNIST on the embedded sample, append every mask, read them back, evaluate, draw,
+    recover them from a Hopfield memory.
 
     What is in ``folder`` from an earlier run is used, not trained again.
 
@@ -81,7 +97,9 @@ def run_demo(
         backbone = backbone_of(archive)
         evaluation = evaluate_archive(archive, backbone)
         stats = archive_stats(archive)
-    plot_report(evaluation.per_task, stats, plot)
+        plot_report(evaluation.per_task, stats, plot)
+        memory = encode_archive(archive)
+        exact = sum(run.exact for run in recover_all(archive, memory))
     return DemoReport(
         archive=path,
         plot=plot,
@@ -90,4 +108,6 @@ def run_demo(
         damage=len(damage),
         evaluation=evaluation,
         stats=stats,
+        exact=exact,
+        memory_bytes=memory.memory.nbytes,
     )

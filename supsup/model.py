@@ -1,8 +1,10 @@
 """Evaluation of an archive, and inference with its masks."""
 
+import math
 from collections.abc import Callable, Iterator
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -130,6 +132,34 @@ def infer_file(
     bank = bank_of(archive, backbone, progress)
     assert x is not None  # the bank of an empty archive is refused
     return infer_in(bank, x, method=method, objective=objective, mode=mode)
+
+
+def inference_json(archive: MaskArchive, found: Inference, mode: str = "image") -> dict[str, Any]:
+    """The document of ``infer --json``; ``known`` of each image is that of :func:`known_in`."""
+    return {
+        "method": found.method,
+        "objective": found.objective,
+        "mode": mode,
+        "reason": found.reason or None,
+        "images": [
+            {
+                "task": name,
+                # One mask has no second to be ahead of.
+                "margin": margin if math.isfinite(margin) else None,
+                "confidence": confidence,
+                "prediction": prediction,
+                "known": known,
+            }
+            for name, margin, confidence, prediction, known in zip(
+                found.names,
+                found.margin.tolist(),
+                found.confidence.tolist(),
+                found.predictions.tolist(),
+                known_in(archive, found, mode),
+                strict=True,
+            )
+        ],
+    }
 
 
 def known_in(archive: MaskArchive, found: Inference, mode: str = "image") -> list[bool | None]:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+import supsup
 from maskstore import InvalidInput, MaskArchive
 from maskstore import maintenance as maintain
 from maskstore._verify import verify as verify_archive
@@ -153,9 +154,7 @@ def stats(
             with task_progress("reading masks", len(opened), quiet=quiet) as report:
                 details["per_layer"] = layer_stats(opened, on_task=report)
     if plot is not None:
-        from supsup.plots import plot_bytes
-
-        plot_bytes(figures, plot)
+        supsup.plots.plot_bytes(figures, plot)
     if as_json:
         rows_of = {key: [row.to_json() for row in rows] for key, rows in details.items()}
         print_json(figures.to_json() | rows_of)

@@ -1,12 +1,13 @@
 """Commands on Hopfield memories: encode, recover, compare."""
 
 from pathlib import Path
+from statistics import fmean
 from typing import Annotated, Any
 
-import numpy as np
 import typer
 
-from maskstore import InvalidInput, MaskArchive
+import supsup
+from maskstore import MaskArchive
 from maskstore.interchange import save_masks
 from supsup.choices import HopfieldFormName, HopfieldRuleName
 from supsup_store import options
@@ -41,15 +42,12 @@ def encode(
     quiet: options.Quiet = False,
 ) -> None:
     """Write all masks of an archive into one Hopfield memory of fixed size."""
-    from supsup.archives import parse_device
-    from supsup.recovery.mask_memory import encode_archive
-
-    place = parse_device(device)
+    place = supsup.archives.parse_device(device)
     with (
         MaskArchive.open(archive) as opened,
         task_progress("encoding", len(opened), quiet=quiet) as report,
     ):
-        made = encode_archive(
+        made = supsup.recovery.encode_archive(
             opened,
             rule=rule,
             form=form,
@@ -108,28 +106,20 @@ def recover(
     as_json: options.Json = False,
 ) -> None:
     """Recover the mask that fits unlabelled images, from the memory alone."""
-    from hopfield import masks_of
-    from supsup.archives import parse_device
-    from supsup.datasets.inputs import load_inputs
-    from supsup.recovery.mask_memory import open_memory, task_by_name
-    from supsup.recovery.report import recovery_json
-    from supsup.tasks.subset import hold_out
-
-    known = open_memory(memory, device=parse_device(device), trusted_net=net)
-    if (dataset is None) != (task is None) or (dataset is None and data is None):
-        raise InvalidInput("recover: say which images, either --data FILE or --dataset with --task")
-    if dataset is not None and task is not None:
-        assert known.backbone.recipe is not None
-        x, _ = hold_out(task_by_name(known, dataset, task, data), seed=known.backbone.recipe.seed)
-    else:
-        assert data is not None
-        x = load_inputs(data, known.dataset)
-    found = known.recover(x)
-    document = recovery_json(known, found, task, archive)
+    found = supsup.recovery.recover_from(
+        memory,
+        data=data,
+        dataset=dataset,
+        task=task,
+        archive=archive,
+        device=device,
+        trusted_net=net,
+    )
+    document = found.document
     if out is not None:
-        save_masks(out, masks_of(found.pattern, known.layout))
+        save_masks(out, found.masks)
     if plot is not None:
-        from supsup.recovery.plots import plot_recovery
+        from supsup.recovery.plots import plot_recovery  # matplotlib, too
 
         plot_recovery(document["trajectory"], document["task"], plot)
     if as_json:
@@ -138,12 +128,12 @@ def recover(
     if document["known"] is False:
         typer.echo(
             f"unknown: no stored mask is as certain as on data of its own task; the best has "
-            f"entropy {found.entropy:.3f} (margin {_number(found.margin)})"
+            f"entropy {document['entropy']:.3f} (margin {_number(document['margin'])})"
         )
     else:
         typer.echo(
-            f"{document['task'] or 'a mask that no task has'}: entropy {found.entropy:.3f}, "
-            f"margin {_number(found.margin)}, {document['steps']} steps, "
+            f"{document['task'] or 'a mask that no task has'}: entropy {document['entropy']:.3f}, "
+            f"margin {_number(document['margin'])}, {document['steps']} steps, "
             f"{document['restarts']} restarts, bits that differ {_number(document['hamming'])}"
         )
 
@@ -169,69 +159,56 @@ def compare(
     quiet: options.Quiet = False,
 ) -> None:
     """Explicit storage against a Hopfield memory: accuracy, exactness, bytes, by seed and task."""
-    from supsup import BackboneRecipe, TrainConfig
-    from supsup.archives import LocalEngine, parse_device, train_missing
-    from supsup.datasets import load
-    from supsup.recovery.compare import compare_seed, comparison_json
-    from supsup.tasks import task_family
-
-    place, numbers = parse_device(device), options.parse_numbers("--seeds", seeds)
-    runs, sizes = [], []
+    numbers = options.parse_numbers("--seeds", seeds)
     with progress_bar(quiet=quiet) as bar:
         shown = bar.add_task("comparing", total=None)
-        for seed in numbers:
-            recipes = task_family(dataset, tasks, seed=seed)
-            bar.update(shown, total=len(recipes) * len(numbers), description=f"seed {seed}")
-            path = out / f"{dataset}-{seed}.h5"
-            train_missing(
-                path,
-                recipes,
-                BackboneRecipe(net=net, outputs=outputs, seed=seed),
-                TrainConfig(
-                    steps=steps,
-                    epochs=1 if steps is None and epochs is None else epochs,
-                    seed=seed,
-                ),
-                engine=LocalEngine(device=place, dataset_of=lambda name: load(name, data)),
-            )
-            more, size = compare_seed(
-                path,
-                rule=rule,
-                disjoint=not same_data,
-                data_dir=data,
-                device=place,
-                on_run=lambda name: bar.update(shown, advance=1, description=name),
-            )
-            runs += more
-            sizes.append(size)
-    document = comparison_json(runs, sizes)
+        document = supsup.recovery.compare_family(
+            dataset,
+            out,
+            net=net,
+            outputs=outputs,
+            tasks=tasks,
+            steps=steps,
+            epochs=epochs,
+            seeds=numbers,
+            rule=rule,
+            disjoint=not same_data,
+            device=device,
+            data_dir=data,
+            on_seed=lambda seed, runs: bar.update(shown, total=runs, description=f"seed {seed}"),
+            on_run=lambda name: bar.update(shown, advance=1, description=name),
+        )
+    runs = document["runs"]
     if plot is not None:
         from supsup.recovery.plots import plot_comparison
 
-        plot_comparison(document["runs"], plot)
+        plot_comparison(runs, plot)
     if as_json:
         print_json(document)
         return
     print_table(
         ("seed", "task", "explicit", "Hopfield", "bits that differ", "batches", "seconds"),
         [
-            (
-                run.seed,
-                run.task,
-                run.explicit_accuracy,
-                run.hopfield_accuracy,
-                run.hamming,
-                run.batches,
-                run.seconds,
-            )
+            [
+                run[key]
+                for key in (
+                    "seed",
+                    "task",
+                    "explicit_accuracy",
+                    "hopfield_accuracy",
+                    "hamming",
+                    "batches",
+                    "seconds",
+                )
+            ]
             for run in runs
         ],
         title=f"accuracy with the stored and with the recovered mask, rule {rule}",
     )
     typer.echo(
-        f"exact {sum(run.exact for run in runs)} of {len(runs)}; mean accuracy "
-        f"{np.mean([run.explicit_accuracy for run in runs]):.4f} explicit, "
-        f"{np.mean([run.hopfield_accuracy for run in runs]):.4f} Hopfield\n"
+        f"exact {sum(run['exact'] for run in runs)} of {len(runs)}; mean accuracy "
+        f"{fmean(run['explicit_accuracy'] for run in runs):.4f} explicit, "
+        f"{fmean(run['hopfield_accuracy'] for run in runs):.4f} Hopfield\n"
         f"bytes: archive {document['explicit_bytes']:,}, memory {document['hopfield_bytes']:,}, "
         f"dense models {document['dense_bytes']:,}"
     )

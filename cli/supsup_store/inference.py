@@ -1,20 +1,16 @@
 """Commands that use the masks of an archive: eval and infer."""
 
-import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+import supsup
 from maskstore import MaskArchive
 from supsup.choices import MethodName, ObjectiveName
 from supsup_store import options
 from supsup_store.console import print_json, print_table, stage_progress, stderr, task_progress
 from supsup_store.options import listed
-
-# torch takes seconds to import: the functions below import supsup when they run.
-if TYPE_CHECKING:
-    from supsup import Evaluation
 
 Method = Annotated[
     str,
@@ -57,18 +53,14 @@ def evaluate(
     quiet: options.Quiet = False,
 ) -> None:
     """Evaluate the archive on the test sets of all its tasks."""
-    from supsup.archives import backbone_of, parse_device
-    from supsup.model import evaluate_archive
-
-    place = parse_device(device)
+    place = supsup.archives.parse_device(device)
     with (
         MaskArchive.open(archive) as opened,
         task_progress("evaluating", len(opened), quiet=quiet) as report,
     ):
-        backbone = backbone_of(opened, device=place, trusted_net=net)
-        found = evaluate_archive(
+        found = supsup.model.evaluate_archive(
             opened,
-            backbone,
+            supsup.archives.backbone_of(opened, device=place, trusted_net=net),
             scenario=scenario,
             method=method,
             objective=objective,
@@ -101,50 +93,20 @@ def infer(
     quiet: options.Quiet = False,
 ) -> None:
     """Find the task of unlabelled images, and predict their classes."""
-    from supsup.archives import backbone_of, parse_device
-    from supsup.model import infer_file, known_in
-
+    place = supsup.archives.parse_device(device)
     with MaskArchive.open(archive) as opened, stage_progress(quiet=quiet) as report:
-        backbone = backbone_of(opened, device=parse_device(device), trusted_net=net)
-        found = infer_file(
+        found = supsup.model.infer_file(
             opened,
-            backbone,
+            supsup.archives.backbone_of(opened, device=place, trusted_net=net),
             inputs,
             method=method,
             objective=objective,
             mode=mode,
-            largest=max_bytes,
             progress=report,
         )
-        known = known_in(opened, found, mode)
-    rows = [
-        {
-            "task": name,
-            # One mask has no second to be ahead of.
-            "margin": margin if math.isfinite(margin) else None,
-            "confidence": confidence,
-            "prediction": prediction,
-            "known": like_the_task,
-        }
-        for name, margin, confidence, prediction, like_the_task in zip(
-            found.names,
-            found.margin.tolist(),
-            found.confidence.tolist(),
-            found.predictions.tolist(),
-            known,
-            strict=True,
-        )
-    ]
+        document = supsup.model.inference_json(opened, found, mode)
     if as_json:
-        print_json(
-            {
-                "method": found.method,
-                "objective": found.objective,
-                "mode": mode,
-                "reason": found.reason or None,
-                "images": rows,
-            }
-        )
+        print_json(document)
         return
     if found.reason and not quiet:
         stderr.print(f"method {found.method}: {found.reason}", markup=False, soft_wrap=True)
@@ -152,9 +114,10 @@ def infer(
         ("image", "task", "prediction", "confidence", "margin", "known"),
         [
             (number, *(row[key] for key in ("task", "prediction", "confidence", "margin", "known")))
-            for number, row in enumerate(rows)
+            for number, row in enumerate(document["images"])
         ],
     )
+    known = [row["known"] for row in document["images"]]
     if not quiet and (strange := known.count(False)):
         stderr.print(
             f"{strange} of {len(known)} images are unlike those of the task found for them: "
@@ -163,7 +126,7 @@ def infer(
         )
 
 
-def print_evaluation(found: "Evaluation", title: str) -> None:
+def print_evaluation(found: "supsup.Evaluation", title: str) -> None:
     """The table of an evaluation."""
     rows = [(row.name, row.accuracy, row.task_accuracy) for row in found.per_task]
     rows.append(("mean", found.accuracy, found.task_accuracy))

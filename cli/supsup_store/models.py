@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+import supsup
 from maskstore import MaskArchive
 from maskstore.interchange import require_free
 from supsup.choices import CheckpointName
@@ -55,10 +56,8 @@ def import_(
     quiet: options.Quiet = False,
 ) -> None:
     """Make an archive of the masks in a checkpoint of the paper's code or of Piggyback."""
-    from supsup.checkpoints import import_checkpoint
-
     with task_progress("importing", None, quiet=quiet) as on_task:
-        report = import_checkpoint(
+        report = supsup.checkpoints.import_checkpoint(
             checkpoint,
             Path(archive),
             kind=mask,
@@ -89,12 +88,11 @@ def export(
     as_json: options.Json = False,
 ) -> None:
     """Write a task as a dense model (a state_dict) that needs no mask any more."""
-    from supsup.archives import backbone_of
-    from supsup.checkpoints import export_dense
-
     require_free(out, overwrite=force)
     with MaskArchive.open(archive) as opened:
-        size = export_dense(opened, task, backbone_of(opened, trusted_net=net), out)
+        size = supsup.checkpoints.export_dense(
+            opened, task, supsup.archives.backbone_of(opened, trusted_net=net), out
+        )
     if as_json:
         print_json({"task": task, "out": str(out), "bytes": size})
     else:

@@ -13,7 +13,7 @@ from supsup.figures.sizes import Sizes
 from supsup.figures.workspace import Workspace
 from supsup.networks.recipe import BackboneRecipe
 from supsup.recovery.compare import compare_seed
-from supsup.recovery.mask_memory import encode_archive
+from supsup.recovery.encode import encode_archive
 from supsup.recovery.plots import plot_comparison
 from supsup.tasks import task_family
 from supsup.tasks.subset import hold_out

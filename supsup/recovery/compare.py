@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,15 @@ import torch
 from hopfield import masks_of, pattern_of
 from maskstore import MaskArchive
 from maskstore.stats import archive_stats
-from supsup.archives import tasks_of
+from supsup.archives import LocalEngine, parse_device, tasks_of, train_missing
+from supsup.datasets import load
 from supsup.evaluation.score import accuracy
-from supsup.recovery.mask_memory import MaskMemory, encode_archive
+from supsup.networks.recipe import BackboneRecipe
+from supsup.recovery.encode import encode_archive
+from supsup.recovery.mask_memory import MaskMemory
+from supsup.tasks import task_family
 from supsup.tasks.subset import hold_out
+from supsup.training.config import TrainConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,3 +131,63 @@ def comparison_json(runs: Sequence[Run], sizes: Sequence[Sizes]) -> dict[str, An
         "hopfield_bytes": round(sum(size.hopfield for size in sizes) / len(sizes)),
         "dense_bytes": round(sum(size.dense for size in sizes) / len(sizes)),
     }
+
+
+def compare_family(
+    family: str,
+    folder: Path,
+    *,
+    net: str = "bn-2048",
+    outputs: int = 10,
+    tasks: int | None = None,
+    steps: int | None = None,
+    epochs: int | None = None,
+    seeds: Sequence[int] = (0,),
+    rule: str = "projection",
+    disjoint: bool = True,
+    device: str = "cpu",
+    data_dir: Path | None = None,
+    on_seed: Callable[[int, int], None] = lambda seed, runs: None,
+    on_run: Callable[[str], None] = lambda name: None,
+) -> dict[str, Any]:
+    """Train a family for each seed, store its masks both ways, and set them side by side.
+
+    What is in the folder of an earlier run with these settings is not trained again.
+
+    Args:
+        tasks: how many; None for all that there are.
+        steps, epochs: of each task; one epoch, the paper's, where neither is given.
+        disjoint: see :func:`recover_all`.
+        on_seed: told each seed, and how many runs all seeds will have, before it is trained.
+        on_run: told of each mask that was recovered.
+
+    Returns:
+        :func:`comparison_json`.
+
+    Raises:
+        LayoutMismatch, InvalidInput, ArchiveError: what is in the folder was made in another way,
+            or cannot be written; or a setting.
+    """
+    place = parse_device(device)
+    engine = LocalEngine(device=place, dataset_of=partial(load, data_dir=data_dir))
+    runs: list[Run] = []
+    sizes: list[Sizes] = []
+    for seed in seeds:
+        recipes = task_family(family, tasks, seed=seed)
+        on_seed(seed, len(recipes) * len(seeds))
+        path = folder / f"{family}-{seed}.h5"
+        train_missing(
+            path,
+            recipes,
+            BackboneRecipe(net=net, outputs=outputs, seed=seed),
+            TrainConfig(
+                steps=steps, epochs=1 if steps is None and epochs is None else epochs, seed=seed
+            ),
+            engine=engine,
+        )
+        more, size = compare_seed(
+            path, rule=rule, disjoint=disjoint, data_dir=data_dir, device=place, on_run=on_run
+        )
+        runs += more
+        sizes.append(size)
+    return comparison_json(runs, sizes)

@@ -1,11 +1,16 @@
-"""What `recover` reports: which task's mask was found, and how far every step was from it."""
+"""What `recover` does and reports: whose mask was found, and how far every step was from it."""
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Bool
 
-from hopfield import Recovery, pattern_of
+from hopfield import Recovery, masks_of, pattern_of
 from maskstore import LayoutMismatch, MaskArchive
+from supsup.archives import parse_device
+from supsup.recovery.images import recovery_images
 from supsup.recovery.mask_memory import MaskMemory
 
 
@@ -59,3 +64,44 @@ def recovery_json(
             for at, step in enumerate(found.trajectory)
         ],
     }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovered:
+    """A mask that was recovered.
+
+    Attributes:
+        masks: its layers.
+        document: see :func:`recovery_json`.
+    """
+
+    masks: dict[str, Bool[np.ndarray, "..."]]
+    document: dict[str, Any]
+
+
+def recover_from(
+    memory: Path,
+    *,
+    data: Path | None = None,
+    dataset: str | None = None,
+    task: str | None = None,
+    archive: str | None = None,
+    device: str = "cpu",
+    trusted_net: str | None = None,
+) -> Recovered:
+    """Recover the mask that fits unlabelled images from a memory file alone.
+
+    Args:
+        data, dataset, task: see :func:`recovery_images`.
+        archive: of the stored masks, only to count the bits that differ.
+
+    Raises:
+        InvalidInput, ArchiveError: as :meth:`MaskMemory.open`, :func:`recovery_images` and
+            :func:`recovery_json`.
+    """
+    known = MaskMemory.open(memory, device=parse_device(device), trusted_net=trusted_net)
+    found = known.recover(recovery_images(known, data=data, dataset=dataset, task=task))
+    return Recovered(
+        masks=masks_of(found.pattern, known.layout),
+        document=recovery_json(known, found, task, archive),
+    )

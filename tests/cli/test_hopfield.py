@@ -35,7 +35,7 @@ def masks(tmp_path_factory):
 @pytest.fixture(scope="module")
 def memory(masks):
     """All three in one memory."""
-    from supsup.recovery.mask_memory import encode_archive
+    from supsup.recovery.encode import encode_archive
 
     path = masks.with_name("memory.h5")
     with MaskArchive.open(masks) as archive:

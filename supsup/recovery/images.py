@@ -1,0 +1,60 @@
+"""Unlabelled images to recover a mask from: a file of them, or of a task that a name remakes."""
+
+from pathlib import Path
+
+from jaxtyping import Float
+from torch import Tensor
+
+from maskstore import InvalidInput
+from supsup.datasets import load
+from supsup.datasets.inputs import load_inputs
+from supsup.recovery.mask_memory import MaskMemory
+from supsup.tasks import TaskRecipe, make_task, task_family
+from supsup.tasks.subset import hold_out
+
+
+def recovery_images(
+    known: MaskMemory,
+    *,
+    data: Path | None = None,
+    dataset: str | None = None,
+    task: str | None = None,
+) -> Float[Tensor, "image ..."]:
+    """Images, normalised as those that the masks were trained on.
+
+    Args:
+        data: a file of them (:func:`supsup.datasets.inputs.load_inputs`); with ``dataset``, the
+            folder of its files.
+        dataset: a family of tasks, with ``task``: half of that task's test images.
+
+    Raises:
+        InvalidInput: neither way is said, or the images are not at hand.
+    """
+    if dataset is not None and task is not None:
+        assert known.backbone.recipe is not None
+        recipe = find_recipe(known, dataset, task)
+        made = make_task(recipe, load(recipe.dataset, data))
+        return hold_out(made, seed=known.backbone.recipe.seed)[0]
+    if dataset is not None or task is not None or data is None:
+        raise InvalidInput("recover: say which images, either --data FILE or --dataset with --task")
+    return load_inputs(data, known.dataset)
+
+
+def find_recipe(known: MaskMemory, dataset: str, name: str) -> TaskRecipe:
+    """The recipe of a task by name: the memory's own, or one of the family that it never saw.
+
+    Raises:
+        InvalidInput: the family has no such task.
+    """
+    for task in known.tasks:
+        if task.name == name and task.recipe is not None:
+            recipe = TaskRecipe.from_json(task.recipe)
+            if dataset == f"{recipe.rule}-{recipe.dataset}":
+                return recipe
+    _, _, number = name.rpartition("/")
+    assert known.backbone.recipe is not None
+    if number.isdecimal():
+        family = task_family(dataset, int(number) + 1, seed=known.backbone.recipe.seed)
+        if family[-1].name == name:
+            return family[-1]
+    raise InvalidInput(f"task {name!r}: {dataset} has none of that name; write it as NAME/NUMBER")
