@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ from jaxtyping import Bool
 
 from maskstore.archive import MaskArchive
 from supsup.archives.tasks import recipe_of, remake, sources_of, tasks_of
-from supsup.datasets.inputs import LARGEST_INPUT, load_inputs
+from supsup.datasets.base import levels_of
+from supsup.datasets.catalog import find_source
+from supsup.datasets.inputs import LARGEST_INPUT, read_images
 from supsup.evaluation import evaluate_inferred, parse_scenario
 from supsup.evaluation.score import EVAL_BATCH, Evaluation, evaluate_gg
 from supsup.inference import Inference, MaskBank, Progress, infer_in, load_masks
@@ -41,7 +44,9 @@ def bank_of(
     classes = max((recipe_of(archive, task).class_count for task in archive), default=None)
     small = len(archive) * archive.layout.packed_bytes <= IN_MEMORY_BYTES
     masks = load_masks(archive, progress) if small and len(archive) else archive
-    return MaskBank(backbone, masks, classes=classes, progress=progress)
+    source = find_source(recipe_of(archive, next(iter(archive))).dataset) if len(archive) else None
+    levels = None if source is None else levels_of(source.mean, source.std)
+    return MaskBank(backbone, masks, classes=classes, levels=levels, progress=progress)
 
 
 def evaluate_archive(
@@ -113,7 +118,7 @@ def infer_file(
     largest: int = LARGEST_INPUT,
     progress: Progress = nobody_looks,
 ) -> Inference:
-    """Find the task of the images in a file, and their classes (see :func:`load_inputs`).
+    """Find the task of the images in a file, and their classes (see :func:`read_images`).
 
     Args:
         largest: bytes that the images may take once unpacked.
@@ -124,14 +129,15 @@ def infer_file(
     """
     first = next(iter(archive), None)
     # What is wrong with the data is said before thousands of masks are read.
-    x = (
+    read = (
         None
         if first is None
-        else load_inputs(data, recipe_of(archive, first).dataset, largest=largest)
+        else read_images(data, recipe_of(archive, first).dataset, largest=largest)
     )
     bank = bank_of(archive, backbone, progress)
-    assert x is not None  # the bank of an empty archive is refused
-    return infer_in(bank, x, method=method, objective=objective, mode=mode)
+    assert read is not None  # the bank of an empty archive is refused
+    found = infer_in(bank, read.images, method=method, objective=objective, mode=mode)
+    return replace(found, files=read.files, note=read.note)
 
 
 def inference_json(archive: MaskArchive, found: Inference, mode: str = "image") -> dict[str, Any]:
@@ -143,6 +149,7 @@ def inference_json(archive: MaskArchive, found: Inference, mode: str = "image") 
         "reason": found.reason or None,
         "images": [
             {
+                "file": file,
                 "task": name,
                 # One mask has no second to be ahead of.
                 "margin": margin if math.isfinite(margin) else None,
@@ -150,7 +157,8 @@ def inference_json(archive: MaskArchive, found: Inference, mode: str = "image") 
                 "prediction": prediction,
                 "known": known,
             }
-            for name, margin, confidence, prediction, known in zip(
+            for file, name, margin, confidence, prediction, known in zip(
+                found.files or [None] * len(found.names),
                 found.names,
                 found.margin.tolist(),
                 found.confidence.tolist(),

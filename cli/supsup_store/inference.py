@@ -102,9 +102,12 @@ def infer(
             method=method,
             objective=objective,
             mode=mode,
+            largest=max_bytes,
             progress=report,
         )
         document = supsup.model.inference_json(opened, found, mode)
+    if found.note and not quiet:
+        stderr.print(found.note, markup=False, soft_wrap=True)
     if as_json:
         print_json(document)
         return
@@ -113,7 +116,10 @@ def infer(
     print_table(
         ("image", "task", "prediction", "confidence", "margin", "known"),
         [
-            (number, *(row[key] for key in ("task", "prediction", "confidence", "margin", "known")))
+            (
+                row["file"] or number,
+                *(row[key] for key in ("task", "prediction", "confidence", "margin", "known")),
+            )
             for number, row in enumerate(document["images"])
         ],
     )

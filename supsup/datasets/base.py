@@ -53,6 +53,12 @@ class ImageSet(ABC):
         """The images of some classes, and the labels: the first class is 0. They may be none."""
 
 
+def levels_of(mean: Levels, std: Levels) -> tuple[float, float]:
+    """What the darkest and the brightest byte become at least and at most."""
+    scale, shift = scale_and_shift(mean, std, torch.device("cpu"))
+    return float(shift.min()), float((255 * scale + shift).max())
+
+
 def scale_and_shift(
     mean: Levels, std: Levels, device: torch.device
 ) -> tuple[Float32[Tensor, "*channel"], Float32[Tensor, "*channel"]]:

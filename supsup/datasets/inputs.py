@@ -1,6 +1,8 @@
 """Unlabelled images from files: ``.npy``, ``.npz``, IDX, or a folder of pictures."""
 
 import os
+import re
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +12,12 @@ from torch import Tensor
 
 from maskstore.errors import InvalidInput
 from maskstore.foreign import foreign_file, read_npy, read_npz, require_size
-from supsup.datasets.base import scale_and_shift
+from supsup.datasets.base import levels_of, scale_and_shift
 from supsup.datasets.catalog import Source, find_source
 from supsup.datasets.idx import read_idx
 from supsup.datasets.image_folder import list_pictures
 from supsup.datasets.lazy_images import PICTURES, decode, open_picture
+from supsup.datasets.pixels import plain_picture
 
 LARGEST_INPUT = 2**30
 """Most bytes of unpacked images that are read at once: a compressed file of a megabyte may hold a
@@ -24,18 +27,31 @@ _FAR = 10
 """Times the brightest normalised pixel that a float may be: bytes saved as floats are beyond it."""
 
 
-def load_inputs(
-    path: Path, dataset: str, *, largest: int = LARGEST_INPUT
-) -> Float32[Tensor, "image *shape"]:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class UnlabelledImages:
     """Images as the networks of a data set take them, normalised.
 
-    Of a grey data set they become rows of pixels, of one in colour (image, 3, height, width).
+    Attributes:
+        images: of a grey data set rows of pixels, of one in colour (image, 3, height, width).
+        files: the name of each image's file; None where they come from one array.
+        note: what was taken for granted of their numbers; empty where nothing was.
+    """
+
+    images: Float32[Tensor, "image *shape"]
+    files: tuple[str, ...] | None = None
+    note: str = ""
+
+
+def read_images(path: Path, dataset: str, *, largest: int = LARGEST_INPUT) -> UnlabelledImages:
+    """Images in a file or a folder.
 
     Args:
-        path: bytes (0 to 255) are normalised with the data set's mean and std, as in training;
-            floats are taken as they are. An ``.npz`` must hold one array. Images in colour may have
-            the channels first or last. Pictures are read in order of their names, as grey where the
-            data set is; in colour, the square in the middle is scaled to the data set's size.
+        path: bytes (0 to 255) are normalised with the data set's mean and std, as in training, and
+            so are floats from 0 to 1, which PyTorch's transforms make of bytes; other floats are
+            taken as normalised. An ``.npz`` must hold one array. Images in colour may have
+            the channels first or last. Pictures are read in the order of the numbers in their
+            names (2 before 10), as grey where the data set is; in colour, the square in the middle
+            is scaled to the data set's size.
         dataset: the data set that the masks were trained on.
         largest: bytes that the images may take once unpacked.
 
@@ -45,7 +61,12 @@ def load_inputs(
     """
     source = find_source(dataset)
     in_colour = isinstance(source.mean, tuple)
-    images = _read(path, source.side if in_colour else None, largest)
+    files = None
+    if os.path.isdir(path):
+        files, images = _read_pictures(path, source.side if in_colour else None, largest)
+    else:
+        images = _read_array(path, largest)
+    images = images.astype(images.dtype.newbyteorder("="), copy=False)
     if images.ndim < 2 or not images.size:
         raise InvalidInput(
             f"{path}: expected images, (n, height, width) or (n, features), "
@@ -57,11 +78,25 @@ def load_inputs(
         )
     images = _in_colour(images, path) if in_colour else images.reshape(len(images), -1)
     scale, shift = scale_and_shift(source.mean, source.std, torch.device("cpu"))
+    note = ""
+    if images.dtype != np.uint8 and images.min() >= 0 and images.max() <= 1:
+        note = (
+            f"{path}: numbers from 0 to 1 are taken for pixels, black to white, and normalised as "
+            f"those of {dataset} were in training"
+        )
+        images = np.rint(255 * images.astype(np.float64)).astype(np.uint8)
     if images.dtype != np.uint8:
-        _check_range(images, float(shift.min()), float((255 * scale + shift).max()), path)
-        return torch.from_numpy(images.astype(np.float32))
+        _check_range(images, *levels_of(source.mean, source.std), path)
+        return UnlabelledImages(images=torch.from_numpy(images.astype(np.float32)))
     values = _viewed(images, path, source) if in_colour else torch.from_numpy(images).float()
-    return values.mul_(scale).add_(shift)
+    return UnlabelledImages(images=values.mul_(scale).add_(shift), files=files, note=note)
+
+
+def load_inputs(
+    path: Path, dataset: str, *, largest: int = LARGEST_INPUT
+) -> Float32[Tensor, "image *shape"]:
+    """The images alone of :func:`read_images`, which says more of them; raises as it does."""
+    return read_images(path, dataset, largest=largest).images
 
 
 def _check_range(images: np.ndarray, black: float, white: float, path: Path) -> None:
@@ -102,9 +137,7 @@ def _viewed(
     )
 
 
-def _read(path: Path, colour_side: int | None, largest: int) -> np.ndarray:
-    if os.path.isdir(path):
-        return _read_pictures(path, colour_side, largest)
+def _read_array(path: Path, largest: int) -> np.ndarray:
     if path.suffix == ".npy":
         with foreign_file(path, ".npy file", largest=largest) as file:
             return read_npy(file, os.fstat(file.fileno()).st_size)
@@ -117,20 +150,30 @@ def _read(path: Path, colour_side: int | None, largest: int) -> np.ndarray:
     return read_idx(path)
 
 
-def _read_pictures(folder: Path, colour_side: int | None, largest: int) -> np.ndarray:
-    files = list_pictures(folder)
+def _read_pictures(
+    folder: Path, colour_side: int | None, largest: int
+) -> tuple[tuple[str, ...], np.ndarray]:
+    """The names of the files and their pixels, in the order of the numbers in the names."""
+    files = sorted(list_pictures(folder), key=lambda file: natural_order(file.name))
     if not files:
         raise InvalidInput(f"{folder}: no pictures in the folder ({', '.join(PICTURES)})")
+    names = tuple(file.name for file in files)
     if colour_side is not None:
-        return np.stack([decode(file, colour_side) for file in files])
-    pictures = []
+        return names, np.stack([decode(file, colour_side) for file in files])
+    pictures: list[np.ndarray] = []
     for file in files:
         with open_picture(file) as picture:
             require_size(folder, picture.width * picture.height * len(files), largest)
-            pictures.append(np.asarray(picture.convert("L")))
+            pictures.append(np.asarray(plain_picture(picture, "L", file)))
         if pictures[-1].shape != pictures[0].shape:
             raise InvalidInput(
                 f"{file}: {pictures[-1].shape} pixels, the first picture has {pictures[0].shape}; "
                 "all must have one size"
             )
-    return np.stack(pictures)
+    return names, np.stack(pictures)
+
+
+def natural_order(name: str) -> tuple[tuple[int, str], ...]:
+    """A key that sorts numbers in names by their size: ``2.png`` before ``10.png``."""
+    parts = re.split(r"([0-9]+)", name)
+    return tuple((int(part), "") if at % 2 else (-1, part) for at, part in enumerate(parts))

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from maskstore.errors import InvalidInput
 from maskstore.foreign import foreign_file
+from supsup.datasets.pixels import plain_picture
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 """Endings of the files that are taken for pictures, in capitals or not."""
@@ -61,10 +62,11 @@ def decode(path: Path, side: int) -> UInt8[np.ndarray, "3 side side"]:
     with open_picture(path) as picture:
         # JPEG can be decoded at a half, a quarter or an eighth of its size; never below side.
         picture.draft("RGB", (side, side))
-        width, height = picture.size
+        whole = plain_picture(picture, "RGB", path)
+        width, height = whole.size
         edge = min(width, height)
         left, top = (width - edge) / 2, (height - edge) / 2
-        square = picture.convert("RGB").resize(
+        square = whole.resize(
             (side, side), Image.Resampling.BILINEAR, (left, top, left + edge, top + edge)
         )
     return np.asarray(square).transpose(2, 0, 1)

@@ -42,6 +42,8 @@ class MaskBank:
         source: the masks.
         kernels: what works on the packed bits.
         classes: outputs that stand for a class; those behind are superfluous.
+        levels: the least and the largest number of the images that the masks were trained on; None
+            where that is not known. Data of another range are refused.
         progress: called while an inference runs.
     """
 
@@ -51,6 +53,7 @@ class MaskBank:
         masks: PackedMasks | MaskArchive | MaskSource,
         *,
         classes: int | None = None,
+        levels: tuple[float, float] | None = None,
         kernels: Kernels | None = None,
         progress: Progress = nobody_looks,
     ) -> None:
@@ -60,6 +63,7 @@ class MaskBank:
             masks: in memory, which they share with the network: on a GPU they are copied there,
                 packed; or an archive, which is then streamed at every call, block by block.
             classes: None where every output is a class.
+            levels: None where any will do.
             kernels: None for those of the network's device (:func:`kernels_of`).
 
         Raises:
@@ -74,6 +78,7 @@ class MaskBank:
         self.kernels = kernels_of(backbone.device) if kernels is None else kernels
         self.source = source.to(backbone.device)
         self.classes = classes
+        self.levels = levels
         self.progress = progress
         if self.source.layout != backbone.layout:
             raise LayoutMismatch(

@@ -29,6 +29,9 @@ the paper's code's way."""
 
 _MASKS_AT_ONCE = 32
 
+_FAR = 10
+"""Times the largest number of training that one may be: bytes among normalised ones are beyond."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Inference:
@@ -48,6 +51,8 @@ class Inference:
         method: name of the method used.
         objective: name of the objective.
         reason: why ``auto`` took the method; empty where it was named.
+        files: the name of each image's file; None where they come from no folder.
+        note: what was taken for granted of the images' numbers; empty where nothing was.
     """
 
     tasks: Int64[np.ndarray, " batch"]
@@ -60,6 +65,8 @@ class Inference:
     method: str
     objective: str
     reason: str
+    files: tuple[str, ...] | None = None
+    note: str = ""
 
 
 def infer(
@@ -108,7 +115,7 @@ def infer_in(
     """:func:`infer` with a bank that is there already; raises as it does."""
     if mode not in MODES:
         raise InvalidInput(f"mode: expected one of {', '.join(MODES)}, got {mode!r}")
-    x = parse_data(x).to(bank.backbone.device)
+    x = parse_data(x, bank.levels).to(bank.backbone.device)
     if x.is_inference():  # autograd cannot save such a tensor; a copy made here is another kind
         x = x.clone()
     reason = ""
@@ -143,8 +150,15 @@ def infer_in(
     )
 
 
-def parse_data(x: Tensor) -> Float[Tensor, "batch ..."]:
-    """Images that can be used; raises InvalidInput otherwise."""
+def parse_data(x: Tensor, levels: tuple[float, float] | None = None) -> Float[Tensor, "batch ..."]:
+    """Images that can be used.
+
+    Args:
+        levels: the range of the numbers that masks were trained on; None where it is not known.
+
+    Raises:
+        InvalidInput: no batch of finite float32, or numbers of another range.
+    """
     if x.ndim < 2 or not len(x):
         raise InvalidInput(
             f"data: expected a batch of at least one image, (batch, …), got shape {tuple(x.shape)}"
@@ -156,7 +170,20 @@ def parse_data(x: Tensor) -> Float[Tensor, "batch ..."]:
     bad = int((~torch.isfinite(x)).flatten(1).any(1).sum())
     if bad:
         raise InvalidInput(f"data: {bad} of {len(x)} images have numbers that are NaN or infinite")
+    if levels is not None:
+        _check_levels(x, *levels)
     return x
+
+
+def _check_levels(x: Float[Tensor, "batch ..."], black: float, white: float) -> None:
+    """Raise InvalidInput where numbers are pixels that were not normalised as in training."""
+    low, high = float(x.min()), float(x.max())
+    unit = black < 0 <= low and high <= 1  # of a normalised image something is below 0
+    if unit or max(-low, high) > _FAR * max(-black, white):
+        raise InvalidInput(
+            f"data: numbers from {low:g} to {high:g}, where the masks were trained on "
+            f"{black:.2f} to {white:.2f}; normalise as in training"
+        )
 
 
 def predict(

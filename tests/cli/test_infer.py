@@ -4,9 +4,15 @@ import io
 
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 from rich.console import Console
 
+from maskstore import InvalidInput, MaskArchive
+from supsup.archives import backbone_of
 from supsup.datasets import load
+from supsup.inference import infer_in
+from supsup.model import bank_of
 from supsup.tasks import make_task, task_family
 from supsup_store.console import stage_progress
 
@@ -117,3 +123,38 @@ def test_bad_input(rotated, run, tmp_path):
         result = run(*arguments)
         assert (result.code, result.out) == (1, ""), arguments
         assert len(result.err.splitlines()) == 1, result.err
+
+
+def test_a_folder_of_pictures_gives_their_names_in_order(rotated, run, tmp_path):
+    path, _, _ = rotated
+    digits = load("mnist-sample").test_images
+    for number in (0, 1, 2, 10, 11):
+        Image.fromarray(digits[number].numpy()).save(tmp_path / f"{number}.png")
+    found = run("infer", path, "--data", tmp_path, "--json").json()
+    assert [row["file"] for row in found["images"]] == [f"{n}.png" for n in (0, 1, 2, 10, 11)]
+    assert "10.png" in run("infer", path, "--data", tmp_path).out
+
+
+def test_pixels_from_0_to_1_are_inferred_as_bytes_are(rotated, run, tmp_path):
+    path, _, _ = rotated
+    digits = load("mnist-sample").test_images[:8].numpy()
+    np.save(tmp_path / "bytes.npy", digits)
+    np.save(tmp_path / "unit.npy", (digits / 255).astype(np.float32))
+    plain = run("infer", path, "--data", tmp_path / "bytes.npy", "--json")
+    unit = run("infer", path, "--data", tmp_path / "unit.npy", "--json")
+    assert unit.json() == plain.json()
+    assert plain.json()["images"][0]["file"] is None
+    assert "numbers from 0 to 1 are taken for pixels" in unit.err
+    assert not plain.err
+
+
+def test_a_bank_knows_the_range_of_its_data(rotated):
+    path, data, _ = rotated
+    x = torch.from_numpy(np.load(data))
+    digits = load("mnist-sample").test_images[:8].flatten(1)
+    with MaskArchive.open(path) as archive:
+        bank = bank_of(archive, backbone_of(archive))
+        assert set(infer_in(bank, x, mode="batch").names) == {"permuted-mnist/2"}
+        for wrong, found in ((digits / 255, "from 0 to 1"), (digits.float(), "from 0 to 255")):
+            with pytest.raises(InvalidInput, match=f"{found}, where .* on -0.42 to 2.82"):
+                infer_in(bank, wrong)
