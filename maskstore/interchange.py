@@ -1,6 +1,5 @@
 """Masks in and out of ``.npz`` and ``.safetensors`` files: layer name → boolean array."""
 
-import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,10 +9,10 @@ import numpy as np
 from jaxtyping import Bool
 from safetensors.numpy import load, save
 
-from maskstore.errors import ArchiveExists, InvalidInput
+from maskstore.errors import InvalidInput
 from maskstore.foreign import foreign_file, read_npz
 from maskstore.layout import MAX_BITS, MaskLayout
-from maskstore.storage.atomic import write_file
+from maskstore.storage.atomic import require_free, write_file
 
 SUFFIXES = (".npz", ".safetensors")
 
@@ -49,12 +48,10 @@ def _load(path: Path, largest: int) -> dict[str, np.ndarray]:
         return dict(load(file.read()))
 
 
-def require_free(path: Path, *, overwrite: bool) -> None:
-    """Raise ArchiveExists where there is something at ``path``, unless it may be overwritten."""
-    if not overwrite and os.path.lexists(path):
-        raise ArchiveExists(
-            f"{path}: there is a file already; choose another path, or overwrite it with --force"
-        )
+def require_mask_file(path: Path, *, overwrite: bool) -> None:
+    """Raise as :func:`save_masks` would, or ArchiveExists where a file is there that must stay."""
+    _require_suffix(path)
+    require_free(path, overwrite=overwrite)
 
 
 def save_masks(path: Path, masks: Mapping[str, Bool[np.ndarray, "..."]]) -> None:

@@ -31,12 +31,20 @@ def _no_report(name: str) -> None:
 
 
 @contextmanager
-def gone_if_empty(made: MaskArchive) -> Iterator[MaskArchive]:
+def gone_if_empty(
+    made: MaskArchive, *, unless: tuple[type[BaseException], ...] = ()
+) -> Iterator[MaskArchive]:
     """Close an archive that was just made; where the block fails before there is a task in it,
-    remove it, too, so that the same command works once the cause is mended."""
+    remove it, too, so that the same command works once the cause is mended.
+
+    Args:
+        unless: what is no failure.
+    """
     with made:
         try:
             yield made
+        except unless:
+            raise
         except BaseException:
             if len(made) == 0:
                 Path(made.path).unlink(missing_ok=True)

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 
 from maskstore.errors import InvalidInput
 from maskstore.stats import ArchiveStats
-from maskstore.storage.atomic import write_file
+from maskstore.storage.atomic import require_writable, write_file
 from supsup.evaluation.score import TaskAccuracy
 
 SINGLE, ROW, GRID = (7.2, 4.2), (11.0, 3.8), (11.0, 7.6)
@@ -70,6 +70,8 @@ COLOURS: Mapping[str, str] = MappingProxyType(
 )
 """Method → colour, the same in every plot; a curve has that of the method its label begins with."""
 
+_ACTION = "save the plot"
+
 _STYLE: Any = {
     "savefig.dpi": 150,
     "axes.prop_cycle": cycler(color=_FREE),
@@ -96,29 +98,43 @@ def drawing(path: Path, size: tuple[float, float] = SINGLE) -> Iterator[Figure]:
         size: width and height, inches.
 
     Raises:
-        InvalidInput: the path's ending is no picture format; before anything is drawn.
+        InvalidInput: the path is no file's name, or its ending no picture format; before anything
+            is drawn.
         ArchiveWriteError: the system refuses.
     """
-    check_ending(path)
+    check_plot(path)
     with rc_context(_STYLE):
         figure = Figure(figsize=size, layout="constrained")
-        canvas = FigureCanvasAgg(figure)
+        FigureCanvasAgg(figure)
         yield figure
+        path = _completed(path)
         ending = path.suffix[1:]
-        if not ending:  # as matplotlib completes a path
-            ending = canvas.get_default_filetype()
-            path = path.with_name(f"{path.name.rstrip('.')}.{ending}")
-        write_file(path, lambda file: figure.savefig(file, format=ending), action="save the plot")
+        write_file(path, lambda file: figure.savefig(file, format=ending), action=_ACTION)
+
+
+def check_plot(path: Path) -> None:
+    """Raise as :func:`drawing` would, before there is anything to draw."""
+    check_ending(path)
+    require_writable(_completed(path), action=_ACTION)
 
 
 def check_ending(path: Path) -> None:
-    """Raise InvalidInput where :func:`drawing` would for the path's ending."""
+    """Raise InvalidInput where :func:`drawing` would for the path's name, wherever it is."""
     known = sorted(FigureCanvasAgg.get_supported_filetypes())
+    if not path.name.strip("."):
+        raise InvalidInput(f"{path}: cannot draw there: expected a file such as plot.png")
     if path.suffix and path.suffix[1:].lower() not in known:
         raise InvalidInput(
             f"{path}: cannot draw there: expected an ending of {', '.join(known)}, "
             f"got {path.suffix[1:]!r}"
         )
+
+
+def _completed(path: Path) -> Path:
+    """With an ending, as matplotlib completes a path that has none."""
+    if path.suffix[1:]:
+        return path
+    return path.with_name(f"{path.name.rstrip('.')}.{FigureCanvasAgg.get_default_filetype()}")
 
 
 def colour_of(label: str) -> str | None:

@@ -12,10 +12,10 @@ from maskstore import InvalidInput, MaskArchive
 from maskstore import maintenance as maintain
 from maskstore._verify import verify as verify_archive
 from maskstore.choices import CodecName, PresetName
-from maskstore.interchange import load_masks, require_free, save_masks
+from maskstore.interchange import load_masks, require_mask_file, save_masks
 from maskstore.stats import MaskStats, archive_stats, layer_stats, task_stats
 from supsup_store import options
-from supsup_store.console import print_json, print_table, task_progress
+from supsup_store.console import print_json, print_line, print_table, task_progress
 from supsup_store.options import listed
 
 
@@ -43,7 +43,7 @@ def add(
     if as_json:
         print_json(added.to_json())
     else:
-        typer.echo(f"added {added.name}: {added.bytes} bytes ({added.codec}), {added.ones} ones")
+        print_line(f"added {added.name}: {added.bytes} bytes ({added.codec}), {added.ones} ones")
 
 
 def list_tasks(archive: options.Archive, as_json: options.Json = False) -> None:
@@ -93,7 +93,8 @@ def show(
     if as_json:
         print_json(document)
     else:
-        print_table(("", ""), [(key, json.dumps(value)) for key, value in document.items()])
+        rows = [(key, json.dumps(value, ensure_ascii=False)) for key, value in document.items()]
+        print_table(("", ""), rows)
 
 
 def get(
@@ -104,14 +105,14 @@ def get(
     as_json: options.Json = False,
 ) -> None:
     """Write the mask of a task to a file of boolean arrays."""
-    require_free(out, overwrite=force)
+    require_mask_file(out, overwrite=force)
     with MaskArchive.open(archive) as opened:
         save_masks(out, opened.get(task))
         found = opened.task(task)
     if as_json:
         print_json(found.to_json() | {"out": str(out)})
     else:
-        typer.echo(f"wrote {found.name} to {out}: {found.bits} bits, {found.ones} ones")
+        print_line(f"wrote {found.name} to {out}: {found.bits} bits, {found.ones} ones")
 
 
 def remove(
@@ -129,7 +130,7 @@ def remove(
     if as_json:
         print_json({"removed": removed.name, "tasks": left})
     else:
-        typer.echo(f"removed {removed.name}; {left} tasks left")
+        print_line(f"removed {removed.name}; {left} tasks left")
 
 
 def stats(
@@ -145,6 +146,7 @@ def stats(
     quiet: options.Quiet = False,
 ) -> None:
     """Bytes a task, beside one bit a weight, the entropy bound and a dense model each."""
+    options.check_plot(plot)
     details: dict[str, list[MaskStats]] = {}
     with MaskArchive.open(archive) as opened:
         figures = archive_stats(opened)
@@ -189,7 +191,7 @@ def verify(
     elif damage:
         print_table(("task", "cause"), damage, title=f"{archive}: damaged")
     else:
-        typer.echo(f"{archive}: {tasks} tasks, no damage")
+        print_line(f"{archive}: {tasks} tasks, no damage")
     if damage:
         raise typer.Exit(1)
 
@@ -213,7 +215,7 @@ def repair(
         return
     if lost:
         print_table(("task", "cause"), lost, title="lost")
-    typer.echo(f"{out}: {tasks} tasks, {len(lost)} lost")
+    print_line(f"{out}: {tasks} tasks, {len(lost)} lost")
 
 
 def compact(
@@ -234,7 +236,7 @@ def compact(
     if as_json:
         print_json({"saved_bytes": saved, "total_bytes": left})
     else:
-        typer.echo(f"{archive}: {left:,} bytes, {saved:,} saved")
+        print_line(f"{archive}: {left:,} bytes, {saved:,} saved")
 
 
 def merge(
@@ -251,7 +253,7 @@ def merge(
     if as_json:
         print_json({"out": str(out), "tasks": tasks})
     else:
-        typer.echo(f"{out}: {tasks} tasks from {len(archives)} archives")
+        print_line(f"{out}: {tasks} tasks from {len(archives)} archives")
 
 
 def _accuracy(metadata: dict[str, Any]) -> Any:

@@ -9,7 +9,7 @@ import typer
 
 import supsup
 from supsup_store import options
-from supsup_store.console import print_json, print_table, stderr
+from supsup_store.console import print_json, print_line, print_note, print_table
 from supsup_store.inference import print_evaluation
 
 
@@ -34,10 +34,10 @@ def demo(
             made = supsup.demo.run_demo(
                 out,
                 progress=bar.progress,
-                say=lambda text: None if quiet else stderr.print(text, markup=False),
+                say=lambda text: None if quiet else print_note(text),
             )
         except KeyboardInterrupt:
-            stderr.print("stopped; what is done is kept, run the same command again to go on")
+            print_note("stopped; what is done is kept, run the same command again to go on")
             sys.exit(130)
     seconds = time.perf_counter() - start
     if as_json:
@@ -53,9 +53,10 @@ def demo(
             ("this archive, all of the file", stats.bytes_per_task, stats.ratio_to_dense),
         ],
     )
-    typer.echo(
+    print_line(
         f"{made.exact} of {len(made.evaluation.per_task)} masks recovered bit for bit from a "
         f"Hopfield memory of {made.memory_bytes:,} bytes and unlabelled images"
     )
-    typer.echo(f"archive {made.archive}\nplot    {made.plot}")
-    typer.echo(f"done in {seconds:.1f} s")
+    print_line(f"archive {made.archive}")
+    print_line(f"plot    {made.plot}")
+    print_line(f"done in {seconds:.1f} s")

@@ -8,10 +8,11 @@ import typer
 
 import supsup
 from maskstore import MaskArchive
-from maskstore.interchange import save_masks
+from maskstore.interchange import require_mask_file, save_masks
+from maskstore.storage.atomic import require_writable
 from supsup.choices import HopfieldFormName, HopfieldRuleName
 from supsup_store import options
-from supsup_store.console import print_json, print_table, progress_bar, task_progress
+from supsup_store.console import print_json, print_line, print_table, progress_bar, task_progress
 from supsup_store.options import listed
 
 Memory = Annotated[Path, typer.Argument(metavar="MEMORY", help="A memory file of `encode`.")]
@@ -42,6 +43,7 @@ def encode(
     quiet: options.Quiet = False,
 ) -> None:
     """Write all masks of an archive into one Hopfield memory of fixed size."""
+    require_writable(out)
     place = supsup.archives.parse_device(device)
     with (
         MaskArchive.open(archive) as opened,
@@ -73,7 +75,7 @@ def encode(
             }
         )
     else:
-        typer.echo(
+        print_line(
             f"{out}: {made.memory.count} masks of {made.memory.size:,} bits in {size:,} bytes, "
             f"rule {made.memory.rule} ({made.memory.form}); the archive has {archive_bytes:,} bytes"
         )
@@ -106,6 +108,9 @@ def recover(
     as_json: options.Json = False,
 ) -> None:
     """Recover the mask that fits unlabelled images, from the memory alone."""
+    options.check_plot(plot)
+    if out is not None:
+        require_mask_file(out, overwrite=True)
     found = supsup.recovery.recover_from(
         memory,
         data=data,
@@ -126,12 +131,12 @@ def recover(
         print_json(document)
         return
     if document["known"] is False:
-        typer.echo(
+        print_line(
             f"unknown: no stored mask is as certain as on data of its own task; the best has "
             f"entropy {document['entropy']:.3f} (margin {_number(document['margin'])})"
         )
     else:
-        typer.echo(
+        print_line(
             f"{document['task'] or 'a mask that no task has'}: entropy {document['entropy']:.3f}, "
             f"margin {_number(document['margin'])}, {document['steps']} steps, "
             f"{document['restarts']} restarts, bits that differ {_number(document['hamming'])}"
@@ -160,6 +165,8 @@ def compare(
 ) -> None:
     """Explicit storage against a Hopfield memory: accuracy, exactness, bytes, by seed and task."""
     numbers = options.parse_numbers("--seeds", seeds)
+    supsup.archives.make_folder(out)
+    options.check_plot(plot)
     with progress_bar(quiet=quiet) as bar:
         shown = bar.add_task("comparing", total=None)
         document = supsup.recovery.compare_family(
@@ -205,10 +212,12 @@ def compare(
         ],
         title=f"accuracy with the stored and with the recovered mask, rule {rule}",
     )
-    typer.echo(
+    print_line(
         f"exact {sum(run['exact'] for run in runs)} of {len(runs)}; mean accuracy "
         f"{fmean(run['explicit_accuracy'] for run in runs):.4f} explicit, "
-        f"{fmean(run['hopfield_accuracy'] for run in runs):.4f} Hopfield\n"
+        f"{fmean(run['hopfield_accuracy'] for run in runs):.4f} Hopfield"
+    )
+    print_line(
         f"bytes: archive {document['explicit_bytes']:,}, memory {document['hopfield_bytes']:,}, "
         f"dense models {document['dense_bytes']:,}"
     )

@@ -9,7 +9,7 @@ import supsup
 from maskstore import MaskArchive
 from supsup.choices import MethodName, ObjectiveName
 from supsup_store import options
-from supsup_store.console import print_json, print_table, stage_progress, stderr, task_progress
+from supsup_store.console import print_json, print_note, print_table, stage_progress, task_progress
 from supsup_store.options import listed
 
 Method = Annotated[
@@ -112,7 +112,7 @@ def infer(
         print_json(document)
         return
     if found.reason and not quiet:
-        stderr.print(f"method {found.method}: {found.reason}", markup=False, soft_wrap=True)
+        print_note(f"method {found.method}: {found.reason}")
     print_table(
         ("image", "task", "prediction", "confidence", "margin", "known"),
         [
@@ -125,10 +125,9 @@ def infer(
     )
     known = [row["known"] for row in document["images"]]
     if not quiet and (strange := known.count(False)):
-        stderr.print(
+        print_note(
             f"{strange} of {len(known)} images are unlike those of the task found for them: "
-            "they may be of a task that is not here",
-            soft_wrap=True,
+            "they may be of a task that is not here"
         )
 
 

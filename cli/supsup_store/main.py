@@ -3,12 +3,13 @@
 import sys
 from typing import NoReturn
 
-from supsup_store.console import stderr
+from supsup_store.console import print_note, show_what_cannot_be_encoded
 from supsup_store.own_packages import InTheWay, find_only_ours
 
 
 def main() -> None:
     """Run a command: 0 on success, 1 on a known error (one line), 2 on wrong usage."""
+    show_what_cannot_be_encoded()
     find_only_ours()
     try:
         # Not before: these import the packages, and a user's files may have their names.
@@ -20,10 +21,10 @@ def main() -> None:
         app()
     except (SupsupError, InTheWay) as error:
         _fail(str(error))
-    except PermissionError as error:  # of a folder on the way to a file that was named
-        _fail(f"{error.filename}: {error.strerror}")
+    except OSError as error:  # of a folder on the way to a file that was named, say
+        _fail(f"{error.filename or 'the system refuses'}: {error.strerror or error}")
 
 
 def _fail(message: str) -> NoReturn:
-    stderr.print(f"error: {message}", markup=False, soft_wrap=True)
+    print_note(f"error: {message}")
     sys.exit(1)

@@ -8,10 +8,10 @@ import typer
 
 import supsup
 from maskstore import MaskArchive
-from maskstore.interchange import require_free
+from maskstore.storage.atomic import require_free
 from supsup.choices import CheckpointName
 from supsup_store import options
-from supsup_store.console import print_json, stderr, task_progress
+from supsup_store.console import print_json, print_line, print_note, task_progress
 from supsup_store.options import listed
 
 
@@ -71,12 +71,12 @@ def import_(
     if as_json:
         print_json(asdict(report))
         return
-    typer.echo(
+    print_line(
         f"{archive}: {report.tasks} tasks of {report.bits_per_mask:,} bits ({report.kind}); "
         f"{report.checkpoint_bytes:,} bytes before, {report.archive_bytes:,} after"
     )
     if not quiet:
-        stderr.print(report.note, markup=False, soft_wrap=True)
+        print_note(report.note)
 
 
 def export(
@@ -96,4 +96,4 @@ def export(
     if as_json:
         print_json({"task": task, "out": str(out), "bytes": size})
     else:
-        typer.echo(f"wrote {task} to {out}: {size:,} bytes")
+        print_line(f"wrote {task} to {out}: {size:,} bytes")

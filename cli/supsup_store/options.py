@@ -120,3 +120,11 @@ def parse_numbers(option: str, text: str) -> tuple[int, ...]:
         raise InvalidInput(
             f"{option}: expected whole numbers separated by commas, such as 0,1,2, got {text!r}"
         ) from None
+
+
+def check_plot(plot: Path | None) -> None:
+    """Raise before any work where a plot that is asked for could not be saved."""
+    if plot is not None:
+        from supsup.plots import check_plot
+
+        check_plot(plot)

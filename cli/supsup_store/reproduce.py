@@ -9,7 +9,7 @@ import typer
 import supsup
 from supsup.choices import FigureName
 from supsup_store import options
-from supsup_store.console import print_json, print_table, stage_progress
+from supsup_store.console import print_json, print_line, print_table, stage_progress
 from supsup_store.options import listed
 
 
@@ -83,8 +83,7 @@ def print_figure(figure: "supsup.figures.PaperFigure", document: Mapping[str, An
     lines = figure.table(document["rows"])
     print_table(list(lines[0]), [list(line.values()) for line in lines], title=figure.title)
     for line in document["differences"]:
-        typer.echo(f"unlike the paper: {line}")
-    typer.echo(
-        f"numbers {document['json']}\nplot    {document['plot']}\n"
-        f"done in {document['seconds']:.1f} s"
-    )
+        print_line(f"unlike the paper: {line}")
+    print_line(f"numbers {document['json']}")
+    print_line(f"plot    {document['plot']}")
+    print_line(f"done in {document['seconds']:.1f} s")

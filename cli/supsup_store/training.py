@@ -18,7 +18,7 @@ from supsup.choices import (
 )
 from supsup.errors import TrainingStopped
 from supsup_store import options
-from supsup_store.console import print_json, print_table, stderr
+from supsup_store.console import print_json, print_note, print_table
 from supsup_store.options import listed
 
 
@@ -154,7 +154,7 @@ def train(
             lock=not no_lock,
         )
     except TrainingStopped as stopped:
-        stderr.print(str(stopped), markup=False, soft_wrap=True)
+        print_note(str(stopped))
         sys.exit(130)
     if as_json:
         print_json(report.to_json())

@@ -5,6 +5,7 @@ file or a link where it will be. It takes its place once its bytes are on the di
 wrong before, an interrupt included, leaves what was in that place untouched and no draft behind.
 """
 
+import errno
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from maskstore.errors import ArchiveError, ArchiveWriteError, InvalidInput
+from maskstore.errors import ArchiveError, ArchiveExists, ArchiveWriteError, InvalidInput
 
 Content = bytes | Iterable[bytes] | Callable[[BinaryIO], object]
 """What a file shall hold: bytes, pieces one after another, or what a callback writes into it."""
@@ -117,10 +118,8 @@ def write_file(
         ArchiveWriteError: the system refuses, or ``path`` is no regular file.
         Exception: what ``content`` or ``check`` raise.
     """
-    require_path(path)
+    require_writable(path, action=action)
     try:
-        if path.exists() and not path.is_file():
-            raise OSError("what is there is no regular file; name another path")
         with draft_beside(path) as draft, open(draft.fd, "wb") as file:
             if callable(content):
                 content(file)
@@ -136,11 +135,38 @@ def write_file(
     except ArchiveError:
         raise
     except OSError as error:
-        missing = "" if path.parent.is_dir() else f" (no folder {path.parent})"
-        raise ArchiveWriteError(
-            f"{path}: cannot {action}: {error.strerror or error}{missing}"
-        ) from error
+        raise _refused(path, action, error) from error
     return size
+
+
+def require_writable(path: Path, *, action: str = "write") -> None:
+    """Raise as :func:`write_file` would, as far as that can be said before there is any content.
+
+    What takes minutes to make should not be lost for a folder that was never there.
+    """
+    require_path(path)
+    try:
+        if path.exists() and not path.is_file():
+            raise OSError("what is there is no regular file; name another path")
+        if not os.access(path.parent, os.W_OK | os.X_OK):
+            os.stat(path.parent)  # says that it is not there, or no folder
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise _refused(path, action, error) from error
+
+
+def require_free(path: Path, *, overwrite: bool) -> None:
+    """As :func:`require_writable`; raises ArchiveExists where something is there that must stay."""
+    require_writable(path)
+    if not overwrite and os.path.lexists(path):
+        raise ArchiveExists(
+            f"{path}: there is a file already; choose another path, or overwrite it with --force"
+        )
+
+
+def _refused(path: Path, action: str, error: OSError) -> ArchiveWriteError:
+    missing = "" if path.parent.is_dir() else f" (no folder {path.parent})"
+    return ArchiveWriteError(f"{path}: cannot {action}: {error.strerror or error}{missing}")
 
 
 def require_path(path: Path) -> None:

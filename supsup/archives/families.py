@@ -10,6 +10,7 @@ from typing import Any
 from maskstore.archive import MaskArchive, StoredTask
 from maskstore.codecs import parse_codec
 from maskstore.errors import ArchiveWriteError
+from maskstore.maintenance import gone_if_empty
 from supsup.archives.engine import Engine, LocalEngine
 from supsup.archives.network import check_recipe
 from supsup.archives.opening import NetworkOptions, open_or_create
@@ -199,10 +200,13 @@ def train_recipes(
             on_begin(0)
             return 0
     backbone = build(network, allow_code=network.net == trusted_net)
-    with (
-        engine.begin(missing) as train_into,
-        open_or_create(path, backbone, config, timeout=timeout, lock=lock) as archive,
-    ):
+    with ExitStack() as stack:
+        train_into = stack.enter_context(engine.begin(missing))
+        is_new = not path.exists()
+        archive = open_or_create(path, backbone, config, timeout=timeout, lock=lock)
+        stack.enter_context(
+            gone_if_empty(archive, unless=(TrainingStopped,)) if is_new else archive
+        )
         missing = missing_tasks(archive, recipes, config, resume=resume)
         on_begin(len(missing))
         try:

@@ -12,7 +12,7 @@ from supsup.archives import make_folder
 from supsup.figures.cache import write_json
 from supsup.figures.sizes import Sizes, family_at_hand
 from supsup.figures.workspace import Workspace
-from supsup.plots import check_ending
+from supsup.plots import check_ending, check_plot
 from supsup.training.config import TrainConfig
 
 Row: TypeAlias = dict[str, Any]
@@ -144,6 +144,7 @@ def reproduce(
     figure.check(sizes)
     check_ending(picture)
     make_folder(workspace.folder)
+    check_plot(picture)
     start = time.perf_counter()
     rows = figure.measure(sizes, workspace)
     document = {

@@ -8,6 +8,7 @@ from typing import Any
 
 from maskstore.archive import StoredTask
 from maskstore.codecs import parse_codec
+from maskstore.maintenance import gone_if_empty
 from supsup.archives import check_classes, create_archive, open_or_create, parse_device
 from supsup.datasets import load
 from supsup.networks.backbone import build
@@ -140,7 +141,10 @@ def learn_family(
         },
     )
     going_on = resume and path.exists()
-    with open_or_create(path, backbone) if resume else create_archive(path, backbone) as archive:
+    opened = open_or_create(path, backbone) if resume else create_archive(path, backbone)
+    # After an interrupt or a full disk the checkpoint beside it goes on where learning stopped.
+    stays = (KeyboardInterrupt, OSError)
+    with opened if going_on else gone_if_empty(opened, unless=stays) as archive:
         if not going_on:
             checkpoint.remove()  # that of an archive which is no more
         for stored in learn_into(archive, learner, batches, codec=codec, checkpoint=checkpoint):

@@ -53,6 +53,9 @@ class TrainingLog(ABC):
 COLUMNS = ("task", "accuracy", "loss", "density", "steps", "seconds", "error")
 
 
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
 class CsvLog(TrainingLog):
     """Adds a line for each task that is trained or has diverged, in the file at once.
 
@@ -88,7 +91,7 @@ class CsvLog(TrainingLog):
         self._write([name, *figures, self._seconds, ""])
 
     def diverged(self, failure: TrainingDiverged) -> None:
-        self._write([failure.task, "", "", "", "", self._seconds, failure])
+        self._write([failure.task, "", "", "", "", self._seconds, str(failure)])
 
     def close(self) -> None:
         """Every line is written already."""
@@ -99,7 +102,12 @@ class CsvLog(TrainingLog):
 
     def _write(self, row: Sequence[object]) -> None:
         with open(self._path, "a", newline="") as file:
-            csv.writer(file).writerow(row)
+            csv.writer(file).writerow([_as_text(each) for each in row])
+
+
+def _as_text(cell: object) -> object:
+    """Text that a spreadsheet would take for a formula, marked as text: names may be anybody's."""
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
 
 
 class Logs(TrainingLog):

@@ -168,6 +168,14 @@ def test_the_plot_costs_no_measurement(tmp_path, monkeypatch):
     assert not folder.exists()
     with pytest.raises(ArchiveWriteError, match="cannot save the plot"):
         reproduce(figure, figure.small, Workspace(folder=folder), plot=tmp_path / "none" / "a.png")
+    assert not (folder / "outputs.json").exists()  # said before anything was measured
+
+    def full(*_):
+        raise ArchiveWriteError("no space")
+
+    with monkeypatch.context() as patched, pytest.raises(ArchiveWriteError, match="no space"):
+        patched.setattr(OutputsFigure, "draw", full)
+        reproduce(figure, figure.small, Workspace(folder=folder), plot=tmp_path / "a.png")
     assert json.loads((folder / "outputs.json").read_text())["rows"] == rows
     reproduce(figure, figure.small, Workspace(folder=folder), plot=tmp_path / "a.SVG")
     assert (tmp_path / "a.SVG").read_text().startswith("<?xml")

@@ -3,7 +3,7 @@ import csv
 import pytest
 
 from maskstore.errors import InvalidInput
-from supsup import TrainConfig, build, train
+from supsup import TrainConfig, TrainingDiverged, build, train
 from supsup.training.logs import CsvLog, Logs, TensorBoardLog, TrainingLog
 from tests.supsup.helpers import Blobs, small_lenet
 
@@ -42,6 +42,20 @@ def test_csv_has_a_line_a_task_and_is_gone_on_with(tmp_path):
     assert by_name["x"]["accuracy"] == ""
     assert "the loss is nan" in by_name["x"]["error"]
     assert 0 < float(by_name["a"]["seconds"]) <= float(by_name["b"]["seconds"])
+
+
+@pytest.mark.parametrize("name", ["=HYPERLINK(1)", "+1", "-1", "@SUM(1)", "\tx", "plain=1"])
+def test_no_name_is_a_formula_in_a_spreadsheet(tmp_path, name):
+    metrics = {"accuracy": -1.0, "loss": 0.0, "density": 0.5, "steps": 1}
+    with CsvLog(tmp_path / "log.csv") as log:
+        log.trained(name, metrics)
+        log.diverged(TrainingDiverged(f"{name} diverged", task=name))
+    with open(tmp_path / "log.csv", newline="") as file:
+        trained, diverged = csv.DictReader(file)
+    marked = name if name == "plain=1" else f"'{name}"
+    assert trained["task"] == diverged["task"] == marked
+    assert diverged["error"] == f"{marked} diverged"
+    assert trained["accuracy"] == "-1.0"
 
 
 def test_what_is_no_such_csv_file_is_left_alone(tmp_path):

@@ -1,0 +1,261 @@
+"""Text of others reaches no terminal raw, no output fails on it, and no work is done in vain."""
+
+import json
+import os
+import pty
+import subprocess
+import sys
+import unicodedata
+
+import numpy as np
+import pytest
+import torch
+
+from maskstore import MaskArchive
+from maskstore.interchange import save_masks
+from supsup import BackboneRecipe, build
+from supsup.archives import create_archive
+from supsup_store.console import printable
+from tests.maskstore.helpers import LAYOUT, random_masks
+
+HOSTILE = {
+    "colours and a title": "\x1b[31mred\x1b]0;title\x07",
+    "C1": "\x9b31mred\x9d0;title\x9c",
+    "lines": "one\r\ntwo\x0b\x0c\u2028three",
+    "backwards": "\u202egnp.exe",
+    "markup that closes": "[/red]",
+    "markup that opens": "[bold]x[link=y]",
+    "emoji": ":boom:",
+    "not Latin": "λ漢",
+}
+
+TINY = ("--dataset", "split-mnist-sample", "--tasks", "1", "--steps", "1")
+
+
+def is_harmless(output: str) -> bool:
+    return all(each.isprintable() or each == "\n" for each in output)
+
+
+@pytest.fixture
+def hostile(tmp_path, monkeypatch, request):
+    """An archive whose path, task, metadata and recipe are hostile text, as a forger may write."""
+    text = HOSTILE[request.param]
+    monkeypatch.setattr("maskstore.archive.parse_name", lambda name: name.encode())
+    path = tmp_path / "here" / f"{text}.h5"
+    path.parent.mkdir(parents=True)  # one of them has a slash
+    with MaskArchive.create(path, LAYOUT, backbone={"net": text, "outputs": 2}) as archive:
+        archive.add(text, random_masks(0), {text: text, "metrics": {"accuracy": text}})
+        archive.add("other", random_masks(1))
+    return path, text
+
+
+def shown(text: str) -> str:
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+COMMANDS = {
+    "list": lambda a, t, d: ("list", a),
+    "show": lambda a, t, d: ("show", a),
+    "show TASK": lambda a, t, d: ("show", a, t),
+    "stats": lambda a, t, d: ("stats", a, "--per-task", "--per-layer"),
+    "verify": lambda a, t, d: ("verify", a, "--deep"),
+    "get": lambda a, t, d: ("get", a, t, "--out", d / f"{t}.npz"),
+    "get twice": lambda a, t, d: ("get", a, "other", "--out", d / "there.npz"),
+    "add": lambda a, t, d: ("add", a, f"{t}x", d / "there.npz"),
+    "add again": lambda a, t, d: ("add", a, t, d / "there.npz"),
+    "add nothing": lambda a, t, d: ("add", a, "new", d / f"{t}.npz"),
+    "remove": lambda a, t, d: ("remove", a, t),
+    "remove nothing": lambda a, t, d: ("remove", a, f"no {t}"),
+    "compact": lambda a, t, d: ("compact", a),
+    "merge": lambda a, t, d: ("merge", a, "--out", d / f"m {t}.h5"),
+    "merge twice": lambda a, t, d: ("merge", a, a, "--out", d / f"m {t}.h5"),
+    "repair": lambda a, t, d: ("repair", a, "--out", d / f"r {t}.h5"),
+    "create": lambda a, t, d: ("create", d / f"c {t}.h5", "--like", d / "there.npz"),
+    "create again": lambda a, t, d: ("create", a, "--like", d / "there.npz"),
+    "create of": lambda a, t, d: ("create", d / "c.h5", "--net", t),
+    "export": lambda a, t, d: ("export", a, t, "--out", d / f"{t}.safetensors"),
+    "import": lambda a, t, d: ("import", d / f"i {t}.h5", d / f"{t}.pt"),
+    "import as": lambda a, t, d: ("import", d / f"i {t}.h5", d / "final.pt", "--name", f"{t}x"),
+    "import nothing": lambda a, t, d: ("import", d / "i.h5", d / f"none {t}.pt"),
+    "eval": lambda a, t, d: ("eval", a),
+    "infer": lambda a, t, d: ("infer", a, "--data", d / f"{t}.npy"),
+    "encode": lambda a, t, d: ("encode", a, "--out", d / f"{t}.mem"),
+    "recover": lambda a, t, d: ("recover", a, "--data", d / f"{t}.npy"),
+    "learn": lambda a, t, d: ("learn", a, "--dataset", t),
+    "train": lambda a, t, d: ("train", a, "--dataset", t),
+    "train of": lambda a, t, d: ("train", d / "t.h5", *TINY, "--net", t),
+    "reproduce": lambda a, t, d: ("reproduce", t),
+    "no archive": lambda a, t, d: ("list", d / f"none {t}.h5"),
+    "plot": lambda a, t, d: ("stats", a, "--plot", d / f"p.{t}"),
+    "a number": lambda a, t, d: ("train", a, "--dataset", "x", "--steps", t),
+    "an option": lambda a, t, d: ("list", a, f"--{t}"),
+    "a command": lambda a, t, d: (f"x{t}",),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("hostile", HOSTILE, indirect=True)
+@pytest.mark.parametrize("command", COMMANDS)
+def test_text_of_others_is_shown_and_not_obeyed(hostile, run, tmp_path, command):
+    path, text = hostile
+    save_masks(tmp_path / "there.npz", random_masks(2))
+    state = {"fc.scores.0": torch.ones(2, 2), f"{text}.scores.0": torch.ones(2)}
+    torch.save({"state_dict": state, "args": None}, tmp_path / "final.pt")
+    (tmp_path / f"{text}.pt").parent.mkdir(exist_ok=True)
+    torch.save({"arch": text, "state_dict": state}, tmp_path / f"{text}.pt")
+    result = run(*COMMANDS[command](path, text, tmp_path))
+    assert result.code in (0, 1, 2)
+    assert is_harmless(result.out), result.out
+    # Of wrong usage, what was typed is shown by typer, which escapes control characters alone.
+    controls = [each for each in result.err if unicodedata.category(each) == "Cc" and each != "\n"]
+    assert is_harmless(result.err) or (result.code == 2 and not controls), result.err
+    if result.code == 1:
+        assert result.err.startswith("error: ")
+        assert result.err.count("\n") == 1
+    if command in ("list", "verify", "remove", "no archive"):
+        assert shown(text) in result.out + result.err
+
+
+@pytest.mark.parametrize("hostile", HOSTILE, indirect=True)
+def test_json_gives_it_back_as_it_is(hostile, run):
+    path, text = hostile
+    listed = run("list", path, "--json")
+    assert is_harmless(listed.out)
+    assert listed.json()["tasks"][0]["name"] == text
+
+
+def test_printable_changes_what_is_not():
+    assert printable("a b\tc\n\x1b[0m\udcff\xa0") == r"a b\tc\n\x1b[0m\udcff\xa0"
+    assert printable("λ漢 ok") == "λ漢 ok"
+
+
+def supsup_store(*arguments, **options):
+    return subprocess.run(
+        [sys.executable, "-m", "supsup_store", *map(str, arguments)],
+        stdin=subprocess.DEVNULL,
+        timeout=120,
+        check=False,
+        **options,
+    )
+
+
+@pytest.mark.parametrize("hostile", ["colours and a title", "emoji"], indirect=True)
+def test_on_a_real_terminal(hostile):
+    path, text = hostile
+    leader, follower = pty.openpty()
+    done = supsup_store("list", path, stdout=follower, stderr=follower)
+    os.close(follower)
+    output = b""
+    try:
+        while block := os.read(leader, 1 << 16):
+            output += block
+    except OSError:  # how Linux says that the other end is closed
+        pass
+    os.close(leader)
+    assert done.returncode == 0
+    for sequence in (b"\x1b[31mred", b"\x1b]0;", b"\x07", "\N{COLLISION SYMBOL}".encode()):
+        assert sequence not in output
+    joined = output.decode().replace("\r\n", "").replace(" ", "")
+    assert shown(text)[:4] in joined
+
+
+@pytest.mark.parametrize("hostile", ["not Latin", "backwards"], indirect=True)
+def test_a_terminal_that_lacks_the_characters(hostile):
+    path, text = hostile
+    done = supsup_store(
+        "list", path, capture_output=True, env=os.environ | {"PYTHONIOENCODING": "ascii"}
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert text.encode("unicode_escape") in done.stdout
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)], ids=["table", "json"])
+def test_output_to_a_full_device(tmp_path, options):
+    with MaskArchive.create(tmp_path / "a.h5", LAYOUT) as archive:
+        archive.add("t", random_masks(0))
+    for command in (("list", tmp_path / "a.h5"), ("verify", tmp_path / "a.h5")):
+        with open("/dev/full", "wb") as full:
+            done = supsup_store(*command, *options, stdout=full, stderr=subprocess.PIPE)
+        assert done.returncode == 1
+        assert done.stderr == b"error: standard output: cannot write: No space left on device\n"
+        with open("/dev/full", "wb") as full:
+            assert supsup_store("list", "none.h5", stdout=full, stderr=full).returncode == 1
+
+
+@pytest.fixture
+def memory(tmp_path, run):
+    """A memory file of a small network."""
+    recipe = BackboneRecipe(net="bn-2048", outputs=2, options={"width": 8})
+    backbone = build(recipe)
+    rng = np.random.default_rng(0)
+    with create_archive(tmp_path / "net.h5", backbone) as archive:
+        masks = {name: rng.random(shape) < 0.5 for name, shape in backbone.layout.shapes.items()}
+        archive.add("t", masks)
+    return tmp_path / "net.h5"
+
+
+@pytest.mark.parametrize("place", ["none/p.png", ".", "p.cats", "folder.png"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("stats", "{archive}"),
+        ("recover", "{archive}", "--data", "x.npy"),
+        ("compare", *TINY, "--out", "{folder}/compared"),
+        ("reproduce", "hopfield", *TINY, "--out", "{folder}/figures"),
+    ],
+    ids=lambda command: command[0],
+)
+def test_a_plot_that_cannot_be_saved_is_said_before_any_work(
+    memory, run, tmp_path, monkeypatch, command, place
+):
+    (tmp_path / "folder.png").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for work in (
+        "maskstore.MaskArchive.open",
+        "supsup.recovery.recover_from",
+        "supsup.recovery.compare_family",
+        "supsup.figures.hopfield.HopfieldFigure.measure",
+    ):
+        monkeypatch.setattr(work, lambda *_, **__: pytest.fail("work was done"))
+    words = [word.format(archive=memory, folder=tmp_path) for word in command]
+    result = run(*words, "--plot", place)
+    assert result.code == 1
+    assert "cannot save the plot" in result.err or "cannot draw there" in result.err
+    assert not list(tmp_path.glob("**/*.h5.*"))
+    assert not (tmp_path / ".png").exists()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("get", "{archive}", "t", "--out", "none/m.npz"),
+        ("export", "{archive}", "t", "--out", "none/m.safetensors"),
+        ("encode", "{archive}", "--out", "none/m.h5"),
+        ("recover", "{archive}", "--data", "x.npy", "--out", "none/m.npz"),
+    ],
+    ids=lambda command: command[0],
+)
+def test_a_folder_that_is_not_there_is_said_before_any_work(memory, run, monkeypatch, command):
+    monkeypatch.setattr(MaskArchive, "open", lambda *_, **__: pytest.fail("work was done"))
+    result = run(*(word.format(archive=memory) for word in command))
+    assert (result.code, "No such file or directory (no folder none)" in result.err) == (1, True)
+
+
+def test_a_failed_training_leaves_no_archive_in_the_way(run, tmp_path, monkeypatch):
+    path = tmp_path / "a.h5"
+
+    def fails(*_, **__):
+        raise MemoryError
+
+    with monkeypatch.context() as patched:
+        patched.setattr("supsup.archives.engine.iter_train_into", fails)
+        with pytest.raises(MemoryError):
+            run("train", path, *TINY, "--outputs", "2")
+    assert not path.exists()
+    assert run("train", path, *TINY, "--outputs", "3").code == 0
+    # An archive that was there before stays, empty or not.
+    assert run("create", tmp_path / "b.h5", "--outputs", "2").code == 0
+    with monkeypatch.context() as patched:
+        patched.setattr("supsup.archives.engine.iter_train_into", fails)
+        with pytest.raises(MemoryError):
+            run("train", tmp_path / "b.h5", *TINY)
+    assert json.loads(run("list", tmp_path / "b.h5", "--json").out)["tasks"] == []
