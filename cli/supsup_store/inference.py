@@ -107,7 +107,7 @@ def infer(
         )
         document = supsup.model.inference_json(opened, found, mode)
     if found.note and not quiet:
-        stderr.print(found.note, markup=False, soft_wrap=True)
+        print_note(found.note)
     if as_json:
         print_json(document)
         return
