@@ -32,8 +32,7 @@ from supsup import BackboneRecipe, TrainConfig, accuracy, build
 from supsup.archives import create_archive, tasks_of, train_into
 from supsup.datasets import load
 from supsup.recovery import KnownTask, MaskMemory, encode_archive
-from supsup.recovery.calibration import accepted_entropy
-from supsup.recovery.mask_entropy import MaskEntropy
+from supsup.recovery.mask_entropy import MaskEntropy, accepted_entropy
 from supsup.tasks import make_task, task_family
 from supsup.tasks.subset import hold_out
 

@@ -1,5 +1,6 @@
 """Hopfield memories: masks as minima of an energy function."""
 
+from hopfield.descent import Schedule
 from hopfield.dynamics import Settled, capacity, crosstalk, is_attractor, overlap, settle
 from hopfield.file import load_memory, save_memory
 from hopfield.patterns import masks_of, pattern_of
@@ -13,7 +14,6 @@ from hopfield.rules import (
     new_memory,
     quantised,
 )
-from hopfield.schedule import Schedule
 
 __all__ = [
     "FORMS",

@@ -7,10 +7,9 @@ from typing import TypeAlias
 import numpy as np
 from jaxtyping import Float, Float64, Int8
 
-from hopfield.deflate import Deflated
+from hopfield.descent import Deflated, Schedule
 from hopfield.dynamics import settle
 from hopfield.rules.base import HopfieldMemory
-from hopfield.schedule import Schedule
 from maskstore.errors import InvalidInput
 
 Entropy: TypeAlias = Callable[
@@ -127,7 +126,7 @@ def recover(
     is descent among the combinations of stored patterns, as One-Shot does it over explicit masks.
     The memory's own dynamics then settle it. Unless the attractor's entropy is accepted, the
     descent is made again: from the attractor if it is a mixture of stored patterns, otherwise with
-    it removed from view (:class:`hopfield.deflate.Deflated`).
+    it removed from view (:class:`hopfield.descent.Deflated`).
 
     Args:
         memory: all that is known of the stored patterns.

@@ -1,10 +1,55 @@
-"""The entry point: what the user typed in, an exit code out."""
+"""The entry point: what the user typed in, an exit code out.
+
+Before anything else our packages are told from a user's file of the same name: ``--net
+module:function`` sends users to PYTHONPATH, and ``python -m`` looks in the current folder; a
+scratch ``hopfield.py`` there would be imported in the place of the package, and run.
+"""
 
 import sys
+from collections.abc import Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from types import ModuleType
 from typing import NoReturn
 
 from supsup_store.console import print_note, show_what_cannot_be_encoded
-from supsup_store.own_packages import InTheWay, find_only_ours
+
+_SIGNS = {"maskstore": "layout.py", "hopfield": "patterns.py", "supsup": "choices.py"}
+"""Package → a file that it has, and no other of its name."""
+
+
+class InTheWay(Exception):
+    """A file was found in the place of a package. No ImportError: nobody is to make do without."""
+
+
+class OurPackages(MetaPathFinder):
+    """Finds what the finders behind it do; raises InTheWay where that is no package of ours."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """The spec of one of our packages; None for anything else."""
+        if fullname not in _SIGNS:
+            return None
+        behind = sys.meta_path[sys.meta_path.index(self) + 1 :]
+        found = (finder.find_spec(fullname, path, target) for finder in behind)
+        spec = next(filter(None, found), None)
+        if spec is not None:
+            folders = spec.submodule_search_locations or ()
+            if not any(Path(folder, _SIGNS[fullname]).is_file() for folder in folders):
+                raise InTheWay(
+                    f"{spec.origin or next(iter(folders))} is in the way of the package "
+                    f"{fullname!r} of supsup-store, which is needed here; rename it, or take its "
+                    "folder off PYTHONPATH and run in another one"
+                )
+        return spec
+
+
+def find_only_ours() -> None:
+    """From now on, an import that finds another's file in the place of a package of ours fails."""
+    if not any(isinstance(finder, OurPackages) for finder in sys.meta_path):
+        sys.meta_path.insert(0, OurPackages())
 
 
 def main() -> None:

@@ -1,9 +1,8 @@
 """The paper's comparison: continual learners that train dense weights, under one interface."""
 
 from maskstore.registry import Registry, registry_of
-from supsup.baselines.base import Baseline
+from supsup.baselines.base import Baseline, BaselineConfig
 from supsup.baselines.batche import BatchE
-from supsup.baselines.config import BaselineConfig
 from supsup.baselines.evaluate import evaluate_baseline
 from supsup.baselines.ewc import Ewc
 from supsup.baselines.icarl import Icarl

@@ -9,8 +9,7 @@ from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 
 from maskstore.errors import InvalidInput
-from supsup.baselines.base import Weights
-from supsup.baselines.config import BaselineConfig
+from supsup.baselines.base import BaselineConfig, Weights
 from supsup.baselines.training import fit
 from supsup.networks.backbone import Backbone
 from supsup.networks.weights import draw_weights

@@ -11,8 +11,7 @@ from torch.func import functional_call
 
 from maskstore.errors import InvalidInput
 from maskstore.seeded import streams as seeded
-from supsup.baselines.base import Weights
-from supsup.baselines.config import BaselineConfig
+from supsup.baselines.base import BaselineConfig, Weights
 from supsup.baselines.superposed import Run, Superposed
 from supsup.networks.backbone import Backbone
 

@@ -3,8 +3,7 @@
 from torch import Tensor
 
 from maskstore.numbers import parse_positive
-from supsup.baselines.base import Baseline, Weights, bytes_of
-from supsup.baselines.config import BaselineConfig
+from supsup.baselines.base import Baseline, BaselineConfig, Weights, bytes_of
 from supsup.baselines.heads import Headed
 from supsup.networks.backbone import Backbone
 from supsup.tasks.protocol import TaskData

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from supsup.baselines.base import Baseline, Weights, bytes_of
-from supsup.baselines.config import BaselineConfig
+from supsup.baselines.base import Baseline, BaselineConfig, Weights, bytes_of
 from supsup.baselines.training import fit
 from supsup.evaluation.score import check_outputs
 from supsup.networks.backbone import Backbone

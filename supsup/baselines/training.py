@@ -8,7 +8,7 @@ from itertools import islice
 import torch
 from torch import Tensor
 
-from supsup.baselines.config import BaselineConfig
+from supsup.baselines.base import BaselineConfig
 from supsup.errors import TrainingDiverged
 from supsup.tasks.checked import train_images
 from supsup.tasks.order import batches

@@ -11,8 +11,8 @@ from torch import Tensor
 from maskstore.archive import MaskArchive
 from maskstore.errors import InvalidInput, LayoutMismatch
 from maskstore.packed import PackedMasks
-from supsup.inference.flat import from_flat, to_flat
 from supsup.inference.kernels import CpuKernels, Kernels, SparseMasks, kernels_of, sparsify
+from supsup.inference.kernels.base import from_flat, to_flat
 from supsup.inference.linear import biases_of
 from supsup.inference.mask_source import (
     MaskSource,

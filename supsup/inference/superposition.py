@@ -17,7 +17,7 @@ from torch import Tensor
 
 from maskstore.errors import InvalidInput
 from supsup.inference.bank import MaskBank
-from supsup.inference.flat import from_flat, to_flat
+from supsup.inference.kernels.base import from_flat, to_flat
 from supsup.inference.linear import image_slopes
 from supsup.inference.query import Query
 from supsup.networks.linear_chain import chain_of

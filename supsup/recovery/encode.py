@@ -11,7 +11,7 @@ from hopfield import layer_blocks, new_memory, pattern_of, quantised
 from hopfield.rules.dense import MatrixMemory
 from maskstore import InvalidInput, MaskArchive
 from supsup.archives import backbone_of, tasks_of
-from supsup.recovery.calibration import accepted_entropy
+from supsup.recovery.mask_entropy import accepted_entropy
 from supsup.recovery.mask_memory import KnownTask, MaskMemory
 from supsup.training.metadata import TaskMetadata
 

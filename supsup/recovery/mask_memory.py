@@ -34,7 +34,7 @@ class KnownTask:
     Attributes:
         sha256: of the mask's bits, as in an archive.
         recipe: remakes the task's data; None where the archive had none.
-        accept: see :func:`supsup.recovery.calibration.accepted_entropy`; None without the data.
+        accept: see :func:`supsup.recovery.mask_entropy.accepted_entropy`; None without the data.
     """
 
     name: str

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hopfield import RULES, Schedule, recover
-from hopfield.deflate import Deflated
+from hopfield.descent import Deflated
 from maskstore import InvalidInput
 
 SIZE, COUNT = 400, 6

@@ -1,7 +1,8 @@
 """Kernels on packed masks. They know nothing of networks.
 
 Wherever a row of packed bits has ``bytes`` bytes, the *flat row* is the float32 row of
-``8 * bytes`` numbers that lies over it, one a bit, padding included (:mod:`supsup.inference.flat`).
+``8 * bytes`` numbers that lies over it, one a bit, padding included
+(:mod:`supsup.inference.kernels.base`).
 """
 
 from importlib.util import find_spec

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from maskstore.errors import InvalidInput
 from supsup.baselines import Ewc
-from supsup.baselines.fisher import diagonal_fisher
+from supsup.baselines.ewc import diagonal_fisher
 from supsup.tasks.order import batches
 from tests.supsup.baselines.helpers import ENOUGH, FEW, blobs, small_net, taught
 
@@ -32,7 +32,7 @@ def by_hand(weights: dict[str, Tensor], images: Tensor, names: list[str]) -> dic
 
 
 def test_the_information_is_its_definition(monkeypatch):
-    monkeypatch.setattr("supsup.baselines.fisher._NUMBERS", 10_000)  # some images at a time
+    monkeypatch.setattr("supsup.baselines.ewc._NUMBERS", 10_000)  # some images at a time
     net, task = small_net(), blobs(1)[0]
     weights = {**net.weights, "head": net.weights["fc3.weight"]}
     names = ["fc1.weight", "fc2.weight"]

@@ -7,7 +7,7 @@ from maskstore.errors import InvalidInput
 from maskstore.seeded import streams as seeded
 from supsup import TensorTask
 from supsup.baselines import BaselineConfig, Icarl
-from supsup.baselines.herding import herd
+from supsup.baselines.icarl import herd
 from supsup.tasks.order import batches
 from tests.supsup.baselines.helpers import ENOUGH, FEW, blobs, small_net, taught
 

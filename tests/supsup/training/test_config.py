@@ -5,7 +5,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from hopfield.schedule import Schedule
+from hopfield.descent import Schedule
 from maskstore.errors import InvalidInput
 from supsup import BackboneRecipe, TrainConfig
 from supsup.baselines import BaselineConfig
