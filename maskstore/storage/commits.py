@@ -19,12 +19,27 @@ from maskstore.storage.format import (
     slot_version,
 )
 from maskstore.storage.hdf5_view import group_address
+from maskstore.storage.metadata import reject_constant
 from maskstore.storage.raw_file import ReadableDevice
 
 _MAX_EXTENTS = 1 << 16
 
 State = tuple[Slot, list[Extent], bytes]
 """(commit slot, extents, header)."""
+
+
+_HEADER_FIELDS: dict[str, type] = {
+    "layout": list,
+    "backbone": dict,
+    "weights_digest": str,
+    "parameters": int,
+    "metadata_example": dict,
+}
+"""Field of the header → its type, if it is there."""
+
+
+_MAX_GENERATION = 2**63
+"""More commits than anybody makes; the next one's number must have a place."""
 
 
 def uncommitted_state(header: bytes) -> State:
@@ -62,6 +77,8 @@ def read_state(device: ReadableDevice, name: str) -> State:
     size = device.size()
     if slot.header_bytes > MAX_HEADER_BYTES or not 0 < slot.table_extents <= _MAX_EXTENTS:
         raise CorruptArchive(f"{name}: the commit slot claims impossible sizes")
+    if slot.generation >= _MAX_GENERATION:
+        raise CorruptArchive(f"{name}: the commit slot claims {slot.generation} commits before it")
     header = _read_checked(
         device, HEADER_OFFSET, slot.header_bytes, slot.header_crc32, f"{name}: the header"
     )
@@ -91,13 +108,20 @@ def read_state(device: ReadableDevice, name: str) -> State:
 
 
 def parse_header(header: bytes, name: str) -> dict[str, Any]:
-    """The header's JSON object; raises CorruptArchive."""
+    """The header's JSON object, each field that is known of its type; raises CorruptArchive."""
     try:
-        parsed = json.loads(header)
+        parsed = json.loads(header, parse_constant=reject_constant)
     except (ValueError, RecursionError) as error:
         raise CorruptArchive(f"{name}: the header is not JSON ({error})") from error
     if not isinstance(parsed, dict):
         raise CorruptArchive(f"{name}: the header is not a JSON object")
+    for field, kind in _HEADER_FIELDS.items():
+        value: Any = parsed.get(field)
+        positive = kind is not int or (isinstance(value, int) and value > 0)
+        if value is not None and not (type(value) is kind and positive):
+            raise CorruptArchive(
+                f"{name}: the header's {field}: expected {kind.__name__}, found {value!r:.40}"
+            )
     return parsed
 
 

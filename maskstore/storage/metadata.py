@@ -84,7 +84,7 @@ def decode_metadata(stored: bytes, example: bytes) -> dict[str, Any]:
             text = decompressor.decompress(stored[1:], MAX_METADATA_BYTES)
         else:
             text = stored
-        metadata = json.loads(text, parse_constant=_reject_constant)
+        metadata = json.loads(text, parse_constant=reject_constant)
     except (zlib.error, ValueError, RecursionError) as error:
         raise CorruptArchive(f"metadata is not JSON ({error})") from error
     if not isinstance(metadata, dict):
@@ -92,7 +92,8 @@ def decode_metadata(stored: bytes, example: bytes) -> dict[str, Any]:
     return metadata
 
 
-def _reject_constant(name: str) -> None:
+def reject_constant(name: str) -> None:
+    """Raise ValueError for NaN and the infinities, which Python reads and JSON has not."""
     raise ValueError(f"{name} is not JSON")
 
 
