@@ -1,27 +1,35 @@
 """Evaluation of an archive, and inference with its masks."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from jaxtyping import Bool
 
-from maskstore.archive import MaskArchive
-from supsup.archives.tasks import recipe_of, remake, sources_of, tasks_of
+from maskstore.archive import MaskArchive, StoredTask
+from supsup.archives.tasks import (
+    Found,
+    classes_of,
+    evaluable,
+    handed_over,
+    recipe_of,
+    remake,
+    sources_of,
+    usable,
+)
 from supsup.datasets.base import levels_of
-from supsup.datasets.catalog import find_source
-from supsup.datasets.inputs import LARGEST_INPUT, read_images
+from supsup.datasets.catalog import SOURCES
+from supsup.datasets.inputs import LARGEST_INPUT, UnlabelledImages, read_images, read_plain
 from supsup.evaluation import evaluate_inferred, parse_scenario
-from supsup.evaluation.score import EVAL_BATCH, Evaluation, evaluate_gg
+from supsup.evaluation.score import EVAL_BATCH, Evaluation, TaskAccuracy, accuracy
 from supsup.inference import Inference, MaskBank, Progress, infer_in, load_masks
-from supsup.inference.mask_source import nobody_looks
+from supsup.inference.mask_source import Streamed, nobody_looks
 from supsup.networks.backbone import Backbone
-from supsup.tasks import Task
+from supsup.tasks import TaskRecipe
+from supsup.tasks.protocol import TaskData
 from supsup.training.metadata import TaskMetadata
 
 IN_MEMORY_BYTES = 1 << 30
@@ -37,16 +45,40 @@ def bank_of(
         progress: called while masks are read and used.
 
     Raises:
-        InvalidInput: the archive is empty, or a mask has no recipe of its task.
+        InvalidInput: the archive is empty, or no mask says how many classes it is for; those that
+            do not are left out.
         DigestMismatch: the archive's masks are of other weights, here and below.
     """
     backbone.check_archive(archive)
-    classes = max((recipe_of(archive, task).class_count for task in archive), default=None)
-    small = len(archive) * archive.layout.packed_bytes <= IN_MEMORY_BYTES
-    masks = load_masks(archive, progress) if small and len(archive) else archive
-    source = find_source(recipe_of(archive, next(iter(archive))).dataset) if len(archive) else None
-    levels = None if source is None else levels_of(source.mean, source.std)
-    return MaskBank(backbone, masks, classes=classes, levels=levels, progress=progress)
+    good, _ = usable(archive)
+    names = [stored.name for stored in good]
+    small = len(good) * archive.layout.packed_bytes <= IN_MEMORY_BYTES
+    masks = load_masks(archive, progress, names) if small and good else Streamed(archive, names)
+    return MaskBank(
+        backbone,
+        masks,
+        classes=max((classes_of(stored) or 0 for stored in good), default=None),
+        levels=_levels(good),
+        progress=progress,
+    )
+
+
+def _levels(stored: list[StoredTask]) -> tuple[float, float] | None:
+    """The range of the numbers that masks were trained on; None where one's is not known."""
+    found: list[tuple[float | None, float | None]] = []
+    for metadata in map(TaskMetadata.of, stored):
+        if metadata.data is not None:
+            found.append((metadata.data.low, metadata.data.high))
+        elif metadata.task and metadata.task.get("dataset") in SOURCES:
+            source = SOURCES[metadata.task["dataset"]]
+            found.append(levels_of(source.mean, source.std))
+        else:
+            return None
+    lows = [low for low, _ in found if low is not None]
+    highs = [high for _, high in found if high is not None]
+    if not found or len(lows) < len(found) or len(highs) < len(found):
+        return None  # integers
+    return min(lows), max(highs)
 
 
 def evaluate_archive(
@@ -54,6 +86,8 @@ def evaluate_archive(
     backbone: Backbone,
     *,
     scenario: str = "GG",
+    tasks: Iterable[TaskData] | None = None,
+    force: bool = False,
     method: str = "auto",
     objective: str = "auto",
     mode: str = "image",
@@ -67,26 +101,39 @@ def evaluate_archive(
         scenario: ``GG``: the task is given; ``GNs``, ``GNu``: it is inferred among all masks, and
             labels are shared or not; ``NNs``: as ``GNs``, over all tasks that the masks were given
             batches of.
+        tasks: data to evaluate on, each under the mask that was trained on them, whatever the name.
+            None for those that the archive's recipes remake; masks of other data are skipped.
+        force: also on other data than those that the mask of a task's name was trained on.
         method, objective, mode: how it is inferred, see :func:`supsup.inference.find_task`.
         on_task: called with a task's name before it is evaluated.
 
     Raises:
-        InvalidInput: an unknown name, an empty archive, or a task that cannot be remade.
+        InvalidInput: an unknown name, an empty archive, no task that can be remade, or other data
+            than a mask was trained on.
+        TaskNotFound: a task has no mask.
     """
     told = parse_scenario(scenario)
     backbone.check_archive(archive)
+    if tasks is None:
+        found, skipped = evaluable(archive, data_dir)
+    else:
+        found, skipped = iter(handed_over(archive, tasks, force=force)), []
     if told.given:
-        return evaluate_gg(backbone, _with_masks(archive, data_dir, on_task), batch)
+        rows = (_row(archive, backbone, each, batch, on_task) for each in found)
+        evaluation = Evaluation.of(told, rows, method=None, objective=None, batch=batch)
+        return replace(evaluation, skipped=tuple(skipped))
     bank = bank_of(archive, backbone)
-    tasks, owners = tasks_of(archive, data_dir), bank.names
+    data: Iterable[TaskData] = (each.task for each in found)
+    owners = bank.names
     if not told.trained_by_name:
-        sources = (each for stored in archive for each in sources_of(archive, stored))
-        tasks = remake(dict.fromkeys(sources), data_dir)
-        owners = [recipe_of(archive, stored).name for stored in archive]
-    return evaluate_inferred(
+        good = [archive.task(name) for name in bank.names]
+        sources = (each for stored in good for each in sources_of(archive, stored))
+        data = remake(dict.fromkeys(sources), data_dir)
+        owners = [recipe_of(archive, stored).name for stored in good]
+    evaluation = evaluate_inferred(
         told,
         bank,
-        tasks,
+        data,
         owners,
         method=method,
         objective=objective,
@@ -94,17 +141,21 @@ def evaluate_archive(
         batch=batch,
         on_task=on_task,
     )
+    return replace(evaluation, skipped=tuple(skipped))
 
 
-def _with_masks(
+def _row(
     archive: MaskArchive,
-    data_dir: str | PathLike[str] | None,
+    backbone: Backbone,
+    found: Found,
+    batch: int,
     on_task: Callable[[str], None] | None,
-) -> Iterator[tuple[Task, dict[str, Bool[np.ndarray, "..."]]]]:
-    for task in tasks_of(archive, data_dir):
-        if on_task is not None:
-            on_task(task.name)
-        yield task, archive.get(task.name)
+) -> TaskAccuracy:
+    name = found.stored.name
+    if on_task is not None:
+        on_task(name)
+    right = accuracy(backbone, archive.get(name), found.task, batch)
+    return TaskAccuracy(name=name, accuracy=right, task_accuracy=1.0)
 
 
 def infer_file(
@@ -127,17 +178,21 @@ def infer_file(
     Raises:
         InvalidInput: an empty archive, or data that its network cannot take.
     """
-    first = next(iter(archive), None)
+    good, skipped = usable(archive)
     # What is wrong with the data is said before thousands of masks are read.
-    read = (
-        None
-        if first is None
-        else read_images(data, recipe_of(archive, first).dataset, largest=largest)
-    )
+    read = _read(data, good[0], largest) if good else None
     bank = bank_of(archive, backbone, progress)
     assert read is not None  # the bank of an empty archive is refused
     found = infer_in(bank, read.images, method=method, objective=objective, mode=mode)
-    return replace(found, files=read.files, note=read.note)
+    notes = [read.note, *map(str, skipped)]
+    return replace(found, files=read.files, note="\n".join(filter(None, notes)))
+
+
+def _read(data: Path, stored: StoredTask, largest: int) -> UnlabelledImages:
+    recipe = TaskMetadata.of(stored).task
+    if recipe:
+        return read_images(data, TaskRecipe.from_json(recipe).dataset, largest=largest)
+    return read_plain(data, largest=largest)
 
 
 def inference_json(archive: MaskArchive, found: Inference, mode: str = "image") -> dict[str, Any]:

@@ -69,6 +69,8 @@ def evaluate(
             data_dir=data,
             on_task=report,
         )
+    for each in () if quiet else found.skipped:
+        print_note(str(each))
     if as_json:
         print_json(found.to_json())
     else:

@@ -53,6 +53,7 @@ def _example(config: TrainConfig) -> dict[str, Any]:
         scores=ScoreStart(seed=0),
         energy=EnergyThreshold(mean=-10.0, bar=-7.0),
         metrics={"accuracy": 0.95, "loss": 0.15, "density": 0.5, "steps": 1000},
+        classes=10,
     ).to_json()
     # Last, as it always was: the order is part of the archive's bytes.
     example["training"] = example.pop("training")

@@ -1,22 +1,40 @@
 """The tasks of an archive: their data, remade from the recipes that it keeps."""
 
+import json
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from os import PathLike
 
 from maskstore.archive import MaskArchive, StoredTask
-from maskstore.errors import InvalidInput
+from maskstore.errors import InvalidInput, TaskNotFound
 from supsup.datasets import ImageSet, load
+from supsup.evaluation.score import Skipped
 from supsup.tasks import Task, TaskRecipe, make_task
+from supsup.tasks.checked import check_task
+from supsup.tasks.fingerprint import Fingerprint
+from supsup.tasks.protocol import TaskData
+from supsup.tasks.subset import named
 from supsup.training.metadata import TaskMetadata
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A mask and the data to evaluate it on."""
+
+    stored: StoredTask
+    task: TaskData
+
+
 def tasks_of(archive: MaskArchive, data_dir: str | PathLike[str] | None = None) -> Iterator[Task]:
-    """Remake the task of every mask, from the recipes that the archive keeps.
+    """Remake the task of every mask, from the recipes that the archive keeps, under its name there.
 
     Raises:
         InvalidInput: a mask has no recipe, or its data set is not at hand.
     """
-    return remake((recipe_of(archive, stored) for stored in archive), data_dir)
+    stored = list(archive)
+    remade = remake((recipe_of(archive, each) for each in stored), data_dir)
+    for each, task in zip(stored, remade, strict=True):
+        yield task if task.name == each.name else replace(task, called=each.name)
 
 
 def remake(recipes: Iterable[TaskRecipe], data_dir: str | PathLike[str] | None) -> Iterator[Task]:
@@ -26,6 +44,114 @@ def remake(recipes: Iterable[TaskRecipe], data_dir: str | PathLike[str] | None) 
         if recipe.dataset not in datasets:
             datasets[recipe.dataset] = load(recipe.dataset, data_dir)
         yield make_task(recipe, datasets[recipe.dataset])
+
+
+def classes_of(stored: StoredTask) -> int | None:
+    """How many classes a mask is for; None where it was added by hand and nobody said."""
+    metadata = TaskMetadata.of(stored)
+    if metadata.classes is not None or not metadata.task:
+        return metadata.classes
+    try:
+        return TaskRecipe.from_json(metadata.task).class_count
+    except InvalidInput:  # of a data set of somebody's own
+        return None
+
+
+def usable(archive: MaskArchive) -> tuple[list[StoredTask], list[Skipped]]:
+    """The masks whose classes are known, and the others, which no inference can use.
+
+    Raises:
+        InvalidInput: there are masks, and not one can be used.
+    """
+    stored = list(archive)
+    good = [each for each in stored if classes_of(each) is not None]
+    bad = [
+        Skipped(name=each.name, reason="added by hand without the number of its classes")
+        for each in stored
+        if classes_of(each) is None
+    ]
+    if bad and not good:
+        raise InvalidInput(
+            f"{archive.path}: task {bad[0].name!r} was {bad[0].reason}, so it cannot be evaluated; "
+            "add it with them, as in --metadata '{\"classes\": 10}'"
+        )
+    return good, bad
+
+
+def evaluable(
+    archive: MaskArchive, data_dir: str | PathLike[str] | None
+) -> tuple[Iterator[Found], list[Skipped]]:
+    """The masks whose data can be remade, one by one, and those that cannot be evaluated alone.
+
+    Raises:
+        InvalidInput: there are masks, and the data of none can be remade; with the first one, its
+            data set is not at hand.
+    """
+    good, skipped = [], []
+    for stored in archive:
+        try:
+            good.append((stored, recipe_of(archive, stored)))
+        except InvalidInput as error:
+            own = TaskMetadata.of(stored).data is not None
+            why = "its data are the user's own: hand them over" if own else "added by hand"
+            skipped.append(Skipped(name=stored.name, reason=why))
+            reason = error
+    if skipped and not good:
+        raise reason
+
+    def found() -> Iterator[Found]:
+        remade = remake((recipe for _, recipe in good), data_dir)
+        for (stored, _), task in zip(good, remade, strict=True):
+            yield Found(stored=stored, task=named(task, stored.name))
+
+    return found(), skipped
+
+
+def handed_over(
+    archive: MaskArchive, tasks: Iterable[TaskData], *, force: bool = False
+) -> list[Found]:
+    """The mask of each task: the one that was trained on its data, or else that has its name.
+
+    Args:
+        force: also where the data are not those that the mask of that name was trained on.
+
+    Raises:
+        TaskNotFound: neither is there.
+        InvalidInput: the data are others, and what they differ in.
+    """
+    pairs: list[Found] = []
+    by_recipe: dict[str, list[str]] = {}
+    about = {stored.name: TaskMetadata.of(stored) for stored in archive}
+    for name, metadata in about.items():
+        if metadata.task:
+            by_recipe.setdefault(json.dumps(metadata.task, sort_keys=True), []).append(name)
+    for task in map(check_task, tasks):
+        if task.recipe is not None:
+            same = by_recipe.get(json.dumps(task.recipe.to_json(), sort_keys=True), [])
+            difference = "another recipe"
+        else:
+            mine = Fingerprint.of(task)
+            same = [n for n, m in about.items() if m.data and not m.data.difference(mine)]
+            own = about[task.name].data if task.name in about else None
+            difference = "recipe" if own is None else str(own.difference(mine))
+        if task.name not in about and not same:
+            raise TaskNotFound(
+                f"{archive.path}: no mask was trained on the data of task {task.name!r}, and none "
+                "has its name"
+            )
+        if task.name in about and not same and not force and _knows(about[task.name]):
+            raise InvalidInput(
+                f"{archive.path}: the mask {task.name!r} was trained on other data ({difference}); "
+                "give those, or force=True to evaluate it on these"
+            )
+        name = task.name if task.name in (same or about) else same[0]
+        pairs.append(Found(stored=archive.task(name), task=named(task, name)))
+    return pairs
+
+
+def _knows(metadata: TaskMetadata) -> bool:
+    """Whether a mask says what it was trained on."""
+    return metadata.data is not None or bool(metadata.task)
 
 
 def sources_of(archive: MaskArchive, stored: StoredTask) -> list[TaskRecipe]:
@@ -39,6 +165,12 @@ def sources_of(archive: MaskArchive, stored: StoredTask) -> list[TaskRecipe]:
 def recipe_of(archive: MaskArchive, stored: StoredTask) -> TaskRecipe:
     """The recipe that a mask was kept with; raises InvalidInput where it has none."""
     recipe = TaskMetadata.of(stored).task
+    if not recipe and TaskMetadata.of(stored).data is not None:
+        raise InvalidInput(
+            f"{archive.path}: task {stored.name!r} was trained on the user's own data, which "
+            "nothing remakes, so it cannot be evaluated without them; hand them over, "
+            "evaluate_archive(archive, backbone, tasks=[…])"
+        )
     if not recipe:
         raise InvalidInput(
             f"{archive.path}: task {stored.name!r} was added without the recipe of its data, "

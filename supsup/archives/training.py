@@ -1,8 +1,10 @@
 """Training into an archive: what is still to be done, and each mask as soon as it is there."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from itertools import chain
+from typing import Any
 
 from maskstore.archive import MaskArchive, StoredTask
 from maskstore.errors import InvalidInput, TaskExists
@@ -10,6 +12,7 @@ from supsup.archives.score_sums import ScoreSums
 from supsup.errors import TrainingDiverged
 from supsup.networks.backbone import Backbone
 from supsup.tasks import TaskRecipe
+from supsup.tasks.fingerprint import Fingerprint
 from supsup.tasks.protocol import TaskData
 from supsup.training.config import TrainConfig
 from supsup.training.loop import Progress, TrainedMask, train
@@ -39,37 +42,89 @@ def missing_tasks(
     """The tasks still to be trained.
 
     Args:
-        resume: skip the tasks that are there, provided they were trained the same way.
+        resume: skip the tasks that are there, whatever their names, provided they were trained the
+            same way.
 
     Raises:
         TaskExists: a task is there and ``resume`` is off.
         InvalidInput: a task is there but was trained on other data or with other settings.
     """
+    trained_on = _by_recipe(archive)
     missing = []
     for recipe in recipes:
-        if recipe.name not in archive:
+        stored = _preferred(trained_on.get(_key(recipe.to_json()), []), recipe.name)
+        if stored is None and recipe.name in archive:
+            stored = archive.task(recipe.name)
+        if stored is None:
             missing.append(recipe)
-            continue
-        if not resume:
+        elif not resume:
             raise TaskExists(
-                f"{archive.path}: task {recipe.name!r} is there already; "
+                f"{archive.path}: task {stored.name!r} is there already; "
                 "go on with --resume to skip what is there, or remove it first"
             )
-        there = TaskMetadata.of(archive.task(recipe.name))
-        # With fields that are younger than the mask.
-        trained = there.training and TrainConfig.from_json(there.training).to_json()
-        for what, wanted, found in (
-            ("task", recipe.to_json(), there.task or {}),
-            ("training", config.to_json(), trained or {}),
-        ):
-            for key, value in wanted.items():
-                if found.get(key) != value:
-                    raise InvalidInput(
-                        f"{archive.path}: task {recipe.name!r} was trained with "
-                        f"{what} {key} {found.get(key)!r}, asked for {value!r}; "
-                        "resume with the same settings, or use another archive"
-                    )
+        else:
+            _check_same(archive, stored, "task", recipe.to_json())
+            _check_same(archive, stored, "training", config.to_json())
     return missing
+
+
+def to_train(
+    archive: MaskArchive, tasks: Iterable[TaskData], config: TrainConfig
+) -> Iterator[TaskData]:
+    """The tasks on whose data no mask was trained yet.
+
+    Raises:
+        InvalidInput: one was, with other settings.
+    """
+    trained_on = _by_recipe(archive)
+    own = [
+        (stored, data) for stored in archive if (data := TaskMetadata.of(stored).data) is not None
+    ]
+    for task in tasks:
+        if task.recipe is not None:
+            same = trained_on.get(_key(task.recipe.to_json()), [])
+        else:
+            mine = Fingerprint.of(task) if own else None
+            same = [each for each, data in own if mine and data.difference(mine) is None]
+        stored = _preferred(same, task.name)
+        if stored is None:
+            yield task
+        else:
+            _check_same(archive, stored, "training", config.to_json())
+
+
+def _by_recipe(archive: MaskArchive) -> dict[str, list[StoredTask]]:
+    found: dict[str, list[StoredTask]] = {}
+    for stored in archive:
+        if recipe := TaskMetadata.of(stored).task:
+            found.setdefault(_key(recipe), []).append(stored)
+    return found
+
+
+def _preferred(same: list[StoredTask], name: str) -> StoredTask | None:
+    """Of masks of the same data the one of that name, or the first."""
+    return next((each for each in same if each.name == name), same[0] if same else None)
+
+
+def _key(recipe: Mapping[str, Any]) -> str:
+    return json.dumps(recipe, sort_keys=True)
+
+
+def _check_same(
+    archive: MaskArchive, stored: StoredTask, what: str, wanted: Mapping[str, Any]
+) -> None:
+    """Raise InvalidInput where a mask's ``task`` or ``training`` is not the wanted one."""
+    there = TaskMetadata.of(stored)
+    found = there.task if what == "task" else there.training
+    if what == "training" and found:
+        found = TrainConfig.from_json(found).to_json()  # with fields younger than the mask
+    for key, value in wanted.items():
+        if (found or {}).get(key) != value:
+            raise InvalidInput(
+                f"{archive.path}: task {stored.name!r} was trained with "
+                f"{what} {key} {(found or {}).get(key)!r}, asked for {value!r}; "
+                "resume with the same settings, or use another archive"
+            )
 
 
 def train_into(
@@ -82,6 +137,7 @@ def train_into(
     parallel: int | None = None,
     progress: Callable[[Progress], None] | None = None,
     diverged: Callable[[TrainingDiverged], None] | None = None,
+    resume: bool = False,
 ) -> list[StoredTask]:
     """Train all tasks now, and append each mask as soon as it is done.
 
@@ -97,6 +153,7 @@ def train_into(
             parallel=parallel,
             progress=progress,
             diverged=diverged,
+            resume=resume,
         )
     )
 
@@ -111,6 +168,7 @@ def iter_train_into(
     parallel: int | None = None,
     progress: Callable[[Progress], None] | None = None,
     diverged: Callable[[TrainingDiverged], None] | None = None,
+    resume: bool = False,
 ) -> Iterator[StoredTask]:
     """Train each task and append its mask as soon as it is done, durable when it is yielded.
 
@@ -119,6 +177,8 @@ def iter_train_into(
     Args:
         parallel, progress, diverged: as in :func:`supsup.train`. On a GPU ``parallel`` is by
             default what the archive's last mask was trained with: bits may depend on it.
+        resume: skip the tasks whose data a mask was trained on already, by their recipe or
+            fingerprint, whatever their names; the settings must be the same.
 
     With transfer, all tasks of the archive are the earlier ones. Where it is of scores, these are
     kept in a file beside the archive (:mod:`supsup.archives.score_sums`), for the tasks to come.
@@ -128,10 +188,11 @@ def iter_train_into(
         TaskExists: a name is taken, said before the task is trained, and of a sequence of tasks
             before any is.
         DigestMismatch: the archive's masks are of another backbone's weights.
-        InvalidInput: with transfer of scores, that file is lost or another archive's.
+        InvalidInput: with transfer of scores, that file is lost or another archive's; or a task
+            that is there was trained in another way.
     """
     backbone.check_archive(archive)
-    new = _with_new_names(archive, tasks)
+    new = _with_new_names(archive, to_train(archive, tasks, config) if resume else tasks)
     left = iter(list(new) if isinstance(tasks, Sequence) else new)
     if (first := next(left, None)) is None:
         return

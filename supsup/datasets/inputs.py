@@ -92,6 +92,26 @@ def read_images(path: Path, dataset: str, *, largest: int = LARGEST_INPUT) -> Un
     return UnlabelledImages(images=values.mul_(scale).add_(shift), files=files, note=note)
 
 
+def read_plain(path: Path, *, largest: int = LARGEST_INPUT) -> UnlabelledImages:
+    """Images of a user's own task, which are numbers as they were in training.
+
+    Raises:
+        InvalidInput: no array of floats: nothing says how bytes or pictures became numbers.
+    """
+    if os.path.isdir(path):
+        raise InvalidInput(
+            f"{path}: the masks are of the user's own data, and how pictures became numbers is not "
+            "known; give an .npy or .npz of floats, as in training"
+        )
+    images = _read_array(path, largest)
+    if images.dtype.kind != "f" or images.ndim < 2 or not images.size:
+        raise InvalidInput(
+            f"{path}: expected floats of shape (n, …), as the masks were trained on, got "
+            f"{images.dtype} of shape {images.shape}"
+        )
+    return UnlabelledImages(images=torch.from_numpy(images.astype(np.float32)))
+
+
 def load_inputs(
     path: Path, dataset: str, *, largest: int = LARGEST_INPUT
 ) -> Float32[Tensor, "image *shape"]:

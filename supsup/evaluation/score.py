@@ -39,6 +39,21 @@ class TaskAccuracy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Skipped:
+    """A mask that could not be evaluated or used, and why."""
+
+    name: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"skipped {self.name}: {self.reason}"
+
+    def to_json(self) -> dict[str, str]:
+        """As JSON."""
+        return {"name": self.name, "reason": self.reason}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
     """A scenario over all tasks; accuracies are the means over tasks."""
 
@@ -47,6 +62,7 @@ class Evaluation:
     objective: str | None
     batch: int
     per_task: tuple[TaskAccuracy, ...]
+    skipped: tuple[Skipped, ...] = ()
 
     @classmethod
     def of(
@@ -94,6 +110,7 @@ class Evaluation:
                 {"name": r.name, "accuracy": r.accuracy, "task_accuracy": r.task_accuracy}
                 for r in self.per_task
             ],
+            "skipped": [each.to_json() for each in self.skipped],
         }
 
 

@@ -52,7 +52,8 @@ class Inference:
         objective: name of the objective.
         reason: why ``auto`` took the method; empty where it was named.
         files: the name of each image's file; None where they come from no folder.
-        note: what was taken for granted of the images' numbers; empty where nothing was.
+        note: what was taken for granted of the images' numbers, and which masks were left out, a
+            line each.
     """
 
     tasks: Int64[np.ndarray, " batch"]

@@ -164,11 +164,13 @@ class Streamed(MaskSource):
         return torch.from_numpy(self.archive.packed(chosen).bits).to(self._device)
 
 
-def load_masks(archive: MaskArchive, progress: Progress) -> Resident:
-    """All masks of an archive in memory, some at a time, so that progress can be shown."""
-    names, layout = archive.names(), archive.layout
+def load_masks(
+    archive: MaskArchive, progress: Progress, names: Sequence[str] | None = None
+) -> Resident:
+    """Masks of an archive in memory, some at a time, so that progress can be shown; None: all."""
+    names, layout = archive.names() if names is None else list(names), archive.layout
     bits = np.empty((len(names), layout.packed_bytes), np.uint8)
-    for where, block in Streamed(archive).blocks(size=_LOADED_AT_ONCE):
+    for where, block in Streamed(archive, names).blocks(size=_LOADED_AT_ONCE):
         bits[where] = block.numpy()
         progress("reading", where.stop, len(names))
     return Resident(PackedMasks(layout=layout, names=tuple(names), bits=bits))

@@ -79,6 +79,10 @@ class TensorTask(IndexedTask):
         """The training inputs of those indices, and their labels."""
         return rows_of(self._train, indices)
 
+    def train_batches(self, size: int) -> Iterator[Batch]:
+        """All training inputs in order."""
+        yield from split_batch(self._train, size)
+
     def test_batch(self, indices: Int64[Tensor, " batch"]) -> Batch:
         """The test inputs of those indices, and their labels."""
         return rows_of(self._test, indices)

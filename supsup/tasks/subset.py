@@ -1,7 +1,7 @@
 """A task with some of its test images: held out from others, sampled, or just fewer."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Int64
@@ -13,6 +13,7 @@ from supsup.tasks.arrays import Inputs
 from supsup.tasks.batch import Batch, join_batches, one_tensor, rows_of, split_batch
 from supsup.tasks.checked import test_batches, train_batch
 from supsup.tasks.protocol import IndexedTask, Recipe, TaskData
+from supsup.tasks.task import Task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -25,11 +26,12 @@ class Subset(IndexedTask):
     task: TaskData
     test_x: Inputs
     test_y: Int64[Tensor, " image"]
+    called: str | None = None
 
     @property
     def name(self) -> str:
-        """Of the task."""
-        return self.task.name
+        """Of the task, where it was given no other."""
+        return self.task.name if self.called is None else self.called
 
     @property
     def classes(self) -> int:
@@ -94,6 +96,15 @@ def subset(task: TaskData, indices: Int64[Tensor, " image"] | None = None) -> Su
             )
         whole = rows_of(whole, indices.to(whole[1].device))
     return Subset(task=task, test_x=whole[0], test_y=whole[1])
+
+
+def named(task: TaskData, name: str) -> TaskData:
+    """The same task under a name; its test images are in memory, unless it has the name already."""
+    if task.name == name:
+        return task
+    if isinstance(task, Task):
+        return replace(task, called=name)
+    return replace(subset(task), called=name)
 
 
 def hold_out(task: TaskData, *, seed: int, disjoint: bool = True) -> tuple[Tensor, Subset]:

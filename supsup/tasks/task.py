@@ -32,6 +32,7 @@ class Task(IndexedTask):
         augment: makes the views: random ones for training, which depend on ``key`` and the indices
             of their batch, and a fixed one for tests; None where images stay as they are.
         pixels: where each pixel comes from; None where they stay in their place.
+        called: another name than the recipe's; None for that.
         scale, shift: 1 / (255 std) and -mean / std; for channels, of the shape (channel, 1, 1).
     """
 
@@ -46,11 +47,12 @@ class Task(IndexedTask):
     pixels: PixelMap | None
     scale: Float32[Tensor, "*channel"]
     shift: Float32[Tensor, "*channel"]
+    called: str | None = None
 
     @property
     def name(self) -> str:
-        """The recipe's name, such as ``split-mnist/0``."""
-        return self.recipe.name
+        """The recipe's name, such as ``split-mnist/0``, where it was given no other."""
+        return self.recipe.name if self.called is None else self.called
 
     @property
     def train_size(self) -> int:

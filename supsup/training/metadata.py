@@ -8,6 +8,7 @@ from maskstore.archive import StoredTask
 from maskstore.errors import InvalidInput
 from maskstore.seeded.scores import ScoreStart
 from supsup.inference.ood import EnergyThreshold
+from supsup.tasks.fingerprint import Fingerprint
 
 Json = dict[str, Any]
 
@@ -57,6 +58,8 @@ class TaskMetadata:
         metrics: of :class:`supsup.TrainedMask`, or ``level`` and ``steps`` of
             :class:`supsup.task_free.LearnedMask`.
         sources: in scenario NNs the tasks whose batches it was given, the most first.
+        classes: how many there are: the first outputs stand for them.
+        data: fingerprint of data that nothing remakes.
     """
 
     task: Json | None = None
@@ -67,6 +70,8 @@ class TaskMetadata:
     rows: int | None = None
     metrics: Json = field(default_factory=dict)
     sources: tuple[Source, ...] | None = None
+    classes: int | None = None
+    data: Fingerprint | None = None
 
     @property
     def accuracy(self) -> float | None:
@@ -86,6 +91,8 @@ class TaskMetadata:
             "together": self.rows,
             "metrics": dict(self.metrics) or None,
             "sources": None if sources is None else [each.to_json() for each in sources],
+            "classes": self.classes,
+            "data": None if self.data is None else self.data.to_json(),
         }
         return {"task": self.task} | {k: v for k, v in written.items() if v is not None}
 
@@ -106,6 +113,8 @@ class TaskMetadata:
             rows=_whole(value.get("together")),
             metrics=_object(value.get("metrics")) or {},
             sources=_sources(value.get("sources")),
+            classes=_whole(value.get("classes")) or None,
+            data=Fingerprint.from_json(value.get("data")),
         )
 
 

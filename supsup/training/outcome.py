@@ -12,6 +12,7 @@ from supsup.evaluation.score import accuracy_and_energy
 from supsup.inference.ood import EnergyThreshold
 from supsup.masking.base import MaskRule
 from supsup.networks.backbone import Backbone
+from supsup.tasks.fingerprint import Fingerprint
 from supsup.tasks.protocol import TaskData
 from supsup.training.config import TrainConfig, start_of
 from supsup.training.metadata import TaskMetadata
@@ -92,6 +93,8 @@ class Outcomes:
             energy=EnergyThreshold.of(energies),
             earlier=self.earlier,
             rows=self.rows if self.rows > 1 else None,
+            classes=task.classes,
+            data=Fingerprint.of(task) if task.recipe is None else None,
         )
         return TrainedMask(
             name=task.name,

@@ -44,6 +44,7 @@ def test_another_process_gets_the_same_accuracy_to_the_last_digit(trained, run):
         "accuracy",
         "task_accuracy",
         "per_task",
+        "skipped",
     }
     assert found["tasks"] == 2
     for task, row in zip(listed, found["per_task"], strict=True):

@@ -63,7 +63,7 @@ def test_its_fields_are_typed():
 
 def test_training_writes_it():
     (found,) = train(build(small_lenet()), [Blobs()], TrainConfig(steps=3))
-    assert list(found.metadata) == ["task", "training", "scores", "energy"]
+    assert list(found.metadata) == ["task", "training", "scores", "energy", "classes", "data"]
     assert found.metadata["training"] == TrainConfig(steps=3).to_json()
 
 
