@@ -6,11 +6,13 @@ from pathlib import Path
 
 from safetensors.torch import save
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
 
 from maskstore.archive import MaskArchive
 from maskstore.errors import InvalidInput
 from maskstore.storage.atomic import write_file
 from supsup.networks.backbone import Backbone
+from supsup.networks.parse_module import lost_statistics, unwrap
 from supsup.networks.registry import make_module
 
 
@@ -71,10 +73,10 @@ def _require_loads(backbone: Backbone, dense: Mapping[str, Tensor]) -> None:
     """Load it as a user will, and look whether all of it arrived."""
     module = _as_the_factory_builds_it(backbone)
     for name, part in module.named_modules():
-        if isinstance(part, nn.modules.batchnorm._BatchNorm) and part.track_running_stats:
+        if isinstance(part, _NormBase) and part.track_running_stats:
             raise _refusal(
                 backbone,
-                f"its batch normalisation {name!r} answers by running statistics, of which none "
+                f"its normalisation {name!r} answers by running statistics, of which none "
                 "were kept, as training normalised by those of the batch; train with "
                 "--statistics running",
             )
@@ -92,10 +94,12 @@ def _require_loads(backbone: Backbone, dense: Mapping[str, Tensor]) -> None:
 def _as_the_factory_builds_it(backbone: Backbone) -> nn.Module:
     if backbone.recipe is not None:
         # Whoever made the backbone trusted its net with being imported.
-        return make_module(backbone.recipe, allow_code=True).cpu()
+        # Of a wrapper (DataParallel, torch.compile) the module inside, as PyTorch's users save it.
+        return unwrap(make_module(backbone.recipe, allow_code=True), []).cpu()
     module = copy.deepcopy(backbone.module).cpu()
-    for part in module.modules():
-        if isinstance(part, nn.modules.batchnorm._BatchNorm):
+    for name, part in module.named_modules():
+        lost = isinstance(part, _NormBase) and lost_statistics(backbone.notes, name, part)
+        if lost or isinstance(part, nn.modules.batchnorm._BatchNorm):
             # Whether the user's own kept statistics is not known any more: say that it may.
             part.track_running_stats = True
     return module

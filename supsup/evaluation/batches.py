@@ -5,8 +5,8 @@ from itertools import chain
 
 import torch
 
-from supsup.inference.bank import run_network
 from supsup.networks.backbone import Backbone
+from supsup.networks.probe import probe
 from supsup.tasks.arrays import Inputs
 from supsup.tasks.batch import Batch, join_batches, map_inputs, tensors_of
 from supsup.tasks.checked import permuted_test_batches, test_batches
@@ -30,6 +30,7 @@ def evaluation_batches(backbone: Backbone, task: TaskData, size: int) -> Iterato
     batches = test_batches(task, size, finite=True)
     if (first := next(batches, None)) is None:
         return
+    probe(backbone, first[0])  # what the network is not fit for is said first
     if mixes_images(backbone, first[0]):
         yield from whole_batches(permuted_test_batches(task, size), size)
     else:
@@ -50,7 +51,7 @@ def mixes_images(backbone: Backbone, x: Inputs) -> bool:
     half = (count + 1) // 2
     others = [at if at < half else 0 for at in range(count)]
     beside = map_inputs(lambda each: each[others], few)
-    here, there = (run_network(backbone, each, backbone.weights)[:half] for each in (few, beside))
+    here, there = (backbone.run(each, backbone.weights)[:half] for each in (few, beside))
     return not torch.allclose(here, there, rtol=1e-3, atol=1e-5, equal_nan=True)
 
 

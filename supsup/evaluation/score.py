@@ -151,7 +151,7 @@ def score_task(
     """
     if batch < 1:
         raise InvalidInput(f"evaluation batch: expected a whole number from 1, got {batch}")
-    right = found = torch.zeros((), dtype=torch.int64)
+    right = found = torch.zeros((), dtype=torch.int64, device="cpu")
     seen = 0
     for images, labels in islice(evaluation_batches(backbone, task, batch), batches):
         if not len(labels):

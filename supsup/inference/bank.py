@@ -1,11 +1,10 @@
 """MaskBank: a network and its masks, with what inference derives from them once."""
 
-from collections.abc import Mapping
 from functools import cached_property
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Int32, Int64, UInt8
+from jaxtyping import Float, Float32, Int32, Int64, Shaped, UInt8
 from torch import Tensor
 
 from maskstore.archive import MaskArchive
@@ -24,8 +23,6 @@ from supsup.inference.mask_source import (
 )
 from supsup.networks.backbone import Backbone
 from supsup.networks.linear_chain import chain_of
-from supsup.tasks.arrays import INTEGERS, Inputs
-from supsup.tasks.batch import tensors_of
 
 SPARSE_DENSITY = 0.1
 """Below this density a gathered weight is cheaper than the unpacking of all."""
@@ -176,38 +173,14 @@ class MaskBank:
         return self.classes
 
     def run(
-        self, x: Float[Tensor, "batch ..."], weights: dict[str, Tensor]
+        self, x: Shaped[Tensor, "batch ..."], weights: dict[str, Tensor]
     ) -> Float[Tensor, "batch outputs"]:
         """Logits of the network under ``weights``.
 
         Raises:
             InvalidInput: the network does not take such data.
         """
-        return run_network(self.backbone, x, weights)
-
-
-def run_network(
-    backbone: Backbone, x: Inputs, weights: Mapping[str, Tensor]
-) -> Float[Tensor, "batch outputs"]:
-    """:meth:`Backbone.run` on data from outside.
-
-    Raises:
-        InvalidInput: the network does not take such data.
-    """
-    try:
-        return backbone.run(x, weights)
-    except InvalidInput:
-        raise
-    except (RuntimeError, ValueError, IndexError) as error:
-        reason = str(error).splitlines()[0]
-        first, *others = tensors_of(x)
-        hint = "check the size of the images"
-        if first.dtype in INTEGERS:
-            hint = "these are integers: give floats, or say what they stand for (scale=(0, 255))"
-        raise InvalidInput(
-            f"data of shape {', '.join(str(tuple(each.shape)) for each in (first, *others))}: the "
-            f"network does not take it ({reason}); {hint}"
-        ) from error
+        return self.backbone.run(x, weights)
 
 
 def _describe(shapes: dict[str, tuple[int, ...]]) -> str:

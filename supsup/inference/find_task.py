@@ -5,7 +5,7 @@ from typing import get_args
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Float64, Int64
+from jaxtyping import Float, Float32, Float64, Int64, Shaped
 from torch import Tensor
 
 from maskstore.archive import MaskArchive
@@ -22,6 +22,7 @@ from supsup.inference.query import Query
 from supsup.networks.backbone import Backbone
 from supsup.networks.linear_chain import chain_of
 from supsup.networks.modes import plain_modes
+from supsup.networks.probe import probe
 
 MODES: tuple[str, ...] = get_args(ModeName)
 """Who decides: every image for itself; all of a batch together; its first image for all, which is
@@ -73,7 +74,7 @@ class Inference:
 def infer(
     backbone: Backbone,
     masks: PackedMasks | MaskArchive | MaskSource,
-    x: Float[Tensor, "batch ..."],
+    x: Shaped[Tensor, "batch ..."],
     *,
     method: str | Method = "auto",
     objective: str | Objective = "auto",
@@ -107,7 +108,7 @@ def infer(
 @plain_modes()
 def infer_in(
     bank: MaskBank,
-    x: Float[Tensor, "batch ..."],
+    x: Shaped[Tensor, "batch ..."],
     *,
     method: str | Method = "auto",
     objective: str | Objective = "auto",
@@ -116,9 +117,10 @@ def infer_in(
     """:func:`infer` with a bank that is there already; raises as it does."""
     if mode not in MODES:
         raise InvalidInput(f"mode: expected one of {', '.join(MODES)}, got {mode!r}")
-    x = parse_data(x, bank.levels).to(bank.backbone.device)
+    x = parse_data(x, bank.levels, words=_takes_words(bank.backbone)).to(bank.backbone.device)
     if x.is_inference():  # autograd cannot save such a tensor; a copy made here is another kind
         x = x.clone()
+    probe(bank.backbone, x)  # what the network is not fit for is said first
     reason = ""
     if method == "auto":
         method, reason = choose(bank, images=len(x), mode=mode)
@@ -151,11 +153,14 @@ def infer_in(
     )
 
 
-def parse_data(x: Tensor, levels: tuple[float, float] | None = None) -> Float[Tensor, "batch ..."]:
+def parse_data(
+    x: Tensor, levels: tuple[float, float] | None = None, *, words: bool = False
+) -> Shaped[Tensor, "batch ..."]:
     """Images that can be used.
 
     Args:
         levels: the range of the numbers that masks were trained on; None where it is not known.
+        words: whether the network looks integers up, so that they stay what they are.
 
     Raises:
         InvalidInput: no batch of finite float32, or numbers of another range.
@@ -164,6 +169,8 @@ def parse_data(x: Tensor, levels: tuple[float, float] | None = None) -> Float[Te
         raise InvalidInput(
             f"data: expected a batch of at least one image, (batch, …), got shape {tuple(x.shape)}"
         )
+    if words and x.dtype in (torch.int64, torch.int32):
+        return x
     if x.dtype != torch.float32:
         raise InvalidInput(
             f"data: expected float32, got {x.dtype}; scale pixels as in training first"
@@ -187,8 +194,14 @@ def _check_levels(x: Float[Tensor, "batch ..."], black: float, white: float) -> 
         )
 
 
+def _takes_words(backbone: Backbone) -> bool:
+    """Whether the network has a table to look integers up in."""
+    tables = torch.nn.Embedding | torch.nn.EmbeddingBag
+    return any(isinstance(part, tables) for part in backbone.module.modules())
+
+
 def predict(
-    bank: MaskBank, x: Float[Tensor, "batch ..."], tasks: Int64[np.ndarray, " batch"]
+    bank: MaskBank, x: Shaped[Tensor, "batch ..."], tasks: Int64[np.ndarray, " batch"]
 ) -> tuple[Int64[np.ndarray, " batch"], Float32[np.ndarray, " batch"]]:
     """Each image's class and free energy under the mask of its task.
 

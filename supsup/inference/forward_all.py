@@ -5,13 +5,14 @@ from functools import partial
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64, Int64
+from jaxtyping import Float, Float64, Int64, Shaped
 from torch import Tensor
 
 from supsup.inference.bank import MaskBank
 from supsup.inference.kernels import run_sparse
 from supsup.inference.linear import run_chain
 from supsup.networks.linear_chain import chain_of
+from supsup.networks.probe import probe
 
 _BLOCK_BYTES = 2**25
 """Memory for the unpacked weights of a block of masks."""
@@ -24,7 +25,7 @@ Reduce = Callable[[Float[Tensor, "task batch outputs"]], Float[Tensor, "task bat
 
 def forward_masks(
     bank: MaskBank,
-    x: Float[Tensor, "batch ..."],
+    x: Shaped[Tensor, "batch ..."],
     reduce: Reduce,
     rows: Int64[np.ndarray, " n"] | None = None,
 ) -> Float64[np.ndarray, "task batch"]:
@@ -41,10 +42,7 @@ def forward_masks(
     size = max(1, _BLOCK_BYTES // bank.weights.nbytes)
     count = len(bank) if rows is None else len(rows)
     values = np.empty((count, len(x)))
-    if chain is None:
-        run = torch.func.vmap(bank.run, in_dims=(None, 0))
-    else:
-        run = partial(run_chain, bank.backbone, chain)
+    run = partial(_run_each, bank) if chain is None else partial(run_chain, bank.backbone, chain)
     with torch.no_grad():
         for start in range(0, count, size):
             where = slice(start, min(start + size, count))
@@ -54,8 +52,19 @@ def forward_masks(
     return values
 
 
+def _run_each(
+    bank: MaskBank, x: Shaped[Tensor, "batch ..."], weights: dict[str, Tensor]
+) -> Float[Tensor, "task batch outputs"]:
+    """The network under each of some weights, in one pass if it can."""
+    if probe(bank.backbone, x).masks_apart is None:
+        return torch.func.vmap(bank.run, in_dims=(None, 0))(x, weights)
+    names = list(weights)
+    rows = zip(*weights.values(), strict=True)
+    return torch.stack([bank.run(x, dict(zip(names, row, strict=True))) for row in rows])
+
+
 def _forward_sparse(
-    bank: MaskBank, x: Float[Tensor, "batch ..."], reduce: Reduce
+    bank: MaskBank, x: Shaped[Tensor, "batch ..."], reduce: Reduce
 ) -> Float64[np.ndarray, "task batch"]:
     masks = bank.sparse
     assert masks is not None

@@ -8,7 +8,7 @@ into its flat.
 from collections.abc import Mapping
 
 import torch
-from jaxtyping import Float, Float32
+from jaxtyping import Float, Float32, Shaped
 from torch import Tensor
 
 from supsup.inference.objectives import Objective
@@ -24,7 +24,7 @@ def biases_of(backbone: Backbone, chain: LinearChain) -> list[Float32[Tensor, " 
 def run_chain(
     backbone: Backbone,
     chain: LinearChain,
-    x: Float[Tensor, "batch ..."],
+    x: Shaped[Tensor, "batch ..."],
     weights: Mapping[str, Float[Tensor, "task unit input"]],
 ) -> Float[Tensor, "task batch outputs"]:
     """Logits of many effective weights; the chain takes the data."""
@@ -39,7 +39,7 @@ def run_chain(
 def image_slopes(
     backbone: Backbone,
     chain: LinearChain,
-    x: Float[Tensor, "batch ..."],
+    x: Shaped[Tensor, "batch ..."],
     weights: Mapping[str, Float[Tensor, "unit input"]],
     objective: Objective,
     classes: int,

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float, Float64
+from jaxtyping import Float, Float64, Shaped
 from torch import Tensor
 
 from supsup.inference.bank import MaskBank
@@ -23,7 +23,7 @@ class Query:
     """
 
     bank: MaskBank
-    x: Float[Tensor, "batch ..."]
+    x: Shaped[Tensor, "batch ..."]
     objective: Objective
     per_image: bool
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Float64, Int64
+from jaxtyping import Float, Float32, Float64, Int64, Shaped
 from torch import Tensor
 
 from maskstore.errors import InvalidInput
@@ -21,6 +21,7 @@ from supsup.inference.kernels.base import from_flat, to_flat
 from supsup.inference.linear import image_slopes
 from supsup.inference.query import Query
 from supsup.networks.linear_chain import chain_of
+from supsup.networks.probe import probe
 
 _GRADIENT_BYTES = 2**26
 """Memory for the gradients of single images that are held at a time."""
@@ -68,8 +69,7 @@ def _slopes(query: Query, weights: dict[str, Tensor]) -> Float32[Tensor, "group 
     bank, x, objective = query.bank, query.x, query.objective
     layout = bank.source.layout
     if not query.per_image:
-        slopes = torch.autograd.grad(_value(query, x, weights), list(weights.values()))
-        return to_flat(layout, dict(zip(weights, slopes, strict=True)))[None]
+        return to_flat(layout, _slope(query, x, weights))[None]
     with torch.no_grad():
         logits = bank.run(x, weights)  # what is wrong with the data as a whole is said as such
     classes = bank.class_count(logits.shape[1])
@@ -82,7 +82,11 @@ def _slopes(query: Query, weights: dict[str, Tensor]) -> Float32[Tensor, "group 
         return _value(query, image[None], weights)
 
     try:
-        each = torch.func.vmap(torch.func.grad(of_one), in_dims=(None, 0))(weights, x)
+        if probe(bank.backbone, x).images_apart is None:
+            each = torch.func.vmap(torch.func.grad(of_one), in_dims=(None, 0))(weights, x)
+        else:
+            alone = [_slope(query, image[None], weights) for image in x]
+            each = {name: torch.stack([slope[name] for slope in alone]) for name in weights}
     except InvalidInput as error:
         raise InvalidInput(
             f"one image at a time: {error}; or let all images decide together (mode batch)"
@@ -90,7 +94,21 @@ def _slopes(query: Query, weights: dict[str, Tensor]) -> Float32[Tensor, "group 
     return to_flat(layout, each, batch=len(x))
 
 
+def _slope(
+    query: Query, x: Shaped[Tensor, "batch ..."], weights: dict[str, Tensor]
+) -> dict[str, Tensor]:
+    """∂H/∂U of a batch by layer; 0 where a layer does not reach the logits."""
+    backbone = query.bank.backbone
+    # Held for the backward pass, too, in which checkpointed layers run again.
+    with backbone.holding(weights):
+        value = query.values(backbone.forward(x)).mean()
+        slopes = torch.autograd.grad(
+            value, list(weights.values()), allow_unused=True, materialize_grads=True
+        )
+    return dict(zip(weights, slopes, strict=True))
+
+
 def _value(
-    query: Query, x: Float[Tensor, "batch ..."], weights: dict[str, Tensor]
+    query: Query, x: Shaped[Tensor, "batch ..."], weights: dict[str, Tensor]
 ) -> Float[Tensor, ""]:
     return query.values(query.bank.run(x, weights)).mean()

@@ -1,24 +1,33 @@
 """Backbone: a frozen random network, run under masks."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float32
+from jaxtyping import Bool, Float, Float32, Shaped
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from maskstore.archive import MaskArchive
 from maskstore.errors import DigestMismatch, InvalidInput
 from maskstore.layout import MaskLayout
 from maskstore.seeded.streams import parse_seed
+from supsup.networks.constructor_randomness import SEEDS, make_twice
+from supsup.networks.explain import Raised, explained, parse_logits
 from supsup.networks.modes import construction, plain_modes
+from supsup.networks.parse_module import copy_module, parse_module
 from supsup.networks.recipe import BackboneRecipe, check_init, parse_maskable
-from supsup.networks.registry import default_maskable, make_module
+from supsup.networks.registry import NETS, default_maskable, make_module
+from supsup.networks.swap import Slots, attributes_restored, slots_of, swapped
 from supsup.networks.weights import digest_of, freeze
 from supsup.tasks.arrays import Inputs
+from supsup.tasks.batch import tensors_of
+
+if TYPE_CHECKING:
+    from supsup.networks.probe import Probe
 
 
 class Backbone:
@@ -28,21 +37,34 @@ class Backbone:
         recipe: regenerates it; None for a module that was handed in.
         module: the frozen module. It is never written to after construction.
         layout: the parameters that masks cover, in the module's order.
+        notes: what was changed about a user's module, and what nobody checks, a line each.
+        probed: what :func:`supsup.networks.probe.probe` found; None before.
     """
 
     def __init__(
-        self, module: nn.Module, recipe: BackboneRecipe | None, maskable: tuple[str, ...] | None
+        self,
+        module: nn.Module,
+        recipe: BackboneRecipe | None,
+        maskable: tuple[str, ...] | None,
+        notes: tuple[str, ...] = (),
     ) -> None:
         """Used by :func:`build` and :meth:`from_module`; ``module`` is frozen already."""
         self.module = module
         self.recipe = recipe
+        self.notes = notes
+        self.probed: Probe | None = None
         parameters = dict(module.named_parameters())
         if maskable is None:
-            maskable = tuple(name for name, w in parameters.items() if w.ndim >= 2)
+            maskable = tuple(n for n, w in parameters.items() if w.ndim >= 2 and w.numel())
         for name in maskable:
             if name not in parameters:
                 known = ", ".join(parameters)
                 raise InvalidInput(f"maskable: no parameter {name!r}; the module has: {known}")
+            if not parameters[name].numel():
+                shape = tuple(parameters[name].shape)
+                raise InvalidInput(
+                    f"maskable: parameter {name!r} of shape {shape} is empty; leave it out"
+                )
         if not maskable:
             raise InvalidInput("the module has no parameter that a mask could cover")
         self.layout = MaskLayout(
@@ -62,6 +84,10 @@ class Backbone:
     ) -> "Backbone":
         """A backbone with the architecture of any module; the module itself is left alone.
 
+        Its numbers are those of a copy: buffers are as they are now, and part of the digest; what
+        its constructor put into other attributes is taken as it is and is not (``notes`` names the
+        tensors among it). Only :func:`build` can make the module again and see that it is the same.
+
         Args:
             module: float32; its weights do not matter, they are drawn from the seed.
             maskable: names of the parameters that masks cover; None for all of two axes or more.
@@ -71,9 +97,9 @@ class Backbone:
         """
         fan_density = check_init(init, fan_density)
         names = None if maskable is None else parse_maskable(maskable)
-        frozen = copy.deepcopy(module)
+        frozen, notes = parse_module(copy_module(module))
         freeze(frozen, seed=parse_seed(seed), init=init, fan_density=fan_density)
-        return cls(frozen.eval(), None, names)
+        return cls(frozen.eval(), None, names, notes)
 
     @property
     def weights(self) -> dict[str, Tensor]:
@@ -87,9 +113,14 @@ class Backbone:
             return self.layout.join(self.weights, out)
 
     @property
+    def ships(self) -> bool:
+        """Whether the network is one of this package's, of which all is known."""
+        return self.recipe is not None and self.recipe.net in NETS
+
+    @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return next(iter(self.weights.values())).device
+        return next(self.module.parameters()).device
 
     @property
     def parameter_count(self) -> int:
@@ -105,7 +136,7 @@ class Backbone:
         """Raise DigestMismatch unless the weights are those that ``expected`` was taken of."""
         if self.digest != expected:
             raise DigestMismatch(
-                f"backbone {self._name}: the masks were trained on weights of digest {expected}, "
+                f"backbone {self.name}: the masks were trained on weights of digest {expected}, "
                 f"those regenerated here have {self.digest}; use the recipe and the release that "
                 "the archive was made with"
             )
@@ -121,7 +152,7 @@ class Backbone:
         if expected is not None and expected not in (own, self.digest):
             raise DigestMismatch(
                 f"{archive.path}: its masks are of weights of digest {expected}, "
-                f"backbone {self._name} has {own}; take the archive's own network, "
+                f"backbone {self.name} has {own}; take the archive's own network, "
                 "supsup.archives.backbone_of(archive), or make another archive"
             )
 
@@ -131,37 +162,86 @@ class Backbone:
         if torch.device(device) == self.device:
             return self
         moved = Backbone(
-            copy.deepcopy(self.module).to(device), self.recipe, tuple(self.layout.shapes)
+            copy.deepcopy(self.module).to(device),
+            self.recipe,
+            tuple(self.layout.shapes),
+            self.notes,
         )
         moved.digest = self.digest  # of the same values, wherever they are
         return moved
 
     @plain_modes()
-    def replica(self) -> "Backbone":
+    def replica(self, *, buffers: bool = False) -> "Backbone":
         """The same weights, not copied, in another module.
 
         A module runs in one thread at a time: its weights are swapped while it runs.
+
+        Args:
+            buffers: whether buffers are copied.
         """
-        tensors = [*self.module.parameters(), *self.module.buffers()]
+        tensors = [*self.module.parameters(), *(() if buffers else self.module.buffers())]
         module = copy.deepcopy(self.module, {id(tensor): tensor for tensor in tensors})
-        return Backbone(module, self.recipe, tuple(self.layout.shapes))
+        made = Backbone(module, self.recipe, tuple(self.layout.shapes), self.notes)
+        made.probed = self.probed
+        return made
 
     def masked(self, masks: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """W ⊙ M for every layer of the layout. Masks may be boolean or real (a superposition)."""
         return {name: weight * masks[name] for name, weight in self.weights.items()}
 
-    def run(self, x: Inputs, weights: Mapping[str, Tensor]) -> Float[Tensor, "batch outputs"]:
+    def run(
+        self,
+        x: Inputs,
+        weights: Mapping[str, Tensor],
+        *,
+        training: bool = False,
+    ) -> Float[Tensor, "batch outputs"]:
         """Logits with ``weights`` in the place of the module's own of those names.
 
         Args:
             x: a tensor of images; a tuple becomes the module's arguments, a dict those by name.
+            training: as in :meth:`holding`.
+
+        Raises:
+            InvalidInput: the network does not take such data, or gives no logits.
         """
-        if isinstance(x, dict):
-            return functional_call(self.module, dict(weights), (), x)
-        return functional_call(self.module, dict(weights), x if isinstance(x, tuple) else (x,))
+        with self.holding(weights, training=training):
+            return self.forward(x)
+
+    @contextmanager
+    def holding(self, weights: Mapping[str, Tensor], *, training: bool = False) -> Iterator[None]:
+        """The module holds ``weights`` for :meth:`forward`, and for the backward pass after it.
+
+        What its forward assigns to attributes is undone at the end.
+
+        Args:
+            training: whether a user's module is in training mode, so that dropout drops.
+        """
+        undone = nullcontext() if self.ships else attributes_restored(self.module)
+        with undone, swapped(self._slots, weights):
+            if training and not self.ships:
+                self.module.train()
+            yield
+
+    def forward(self, x: Inputs) -> Float[Tensor, "batch outputs"]:
+        """Logits under the weights that the module holds; raises as :meth:`run`."""
+        try:
+            if isinstance(x, dict):
+                output = self.module(**x)
+            else:
+                output = self.module(*x) if isinstance(x, tuple) else self.module(x)
+        except Raised as error:
+            if (shown := explained(error, self.module, x)) is error:
+                raise
+            raise shown from error
+        return parse_logits(output, tensors_of(x)[0].shape[0])
+
+    @cached_property
+    def _slots(self) -> Slots:
+        return slots_of(self.module)
 
     def logits(
-        self, x: Float[Tensor, "batch ..."], masks: Mapping[str, Tensor]
+        self, x: Shaped[Tensor, "batch ..."], masks: Mapping[str, Tensor]
     ) -> Float[Tensor, "batch outputs"]:
         """f(x, W ⊙ M), differentiable in ``masks``."""
         return self.run(x, self.masked(masks))
@@ -179,7 +259,8 @@ class Backbone:
         }
 
     @property
-    def _name(self) -> str:
+    def name(self) -> str:
+        """What errors call it."""
         if self.recipe is None:
             return type(self.module).__name__
         return f"{self.recipe.net} (seed {self.recipe.seed}, {self.recipe.outputs} outputs)"
@@ -192,9 +273,28 @@ def build(recipe: BackboneRecipe, *, allow_code: bool = False) -> Backbone:
         allow_code: whether ``module:function`` may be imported and called.
 
     Raises:
-        InvalidInput: the net is unknown, not allowed, or does not fit the recipe.
+        InvalidInput: the net is unknown, not allowed, does not fit the recipe, cannot be run under
+            masks, or is not the same each time it is made.
     """
-    with construction(seed=0):
-        module = make_module(recipe, allow_code=allow_code)
-        freeze(module, seed=recipe.seed, init=recipe.init, fan_density=recipe.fan_density)
-    return Backbone(module.eval(), recipe, default_maskable(recipe))
+    if recipe.net in NETS:
+        with construction(SEEDS[0]):
+            return _frozen(make_module(recipe, allow_code=allow_code), recipe)
+
+    def make() -> tuple[nn.Module, tuple[str, ...]]:
+        return parse_module(make_module(recipe, allow_code=allow_code))
+
+    module, notes = make_twice(make, recipe.net)
+    return _frozen(module, recipe, notes)
+
+
+def remade(recipe: BackboneRecipe) -> Backbone:
+    """The backbone of a recipe that was built already, its constructor run under another seed."""
+    with construction(SEEDS[1]):
+        module, notes = parse_module(make_module(recipe, allow_code=True))
+    return _frozen(module, recipe, notes)
+
+
+@plain_modes()
+def _frozen(module: nn.Module, recipe: BackboneRecipe, notes: tuple[str, ...] = ()) -> Backbone:
+    freeze(module, seed=recipe.seed, init=recipe.init, fan_density=recipe.fan_density)
+    return Backbone(module.eval(), recipe, default_maskable(recipe), notes)

@@ -8,7 +8,6 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from maskstore.errors import InvalidInput
-from supsup.inference.bank import run_network
 from supsup.inference.objectives import Objective, parse_objective
 from supsup.networks.backbone import Backbone
 from supsup.networks.modes import plain_modes
@@ -68,7 +67,7 @@ class MaskEntropy:
         masks = self.backbone.layout.split(flat)
         x = self._batches[step % len(self._batches)]
         x = x.clone() if x.is_inference() else x
-        logits = run_network(self.backbone, x, self.backbone.masked(masks))
+        logits = self.backbone.run(x, self.backbone.masked(masks))
         value = self.objective(logits, self.classes).mean()
         (slope,) = torch.autograd.grad(value, flat)
         self.calls += 1

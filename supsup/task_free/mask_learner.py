@@ -106,10 +106,10 @@ class MaskLearner:
                 gradient=torch.empty_like(self._scores, dtype=self._low),
             )
             self._active = (
-                gradients_of(buffers, self._backbone),
+                gradients_of(buffers, self._backbone, [self.start]),
                 update_of(buffers, self._backbone, self._rule, self._config),
             )
-        return float(self._active[0].losses(x.unsqueeze(0), y.unsqueeze(0))[0])
+        return float(self._active[0].losses(x.unsqueeze(0), y.unsqueeze(0), step=self.steps)[0])
 
     @plain_modes()
     def learn(self, loss: float, source: TaskData | None) -> None:

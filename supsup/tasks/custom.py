@@ -170,7 +170,7 @@ class DatasetTask(IndexedTask):
 
     def test_batches(self, size: int) -> Iterator[Batch]:
         """All test inputs in order; raises InvalidInput."""
-        for indices in torch.arange(self.test_size, device="cpu").split(size):
+        for indices in torch.arange(self.test_size, dtype=torch.int64, device="cpu").split(size):
             yield self.test_batch(indices)
 
     def _batch(self, data: Dataset[Any], indices: Tensor, part: str) -> Batch:

@@ -2,28 +2,47 @@
 nothing else, of any other module by autograd, through ``torch.func.vmap``."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from operator import itemgetter
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from maskstore.errors import InvalidInput
+from maskstore.seeded import streams as seeded
+from maskstore.seeded.scores import ScoreStart
 from supsup.networks.backbone import Backbone
 from supsup.networks.linear_chain import LinearChain, chain_of
+from supsup.networks.modes import seeded_generators
+from supsup.networks.probe import trainable
 from supsup.tasks.arrays import Inputs
-from supsup.tasks.batch import map_inputs, tensors_of
+from supsup.tasks.batch import map_inputs
 from supsup.training.buffers import Buffers
+
+Layers = Mapping[str, Tensor]
+"""Tensors by the names of a layout."""
 
 
 class Gradients(ABC):
     """Runs the network of every row of some buffers on the row's own images."""
 
     @abstractmethod
-    def losses(self, x: Inputs, y: Int64[Tensor, "task batch"]) -> Float[Tensor, " task"]:
+    def losses(
+        self,
+        x: Inputs,
+        y: Int64[Tensor, "task batch"],
+        *,
+        step: int = 0,
+    ) -> Float[Tensor, " task"]:
         """The mean cross-entropy of each task; its gradient goes to the buffers.
 
         It is over all outputs, not only the task's classes: that pushes superfluous ones down.
+
+        Args:
+            step: of the training, which decides what a module draws that draws in its forward.
         """
 
 
@@ -47,7 +66,13 @@ class ChainGradients(Gradients):
             for name in chain.biases
         ]
 
-    def losses(self, x: Inputs, y: Int64[Tensor, "task batch"]) -> Float[Tensor, " task"]:
+    def losses(
+        self,
+        x: Inputs,
+        y: Int64[Tensor, "task batch"],
+        *,
+        step: int = 0,
+    ) -> Float[Tensor, " task"]:
         assert isinstance(x, Tensor)
         inputs = [x.flatten(2).to(self._type)]
         *hidden, last = zip(self._turned, self._biases, strict=True)
@@ -78,52 +103,91 @@ def _affine(
 class AnyModule(Gradients):
     """The backbone's own forward pass; ``vmap`` turns its layers into grouped ones.
 
-    One task alone runs without ``vmap``: the same kernels as the module by itself.
+    One task alone runs without ``vmap``: the same kernels as the module by itself. So do tasks of
+    a module that cannot be run for several at once, one after another.
     """
 
-    def __init__(self, buffers: Buffers, backbone: Backbone) -> None:
-        """Take the buffers and the network."""
-        self._buffers, self._backbone = buffers, backbone
+    def __init__(
+        self, buffers: Buffers, backbone: Backbone, starts: Sequence[ScoreStart] = ()
+    ) -> None:
+        """Take the buffers and the network.
 
-    def losses(self, x: Inputs, y: Int64[Tensor, "task batch"]) -> Float[Tensor, " task"]:
-        buffers, alone = self._buffers, len(y) == 1
-        leaves = {
-            name: (layer[0] if alone else layer).float().detach().requires_grad_()
-            for name, layer in buffers.layers(buffers.weights).items()
-        }
-        low = buffers.weights.dtype
-        with torch.autocast(y.device.type, dtype=low, enabled=low != torch.float32):
-            if alone:
-                logits = self._backbone.run(map_inputs(lambda each: each[0], x), leaves)
-                logits = logits.unsqueeze(0)
-            else:
-                logits = self._run_each(x, leaves)
-        losses = F.cross_entropy(logits.flatten(0, 1).float(), y.flatten(), reduction="none")
-        losses = losses.view(y.shape).mean(1)
-        found = torch.autograd.grad(losses.sum(), list(leaves.values()))
-        into = buffers.layers(buffers.gradient).values()
-        for layer, gradient in zip(into, found, strict=True):
-            layer.copy_(gradient.view(layer.shape))
+        Args:
+            starts: of the rows, which give a module that draws in its forward its numbers.
+        """
+        self._buffers, self._backbone, self._starts = buffers, backbone, starts
+
+    def losses(
+        self,
+        x: Inputs,
+        y: Int64[Tensor, "task batch"],
+        *,
+        step: int = 0,
+    ) -> Float[Tensor, " task"]:
+        inputs = [map_inputs(itemgetter(row), x) for row in range(len(y))]
+        found = trainable(self._backbone, inputs[0])
+        layers = self._buffers.layers(self._buffers.weights)
+        if found.apart is None and len(y) > 1:
+            return self._shared(x, y, layers)
+        losses = []
+        for row, images in enumerate(inputs):
+            own = {name: layer[row] for name, layer in layers.items()}
+            with self._numbers(row, step) if found.draws else nullcontext():
+                losses.append(self._alone(row, images, y[row], own))
+        return torch.cat(losses)
+
+    def _alone(
+        self, row: int, x: Inputs, y: Int64[Tensor, " batch"], layers: Layers
+    ) -> Float[Tensor, " 1"]:
+        leaves = _leaves(layers)
+        # Held for the backward pass, too, in which checkpointed layers run again.
+        with self._backbone.holding(leaves, training=True):
+            with self._autocast(y.device):
+                logits = self._backbone.forward(x)
+            losses = F.cross_entropy(logits.float(), y, reduction="none").view(1, -1).mean(1)
+            self._keep(leaves, losses, slice(row, row + 1))
         return losses.detach()
 
-    def _run_each(
-        self, x: Inputs, weights: dict[str, Tensor]
-    ) -> Float[Tensor, "task batch outputs"]:
-        try:
-            return torch.func.vmap(self._backbone.run)(x, weights)
-        except RuntimeError as error:
-            if isinstance(error, torch.OutOfMemoryError):
-                raise
-            reason = str(error).splitlines()[0]
-            raise InvalidInput(
-                f"the network cannot run {len(tensors_of(x)[0])} tasks in one step ({reason}); "
-                "train them one at a time (--parallel 1, in Python parallel=1)"
-            ) from error
+    def _shared(
+        self, x: Inputs, y: Int64[Tensor, "task batch"], layers: Layers
+    ) -> Float[Tensor, " task"]:
+        leaves = _leaves(layers)
+        with self._autocast(y.device):
+            logits = torch.func.vmap(partial(self._backbone.run, training=True))(x, leaves)
+        losses = F.cross_entropy(logits.flatten(0, 1).float(), y.flatten(), reduction="none")
+        losses = losses.view(y.shape).mean(1)
+        self._keep(leaves, losses, slice(None))
+        return losses.detach()
+
+    def _keep(self, leaves: Layers, losses: Float[Tensor, " task"], rows: slice) -> None:
+        """Put the gradients where the update reads them; 0 for what does not reach the loss."""
+        found = torch.autograd.grad(
+            losses.sum(), list(leaves.values()), allow_unused=True, materialize_grads=True
+        )
+        into = self._buffers.layers(self._buffers.gradient).values()
+        for layer, gradient in zip(into, found, strict=True):
+            layer[rows].copy_(gradient.view(layer[rows].shape))
+
+    def _autocast(self, device: torch.device) -> torch.autocast:
+        low = self._buffers.weights.dtype
+        return torch.autocast(device.type, dtype=low, enabled=low != torch.float32)
+
+    def _numbers(self, row: int, step: int) -> AbstractContextManager[None]:
+        """The generators of a module that draws, set from the seed, the start and the step."""
+        start = self._starts[row]
+        key = int(seeded.integers(start.seed, f"forward/{start.stream}", (1,), 2**63)[0])
+        return seeded_generators(self._backbone.device, (key + step) % 2**63)
 
 
-def gradients_of(buffers: Buffers, backbone: Backbone) -> Gradients:
-    """The quickest way to the gradients of this network."""
+def _leaves(layers: Layers) -> dict[str, Tensor]:
+    return {name: layer.float().detach().requires_grad_() for name, layer in layers.items()}
+
+
+def gradients_of(
+    buffers: Buffers, backbone: Backbone, starts: Sequence[ScoreStart] = ()
+) -> Gradients:
+    """The quickest way to the gradients of this network; ``starts`` as of :class:`AnyModule`."""
     chain = chain_of(backbone)
-    return (
-        AnyModule(buffers, backbone) if chain is None else ChainGradients(buffers, backbone, chain)
-    )
+    if chain is None:
+        return AnyModule(buffers, backbone, starts)
+    return ChainGradients(buffers, backbone, chain)

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from supsup.evaluation.score import check_outputs
-from supsup.inference.bank import run_network
 from supsup.networks.backbone import Backbone
 from supsup.networks.modes import plain_modes
 from supsup.tasks.arrays import Inputs
@@ -70,10 +69,10 @@ def train_group(
     if transfer is not None:
         transfer.begin(buffers.scores[0])
     meter = LossMeter([task.name for task in tasks], steps, report, backbone.device)
-    gradients = gradients_of(buffers, backbone)
+    gradients = gradients_of(buffers, backbone, starts)
     update = update_of(buffers, backbone, rule, config)
     for step, (x, y) in enumerate(_batches(backbone, padded, config, steps, stopped)):
-        losses = gradients.losses(x, y)[: len(tasks)]
+        losses = gradients.losses(x, y, step=step)[: len(tasks)]
         update.step(config.lr_at(step, steps), (step + 1) / steps)
         meter.add(losses)
         if meter.all_failed:
@@ -124,4 +123,4 @@ def _batches(
 
 def _outputs(backbone: Backbone, x: Inputs) -> int:
     with torch.no_grad():
-        return run_network(backbone, x, backbone.weights).shape[1]
+        return backbone.run(x, backbone.weights).shape[1]

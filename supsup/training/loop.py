@@ -3,10 +3,14 @@
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 
+import torch
+
 from maskstore.errors import InvalidInput
 from supsup.errors import TrainingDiverged
 from supsup.networks.backbone import Backbone
-from supsup.tasks.checked import check_task
+from supsup.networks.modes import seeded_generators
+from supsup.networks.probe import PROBED, trainable
+from supsup.tasks.checked import check_task, test_batches
 from supsup.tasks.protocol import TaskData
 from supsup.training.config import TrainConfig
 from supsup.training.outcome import TrainedMask
@@ -61,6 +65,7 @@ def train(
     left = map(check_task, tasks)
     if (first := next(left, None)) is None:
         return
+    _look_at(backbone, first)
     plan = plan_for(backbone, config, first, parallel if transfer is None else 1)
     todo = chain([first], left)
     with precision_on(backbone.device, config.precision):
@@ -71,6 +76,18 @@ def train(
                 raise outcome
             else:
                 diverged(outcome)
+
+
+def _look_at(backbone: Backbone, task: TaskData) -> None:
+    """Raise InvalidInput where the network cannot be trained on such a task, before any is.
+
+    Test images are looked at, as the training ones may come only in order; where there are none,
+    training will say so. Loaders draw when they are asked: generators stay as they were.
+    """
+    with seeded_generators(torch.device("cpu"), 0):
+        for x, _ in test_batches(task, PROBED, finite=False):
+            trainable(backbone, x)
+            break
 
 
 def _ignore(progress: Progress) -> None:

@@ -11,7 +11,7 @@ Outlier exposure (Hendrycks et al., 2019) with outliers that need no further dat
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Int64, Shaped
 from torch import Tensor
 
 from maskstore.errors import InvalidInput
@@ -55,7 +55,7 @@ class Outliers:
     def join(
         self,
         step: int,
-        x: Float[Tensor, "task batch ..."],
+        x: Shaped[Tensor, "task batch ..."],
         y: Int64[Tensor, "task batch"],
     ) -> tuple[Float[Tensor, "task more ..."], Int64[Tensor, "task more"]]:
         """The batch, and behind it outliers made of its first images."""

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from maskstore.errors import InvalidInput
 from maskstore.numbers import parse_whole
-from supsup.inference.bank import run_network
 from supsup.networks.backbone import Backbone
 from supsup.networks.modes import plain_modes
 from supsup.tasks.arrays import Inputs
@@ -69,7 +68,7 @@ def _saved_bytes(backbone: Backbone, x: Inputs, precision: str) -> int:
         torch.autograd.graph.saved_tensors_hooks(save, lambda tensor: tensor),
         torch.autocast(backbone.device.type, torch.bfloat16) if low else nullcontext(),
     ):
-        logits = run_network(backbone, x, leaves)
+        logits = backbone.run(x, leaves, training=True)
     del logits
     return sum(storage.nbytes() for storage in storages.values())
 
@@ -113,6 +112,8 @@ def plan_for(
     if parallel is not None:
         parallel = parse_whole("parallel", parallel)
     cores = torch.get_num_threads()
+    if backbone.probed is not None and backbone.probed.draws:
+        return Plan(threads=cores)  # the generators that it draws from are one for all threads
     if backbone.device.type == "cpu":
         if parallel == 1:
             return Plan(threads=cores)

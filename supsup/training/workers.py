@@ -12,6 +12,7 @@ from contextlib import contextmanager
 import torch
 
 from supsup.networks.backbone import Backbone
+from supsup.networks.explain import out_of_memory
 from supsup.tasks.protocol import TaskData
 from supsup.training.config import TrainConfig
 from supsup.training.group import train_group
@@ -56,13 +57,6 @@ class Capacity:
             else:
                 self._workers = min(self._workers, max(1, workers // 2))
             return rows > 1 or workers > 1
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether an error says so; PyTorch has no class of its own for a CPU's."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
 
 
 def train_groups(

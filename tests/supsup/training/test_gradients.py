@@ -5,7 +5,6 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from maskstore.errors import InvalidInput
 from maskstore.seeded.scores import ScoreStart
 from supsup import Backbone, build
 from supsup.masking import Threshold
@@ -105,8 +104,10 @@ class Peeks(nn.Module):
         return y if float(y.detach().sum()) > 0 else 2 * y
 
 
-def test_a_module_that_runs_only_alone():
+def test_a_module_that_runs_only_alone_takes_turns():
     backbone = Backbone.from_module(Peeks(), seed=0)
-    AnyModule(some_buffers(backbone, 1), backbone).losses(*some_batch(1, 20))
-    with pytest.raises(InvalidInput, match=r"cannot run 2 tasks in one step .*--parallel 1"):
-        AnyModule(some_buffers(backbone, 2), backbone).losses(*some_batch(2, 20))
+    buffers, (x, y) = some_buffers(backbone, 2), some_batch(2, 20)
+    losses, gradients = by_autograd(backbone, buffers, x, y)
+    torch.testing.assert_close(AnyModule(buffers, backbone).losses(x, y), losses)
+    torch.testing.assert_close(buffers.gradient, gradients)
+    assert "vmap" in backbone.probed.apart
