@@ -23,6 +23,7 @@ from jaxtyping import Bool, UInt8
 
 from maskstore.bits import bits_over, packed_bytes_of
 from maskstore.errors import InvalidInput, InvalidMask
+from maskstore.foreign import one_line
 
 MAX_AXES = 32
 MAX_BITS = 2**32 - 1
@@ -170,7 +171,7 @@ class MaskLayout:
             if isinstance(given, bitarray):
                 packed[where] = packed_bytes_of(name, given, bits)
                 continue
-            layer = np.asarray(given)
+            layer = _dense(name, given)
             if layer.dtype != np.bool_:
                 raise InvalidMask(
                     f"mask layer {name!r}: expected dtype bool, got {layer.dtype}; "
@@ -253,6 +254,17 @@ class MaskLayout:
         return hashlib.sha256(
             json.dumps(self.to_json(), separators=(",", ":")).encode()
         ).hexdigest()
+
+
+def _dense(layer: str, mask: object) -> np.ndarray:
+    """An array of what the caller holds; sparse, nested and ragged ones have none."""
+    try:
+        return np.asarray(mask)
+    except Exception as error:  # of any library whose array this is
+        raise InvalidMask(
+            f"mask layer {layer!r}: expected a dense boolean array, got {type(mask).__name__} "
+            f"({one_line(error)})"
+        ) from error
 
 
 def _parse_shape(layer: str, shape: object) -> tuple[int, ...]:

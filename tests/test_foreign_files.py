@@ -6,6 +6,8 @@ import json
 import os
 import pickle
 import struct
+import subprocess
+import sys
 import tracemalloc
 import zipfile
 import zlib
@@ -207,6 +209,42 @@ def test_urls_that_lead_to_no_archive(tmp_path, url):
 def test_tensors_that_are_no_masks(tmp_path, dtype):
     save_file({"w": torch.ones(4, dtype=torch.float32).to(dtype)}, tmp_path / "a.safetensors")
     refused("create --like .safetensors", tmp_path / "a.safetensors", tmp_path)
+
+
+NO_MASKS = {
+    "requires grad": "torch.ones(2, 3, requires_grad=True)",
+    "meta": "torch.ones(2, 3, device='meta')",
+    "sparse": "torch.ones(2, 3, dtype=torch.bool).to_sparse()",
+    "bfloat16": "torch.ones(2, 3, dtype=torch.bfloat16)",
+    "nested": "torch.nested.nested_tensor([torch.ones(2), torch.ones(3)])",
+    "ragged": "[[True], [True, False]]",
+    "a mapping": "{'a': True}",
+    "None": "None",
+    "text": "'mask'",
+    "objects": "np.ones((2, 3), object)",
+}
+
+
+def test_arrays_that_are_no_masks():
+    """In another process: the types that the tests check would be refused before the layout."""
+    program = f"""
+import json, warnings, numpy as np, torch
+from maskstore import InvalidMask, MaskLayout
+warnings.simplefilter("ignore")
+said = {{}}
+for name, code in {NO_MASKS!r}.items():
+    try:
+        MaskLayout({{"w": (2, 3)}}).pack({{"w": eval(code)}})
+    except InvalidMask as error:
+        said[name] = str(error)
+print(json.dumps(said))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    said = json.loads(done.stdout)
+    assert said.keys() == NO_MASKS.keys()
+    for text in said.values():
+        assert "expected a dense boolean array" in text or "expected dtype bool" in text
+        assert "\n" not in text
 
 
 def test_what_passes_is_read(tmp_path):

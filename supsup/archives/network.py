@@ -72,6 +72,11 @@ def backbone_of(
         InvalidInput: the archive has no recipe, or names code that is not trusted.
         DigestMismatch: the weights are not those that the masks were trained on.
     """
+    if archive.backbone is None and archive.weights_digest is not None:
+        raise InvalidInput(
+            f"{archive.path}: imported masks alone, without the weights and statistics that they "
+            "were trained with; it can be stored, compared and merged, not evaluated or trained"
+        )
     if archive.backbone is None or archive.weights_digest is None:
         raise InvalidInput(
             f"{archive.path}: made by hand, without the recipe of a network; "

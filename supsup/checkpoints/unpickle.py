@@ -16,9 +16,12 @@ from maskstore.errors import InvalidInput
 from maskstore.foreign import foreign_file, require_size
 
 _UNKNOWN = re.compile(r"(?:Unsupported global: GLOBAL|unsupported GLOBAL) (?P<name>\S+)")
+_MODULE_BEFORE_1_6 = "Only persistent_load of storage is allowed"
+"""What torch says of a module in a file of torch before 1.6, as all of Piggyback's are."""
 _WHOLE_MODULE = (
     "export its tensors where its code is at hand: c = torch.load(FILE, weights_only=False); "
-    "torch.save({'state_dict': c['model'].state_dict(), 'args': c.get('args')}, 'tensors.pt')"
+    "torch.save({'state_dict': c['model'].state_dict(), 'args': c.get('args')}, 'tensors.pt'), or "
+    "of a pack torch.save({'dataset2masks': c['dataset2masks']}, 'tensors.pt')"
 )
 
 
@@ -41,14 +44,15 @@ def load_checkpoint(path: Path) -> Any:
                 return torch.load(file, map_location="cpu", weights_only=True)
         except Exception as error:
             unknown = _UNKNOWN.search(str(error))
-            if unknown is None:
+            held = unknown["name"] if unknown else "a whole module"
+            if unknown is None and _MODULE_BEFORE_1_6 not in str(error):
                 # What torch says then is advice to run the file's code.
                 raise InvalidInput(
                     f"{path}: not a checkpoint that torch.save wrote, or a damaged one "
                     f"({type(error).__name__})"
                 ) from error
             raise InvalidInput(
-                f"{path}: not a checkpoint of tensors alone: it holds {unknown['name']}, and "
+                f"{path}: not a checkpoint of tensors alone: it holds {held}, and "
                 f"nothing of a checkpoint is executed here; {_WHOLE_MODULE}"
             ) from error
 

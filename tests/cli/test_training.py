@@ -288,4 +288,6 @@ def test_import_and_export(trained, run, tmp_path):
     again = run("export", trained, "split-mnist/1", "--out", out)
     assert (again.code, "--force" in again.err) == (1, True)
     assert run("export", trained, "split-mnist/1", "--out", out, "--force").code == 0
-    assert run("export", tmp_path / "a.h5", "task/0", "--out", tmp_path / "x.safetensors").code == 1
+    for command in (("export", "task/0", "--out", tmp_path / "x.safetensors"), ("eval",)):
+        refused = run(command[0], tmp_path / "a.h5", *command[1:])
+        assert (refused.code, "imported masks alone" in refused.err) == (1, True)

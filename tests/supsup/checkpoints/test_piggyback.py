@@ -61,6 +61,17 @@ def test_a_pack_of_binary_masks(tmp_path):
                 assert np.array_equal(stored, mask.numpy() == 1)
 
 
+def test_a_pack_as_torch_wrote_it_before_1_6(tmp_path):
+    masks = pack(tmp_path / "pack.pt")
+    loaded = torch.load(tmp_path / "pack.pt", weights_only=False)
+    old = {"_use_new_zipfile_serialization": False}
+    torch.save(loaded, tmp_path / "pack.pt", **old)
+    with pytest.raises(InvalidInput, match=r"holds a whole module.*c\['dataset2masks'\]"):
+        import_checkpoint(tmp_path / "pack.pt", tmp_path / "a.h5")
+    torch.save({"dataset2masks": loaded["dataset2masks"]}, tmp_path / "tensors.pt", **old)
+    assert import_checkpoint(tmp_path / "tensors.pt", tmp_path / "a.h5").tasks == len(masks)
+
+
 def test_a_pack_of_ternary_masks_is_refused(tmp_path):
     pack(tmp_path / "pack.pt", ternary=True)
     with pytest.raises(InvalidInput, match="values other than 0 and 1: its masks are ternary"):
