@@ -11,6 +11,11 @@ from maskstore.layout import count_ones
 
 FLOAT32_BYTES = 4
 
+NO_WEIGHTS = (
+    "masks alone: the archive has no recipe of its network, so no dense model is set beside it; "
+    "the weights must be kept elsewhere, and are not counted here"
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArchiveStats:
@@ -25,7 +30,9 @@ class ArchiveStats:
         bitpacked_bytes_per_task: one mask at one bit a weight.
         entropy_bytes_per_task: mean over tasks of d·H(ones/d), the bound for independent bits.
         dense_bytes_per_task: a dense float32 model of the backbone; float16 takes half.
-        ratio_to_dense: dense bytes over ours.
+        ratio_to_dense: dense bytes over ours; None where the archive does not say how the weights
+            are regenerated: they would have to be kept with it, and the ratio would leave them out.
+        note: why there is no ratio; None where nothing is missing.
         dense_bytes: a dense float32 model for every task.
         score_checkpoint_bytes: what the paper's code saves: the weights and every task's scores,
             all float32.
@@ -42,6 +49,7 @@ class ArchiveStats:
     entropy_bytes_per_task: float | None
     dense_bytes_per_task: int
     ratio_to_dense: float | None
+    note: str | None
     dense_bytes: int
     score_checkpoint_bytes: int
     by_codec: dict[str, dict[str, int]]
@@ -64,7 +72,7 @@ class MaskStats:
             share of the code, to a fraction of a byte.
         bits_per_weight: coded bits over ``bits``.
         ratio_to_float32: bytes of float32 weights, a dense model of one task or the layer's dense
-            weights for each task, over ours.
+            weights for each task, over ours; None as of the archive.
         ratio_to_float16: half of that.
     """
 
@@ -110,7 +118,8 @@ def archive_stats(archive: MaskArchive) -> ArchiveStats:
         bitpacked_bytes_per_task=layout.packed_bytes,
         entropy_bytes_per_task=entropy / len(tasks) if tasks else None,
         dense_bytes_per_task=dense,
-        ratio_to_dense=None if mean is None else dense / mean,
+        ratio_to_dense=None if mean is None or not _is_whole(archive) else dense / mean,
+        note=None if _is_whole(archive) else NO_WEIGHTS,
         dense_bytes=len(tasks) * dense,
         score_checkpoint_bytes=dense + len(tasks) * FLOAT32_BYTES * layout.bits,
         by_codec=by_codec,
@@ -122,6 +131,7 @@ def task_stats(archive: MaskArchive) -> Iterator[MaskStats]:
     layout, dense = archive.layout, _dense_bytes(archive)
     for task in archive:
         yield _row(
+            archive,
             task.name,
             bits=layout.bits,
             ones=min(task.ones, layout.bits),
@@ -163,6 +173,7 @@ def layer_stats(
             on_task(task.name)
     return [
         _row(
+            archive,
             name,
             bits=bits * len(archive),
             ones=ones[at],
@@ -175,7 +186,13 @@ def layer_stats(
     ]
 
 
+def _is_whole(archive: MaskArchive) -> bool:
+    """Whether masks and a seed are all that is needed."""
+    return archive.backbone is not None
+
+
 def _row(
+    archive: MaskArchive,
     name: str,
     *,
     bits: int,
@@ -185,7 +202,7 @@ def _row(
     coded: float | None,
     dense: int,
 ) -> MaskStats:
-    ratio = dense / coded if coded else None
+    ratio = dense / coded if coded and _is_whole(archive) else None
     return MaskStats(
         name=name,
         bits=bits,

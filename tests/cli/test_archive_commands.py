@@ -83,6 +83,7 @@ def test_stats(archive, run, tmp_path):
         "entropy_bytes_per_task",
         "dense_bytes_per_task",
         "ratio_to_dense",
+        "note",
         "dense_bytes",
         "score_checkpoint_bytes",
         "by_codec",

@@ -13,7 +13,7 @@ def test_figures_against_the_file_on_disk(tmp_path):
     path = tmp_path / "a.h5"
     layout = MaskLayout({"w": (100, 100)})
     densities = [0.5] * 10 + [0.01] * 10
-    with MaskArchive.create(path, layout, parameters=12_345) as archive:
+    with MaskArchive.create(path, layout, parameters=12_345, backbone={"net": "n"}) as archive:
         for number, density in enumerate(densities):
             archive.add(f"t/{number}", random_masks(number, layout, density))
     with MaskArchive.open(path) as archive:
@@ -38,6 +38,23 @@ def test_figures_against_the_file_on_disk(tmp_path):
     assert stats.by_codec["ans"]["tasks"] == 10
 
 
+@pytest.mark.parametrize("backbone", [None, {"net": "n"}])
+def test_without_a_recipe_of_the_weights_no_ratio_leaves_them_out(backbone, tmp_path):
+    with MaskArchive.create(tmp_path / "a.h5", LAYERS, backbone=backbone) as archive:
+        archive.add("t", random_masks(0, LAYERS, 0.1), codec="raw")
+        stats, rows = archive_stats(archive), [*task_stats(archive), *layer_stats(archive)]
+    ratios = [stats.ratio_to_dense]
+    ratios += [ratio for row in rows for ratio in (row.ratio_to_float32, row.ratio_to_float16)]
+    if backbone is None:
+        assert ratios == [None] * len(ratios)
+        assert "the weights must be kept elsewhere" in stats.note
+    else:
+        assert None not in ratios
+        assert stats.note is None
+    assert stats.dense_bytes_per_task == 4 * LAYERS.bits
+    assert {row.coded_bytes for row in rows} != {None}
+
+
 def test_an_empty_archive(tmp_path):
     with MaskArchive.create(tmp_path / "a.h5", MaskLayout({"w": (8,)})) as archive:
         stats = archive_stats(archive)
@@ -53,7 +70,8 @@ def entropy_bytes(ones: int, bits: int) -> float:
 
 
 def test_a_row_for_every_task(tmp_path):
-    with MaskArchive.create(tmp_path / "a.h5", LAYERS, parameters=5000) as archive:
+    path = tmp_path / "a.h5"
+    with MaskArchive.create(path, LAYERS, parameters=5000, backbone={"net": "n"}) as archive:
         for number in range(3):
             archive.add(f"t/{number}", random_masks(number, LAYERS, 0.1), codec="ans")
         rows = list(task_stats(archive))
