@@ -1,6 +1,6 @@
 """Scores of predictions on tasks' test sets; and of masks whose task is given (scenario GG)."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -11,12 +11,13 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from maskstore.errors import InvalidInput
-from supsup.evaluation.batches import evaluation_batches
+from supsup.evaluation.batches import evaluation_batches, whole_batches
 from supsup.evaluation.scenarios import GG, Scenario
 from supsup.inference.ood import free_energy
 from supsup.networks.backbone import Backbone
 from supsup.networks.modes import plain_modes
-from supsup.tasks.batch import map_inputs, one_tensor
+from supsup.tasks.batch import Batch, map_inputs, one_tensor
+from supsup.tasks.checked import train_batch
 from supsup.tasks.protocol import TaskData
 
 EVAL_BATCH = 128
@@ -199,21 +200,45 @@ def accuracy_and_energy(
     """:func:`accuracy`, and the free energy of each test image; raises as that does."""
     if batch < 1:
         raise InvalidInput(f"evaluation batch: expected a whole number from 1, got {batch}")
-    weights = backbone.masked(backbone.tensors(masks))
     right = torch.zeros((), dtype=torch.int64, device=backbone.device)
     energies = [torch.zeros(0, dtype=torch.float32, device=backbone.device)]
-    with torch.no_grad():
-        for images, labels in evaluation_batches(backbone, task, batch):
-            x = map_inputs(lambda each: each.to(backbone.device), images)
-            logits = backbone.run(x, weights)
-            check_outputs(logits.shape[1], task)
-            answers = logits[:, : task.classes].argmax(1)
-            right += (answers == labels.to(backbone.device)).sum()
-            energies.append(free_energy(logits, task.classes))
+    batches = evaluation_batches(backbone, task, batch)
+    for logits, labels in _class_logits(backbone, masks, task, batches):
+        right += (logits.argmax(1) == labels.to(backbone.device)).sum()
+        energies.append(free_energy(logits, task.classes))
     energy = torch.cat(energies)
     if not len(energy):
         raise InvalidInput(f"task {task.name!r}: no test images")
     return int(right) / len(energy), energy
+
+
+@plain_modes()
+def training_energy(
+    backbone: Backbone,
+    masks: Mapping[str, Bool[np.ndarray, "..."]],
+    task: TaskData,
+    indices: Int64[Tensor, " image"],
+    batch: int = EVAL_BATCH,
+) -> Float[Tensor, " image"]:
+    """The free energy of training images of those indices, at least one, ``batch`` at a time."""
+    parts = (train_batch(task, each) for each in indices.to(task.device).split(batch))
+    logits = _class_logits(backbone, masks, task, whole_batches(parts, batch))
+    return torch.cat([free_energy(each, task.classes) for each, _ in logits])
+
+
+@torch.no_grad()
+def _class_logits(
+    backbone: Backbone,
+    masks: Mapping[str, Bool[np.ndarray, "..."]],
+    task: TaskData,
+    batches: Iterable[Batch],
+) -> Iterator[tuple[Float[Tensor, "batch classes"], Int64[Tensor, " batch"]]]:
+    """What the masked backbone says of each batch, and its labels."""
+    weights = backbone.masked(backbone.tensors(masks))
+    for images, labels in batches:
+        logits = backbone.run(map_inputs(lambda each: each.to(backbone.device), images), weights)
+        check_outputs(logits.shape[1], task)
+        yield logits[:, : task.classes], labels
 
 
 def evaluate_gg(

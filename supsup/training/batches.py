@@ -11,12 +11,19 @@ from supsup.tasks.arrays import Inputs
 from supsup.tasks.batch import join_inputs, map_inputs, tensors_of
 from supsup.tasks.checked import train_batch
 from supsup.tasks.joint_batches import JointBatches, can_join
+from supsup.tasks.loader_task import LoaderTask
 from supsup.tasks.order import batches
 from supsup.tasks.protocol import TaskData
 from supsup.training.config import TrainConfig
 
 Batches = Iterator[tuple[Inputs, Int64[Tensor, "task batch"]]]
 """Inputs and labels, with an axis for the task in front."""
+
+Order = Iterator[Int64[Tensor, " batch"]]
+
+HELD_OUT_SHARE, MOST_HELD_OUT, LEAST_HELD_OUT = 0.1, 500, 20
+"""Of a task's training images that training does not see, so that what is said of new data rests on
+images that are new to the mask; none where that would be too few to tell a share of 95%."""
 
 _AHEAD = 32
 """Steps whose indices are drawn at a time, so that a GPU gets them in one piece."""
@@ -31,11 +38,20 @@ def batches_for(tasks: Sequence[TaskData], config: TrainConfig, device: torch.de
     return _one_by_one(tasks, config, device)
 
 
+def held_out_of(task: TaskData) -> int:
+    """How many training images of a task are kept from training; 0 where a loader chooses them."""
+    if isinstance(task, LoaderTask):
+        return 0
+    share = min(int(HELD_OUT_SHARE * task.train_size), MOST_HELD_OUT)
+    return share if share >= LEAST_HELD_OUT else 0
+
+
+def _order(task: TaskData, seed: int, batch: int, device: torch.device) -> Order:
+    return batches(seed, task.name, task.train_size, batch, device, held_out=held_out_of(task))
+
+
 def _one_by_one(tasks: Sequence[TaskData], config: TrainConfig, device: torch.device) -> Batches:
-    orders = [
-        batches(config.seed, task.name, task.train_size, config.batch, task.device)
-        for task in tasks
-    ]
+    orders = [_order(task, config.seed, config.batch, task.device) for task in tasks]
     while True:
         pairs = [train_batch(task, next(order)) for task, order in zip(tasks, orders, strict=True)]
         x = _side_by_side(tasks, [images for images, _ in pairs])
@@ -67,10 +83,7 @@ def _indices(
     tasks: Sequence[TaskData], config: TrainConfig
 ) -> Iterator[Int64[Tensor, "task batch"]]:
     cpu = torch.device("cpu")
-    orders = [
-        batches(config.seed, task.name, task.train_size, config.batch * _AHEAD, cpu)
-        for task in tasks
-    ]
+    orders = [_order(task, config.seed, config.batch * _AHEAD, cpu) for task in tasks]
     while True:
         ahead = torch.stack([next(order) for order in orders]).to(tasks[0].device)
         yield from ahead.view(len(tasks), _AHEAD, config.batch).unbind(1)

@@ -52,7 +52,8 @@ class TaskMetadata:
         task: JSON of the recipe that remakes the data; None where nothing does.
         training: JSON of the :class:`supsup.TrainConfig`, perhaps of another release.
         scores: where the scores started.
-        energy: that of the task's own test images.
+        energy: that of training images of the task which training did not see; None where there
+            are too few (:data:`supsup.training.batches.HELD_OUT_SHARE`).
         earlier: with transfer, how many tasks the mean is of that the scores started from.
         rows: how many tasks shared each step; None for a task alone. Its key is ``together``.
         metrics: of :class:`supsup.TrainedMask`, or ``level`` and ``steps`` of

@@ -8,12 +8,14 @@ from jaxtyping import Bool, Float32
 from torch import Tensor
 
 from supsup.errors import TrainingDiverged
-from supsup.evaluation.score import accuracy_and_energy
+from supsup.evaluation.score import accuracy_and_energy, training_energy
 from supsup.inference.ood import EnergyThreshold
 from supsup.masking.base import MaskRule
 from supsup.networks.backbone import Backbone
 from supsup.tasks.fingerprint import Fingerprint
+from supsup.tasks.order import held_out_images
 from supsup.tasks.protocol import TaskData
+from supsup.training.batches import held_out_of
 from supsup.training.config import TrainConfig, start_of
 from supsup.training.metadata import TaskMetadata
 from supsup.training.progress import diverged, not_finite
@@ -90,7 +92,7 @@ class Outcomes:
             task=None if task.recipe is None else task.recipe.to_json(),
             training=self.config.to_json(),
             scores=start_of(self.config, task.name),
-            energy=EnergyThreshold.of(energies),
+            energy=self._usual_energy(task, masks),
             earlier=self.earlier,
             rows=self.rows if self.rows > 1 else None,
             classes=task.classes,
@@ -108,6 +110,16 @@ class Outcomes:
             metadata=metadata.to_json(),
             scores=flat.cpu().numpy() if self.config.transfer == "scores" else None,
         )
+
+    def _usual_energy(
+        self, task: TaskData, masks: dict[str, Bool[np.ndarray, "..."]]
+    ) -> EnergyThreshold | None:
+        """That of training images which training did not see; None where there are none."""
+        count = held_out_of(task)
+        if not count:
+            return None
+        images = held_out_images(self.config.seed, task.name, task.train_size, count)
+        return EnergyThreshold.of(training_energy(self.backbone, masks, task, images))
 
 
 def _six_digits(figure: float) -> float:
