@@ -61,8 +61,8 @@ def streams(part: str, tasks: list[Any]) -> tuple[Iterable[StreamBatch], dict[st
     options: dict[str, dict[str, Any]] = {
         "few": {},
         "budget": {"budget": FEW * 3 // 4},
-        "uniform-1.125": {"allocation": Uniform(), "confirm": 1},
-        "uniform-1.6": {"allocation": Uniform(ratio=1.6), "confirm": 1},
+        "uniform-1.125": {"allocation": Uniform(floor=1)},
+        "uniform-1.6": {"allocation": Uniform(ratio=1.6, floor=1)},
     }
     return task_stream(few, **full), options[part], FEW
 

@@ -28,10 +28,19 @@ def learn(
     least: Annotated[int, typer.Option(help="Fewest batches of a visit.")] = 200,
     most: Annotated[int, typer.Option(help="Most batches of a visit.")] = 400,
     allocation: Annotated[
-        str, typer.Option(help=f"{listed(AllocationName)} (the reference's rule).")
+        str,
+        typer.Option(
+            help=f"{listed(AllocationName)}: eq. 5 as the paper's code runs it, which trains with "
+            "--optimizer rmsprop --lr 1e-4 --schedule constant --own-scores."
+        ),
     ] = "level",
     every: Annotated[int, typer.Option(help="Batches between regular decisions.")] = 100,
-    confirm: Annotated[int, typer.Option(help="Batches in a row that must agree on a change.")] = 3,
+    confirm: Annotated[
+        int | None,
+        typer.Option(
+            help="Batches in a row that must agree on a change; by default 3, with uniform 1."
+        ),
+    ] = None,
     budget: Annotated[int | None, typer.Option(help="Most masks; by default any number.")] = None,
     net: options.Net = DEFAULT_NET,
     outputs: options.Outputs = DEFAULT_OUTPUTS,
@@ -40,6 +49,15 @@ def learn(
     density: options.Density = 0.5,
     steps: Annotated[int, typer.Option(help="Most batches that one mask learns from.")] = 500,
     batch: options.Batch = 128,
+    optimizer: options.Optimizer = "sgd",
+    lr: options.LearningRate = None,
+    schedule: options.Schedule = "cosine",
+    own_scores: Annotated[
+        bool,
+        typer.Option(
+            "--own-scores", help="Start each mask from scores of its own, not all from the same."
+        ),
+    ] = False,
     device: options.Device = "cpu",
     data: options.Data = None,
     codec: options.Codec = "auto",
@@ -62,7 +80,17 @@ def learn(
             dataset,
             tasks,
             supsup.BackboneRecipe(net=net, outputs=outputs, seed=seed),
-            supsup.TrainConfig(steps=steps, rule=mask, density=density, batch=batch, seed=seed),
+            supsup.TrainConfig(
+                steps=steps,
+                rule=mask,
+                density=density,
+                batch=batch,
+                optimizer=optimizer,
+                lr=lr,
+                schedule=schedule,
+                seed=seed,
+                shared_scores=not own_scores,
+            ),
             supsup.task_free.StreamConfig(
                 visits=visits,
                 least=least,

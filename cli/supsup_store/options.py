@@ -14,6 +14,8 @@ from supsup.choices import (
     InitName,
     MaskRuleName,
     NetName,
+    OptimizerName,
+    ScheduleName,
     TaskRuleName,
 )
 
@@ -105,6 +107,14 @@ Mask = Annotated[
 ]
 Density = Annotated[float, typer.Option(help="topk, gradual: share of weights kept.")]
 Batch = Annotated[int, typer.Option(help="Images a batch.")]
+Optimizer = Annotated[
+    str, typer.Option(help=f"{listed(OptimizerName)}; normed-sgd is for gradual.")
+]
+LearningRate = Annotated[
+    float | None,
+    typer.Option("--lr", help="Learning rate at the start; by default the optimizer's."),
+]
+Schedule = Annotated[str, typer.Option(help=f"{listed(ScheduleName)}.")]
 
 # What is printed.
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]

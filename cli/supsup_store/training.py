@@ -8,14 +8,7 @@ from typing import Annotated
 import typer
 
 import supsup
-from supsup.choices import (
-    BudgetName,
-    EngineName,
-    OptimizerName,
-    PrecisionName,
-    ScheduleName,
-    TransferName,
-)
+from supsup.choices import BudgetName, EngineName, PrecisionName, TransferName
 from supsup.errors import TrainingStopped
 from supsup_store import options
 from supsup_store.console import print_json, print_note, print_table
@@ -56,13 +49,9 @@ def train(
             "superfluous outputs: single images then tell their task on sparse masks, too."
         ),
     ] = 0.0,
-    optimizer: Annotated[
-        str, typer.Option(help=f"{listed(OptimizerName)}; normed-sgd is for gradual.")
-    ] = "sgd",
-    lr: Annotated[
-        float | None, typer.Option(help="Learning rate at the start; by default the optimizer's.")
-    ] = None,
-    schedule: Annotated[str, typer.Option(help=f"{listed(ScheduleName)}.")] = "cosine",
+    optimizer: options.Optimizer = "sgd",
+    lr: options.LearningRate = None,
+    schedule: options.Schedule = "cosine",
     transfer: Annotated[
         str,
         typer.Option(

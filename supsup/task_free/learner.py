@@ -71,7 +71,7 @@ class Learner:
         classes: int,
         allocation: Allocation | None = None,
         every: int = 100,
-        confirm: int = 3,
+        confirm: int | None = None,
         budget: int | None = None,
     ) -> None:
         """A learner without a mask.
@@ -81,14 +81,16 @@ class Learner:
             classes: number of labels, the same for all tasks.
             allocation: None for :class:`Level`.
             every: batches from one regular decision to the next.
-            confirm: batches in a row that must agree.
+            confirm: batches in a row that must agree; None for the rule's own.
             budget: most masks; None for no limit.
 
         Raises:
             InvalidInput: a number below 1, or a configuration by epochs or with outliers: a stream
                 has none.
         """
-        every, confirm = parse_whole("every", every), parse_whole("confirm", confirm)
+        allocation = Level() if allocation is None else allocation
+        every = parse_whole("every", every)
+        confirm = parse_whole("confirm", allocation.confirm if confirm is None else confirm)
         budget = None if budget is None else parse_whole("budget", budget)
         if config.steps is None:
             raise InvalidInput("a stream has no epochs: give the steps of a mask")
@@ -97,7 +99,7 @@ class Learner:
         self.report = Report()
         self.backbone, self._config, self._classes = backbone, config, classes
         self._rule = rule_of(config, backbone.layout)
-        self._allocation = Level() if allocation is None else allocation
+        self._allocation = allocation
         self._every, self._confirm, self._budget = every, confirm, budget
         self._trainees: list[MaskLearner] = []
         self._bank: MaskBank | None = None
@@ -248,20 +250,28 @@ class Learner:
         self._held = []
 
     def _allocate(self) -> None:
-        name = f"nns/{len(self._trainees)}"
-        self._add(MaskLearner(self.backbone, self._config, self._rule, name=name))
+        self._add(self._begin(len(self._trainees)))
         self.report.allocated += 1
 
+    def _begin(self, at: int) -> MaskLearner:
+        return MaskLearner(self.backbone, self._config, self._rule, name=f"nns/{at}")
+
     def _add(self, made: MaskLearner) -> None:
-        bits = self.backbone.layout.pack(made.masks)
+        at = len(self._trainees)
+        self._trainees.append(made)
         if self._bank is None:
+            # The rule may ask for more masks than there are: those that come next, as they begin.
+            begun = [made, *(self._begin(i) for i in range(1, self._allocation.least))]
             first = PackedMasks(
-                layout=self.backbone.layout, names=(made.name,), bits=bits[None].copy()
+                layout=self.backbone.layout,
+                names=tuple(each.name for each in begun),
+                bits=np.stack([self.backbone.layout.pack(each.masks) for each in begun]),
             )
             self._bank = MaskBank(self.backbone, first, classes=self._classes)
+        elif at < len(self._bank):
+            self._bank.replace(at, self.backbone.layout.pack(made.masks))
         else:
-            self._bank.append(made.name, bits)
-        self._trainees.append(made)
+            self._bank.append(made.name, self.backbone.layout.pack(made.masks))
 
     def _loss(self, batch: StreamBatch) -> float:
         return self._trainees[self._current].loss(*self._data(batch))

@@ -37,7 +37,7 @@ class StreamConfig:
     most: int = 400
     allocation: str = "level"
     every: int = 100
-    confirm: int = 3
+    confirm: int | None = None
     budget: int | None = None
 
 
@@ -134,7 +134,9 @@ def learn_family(
             "allocation": {
                 "rule": stream.allocation,
                 "every": stream.every,
-                "confirm": stream.confirm,
+                "confirm": rule.confirm if stream.confirm is None else stream.confirm,
+                # Not said where it is 1, as before there was another.
+                **({"least": rule.least} if rule.least > 1 else {}),
             },
             "budget": stream.budget,
             "training": config.to_json(),

@@ -32,12 +32,28 @@ def test_eval_knows_which_tasks_the_stream_had(stream, run):
     assert found["accuracy"] > 0.8
 
 
+def test_learn_trains_as_it_is_told(run, tmp_path):
+    path = tmp_path / "a.h5"
+    paper = ("--optimizer", "rmsprop", "--lr", "1e-4", "--schedule", "constant", "--own-scores")
+    short = ("--tasks", "1", "--least", "4", "--most", "4", "--outputs", "20", "--quiet")
+    run("learn", path, "--dataset", "permuted-mnist-sample", *short, *paper)
+    with MaskArchive.open(path) as archive:
+        (stored,) = archive
+    training, scores = stored.metadata["training"], stored.metadata["scores"]
+    told = [training[key] for key in ("optimizer", "lr", "schedule", "shared_scores")]
+    assert told == ["rmsprop", 1e-4, "constant", False]
+    assert scores["stream"] == "scores/nns/0"
+
+
 def test_bad_input(stream, run, tmp_path):
     for options in (
         ("--allocation", "magic"),
         ("--every", "0"),
         ("--least", "9", "--most", "8"),
         ("--budget", "0"),
+        ("--optimizer", "lion"),
+        ("--lr", "0"),
+        ("--schedule", "linear"),
     ):
         path = tmp_path / "new.h5"
         result = run("learn", path, "--dataset", "permuted-mnist-sample", *SHORT, *options)

@@ -30,9 +30,17 @@ class Allocation(ABC):
 
     Attributes:
         name: what the command line and reports call it.
+        confirm: batches in a row that must agree on a change, unless the learner is told otherwise.
     """
 
     name: ClassVar[str]
+    confirm: ClassVar[int]
+
+    @property
+    def least(self) -> int:
+        """Fewest masks that are weighed: where the learner has fewer, masks that have not begun to
+        learn are put behind them."""
+        return 1
 
     @abstractmethod
     def judge(
@@ -45,8 +53,12 @@ class Allocation(ABC):
         """Whose the batch is.
 
         Args:
-            bank: at least one mask; ``bank.classes`` is the number of classes.
-            levels: running mean of each mask's loss on the batches that it was trained on.
+            bank: :attr:`least` masks or more; ``bank.classes`` is the number of classes.
+            levels: running mean of each mask's loss on the batches that it was trained on; at least
+                one. Masks of the bank behind these have not begun to learn.
+
+        Returns:
+            A mask that has a level.
         """
 
     @abstractmethod

@@ -25,10 +25,10 @@ class Level(Allocation):
     Scenario NNs hides the task in training, not the labels. Every mask is tried where that is
     affordable (:func:`supsup.inference.auto`); of more, those whose gradient stands out (paper,
     eq. 5). That gradient is a good way to candidates but a poor measure of novelty: on a new task
-    k · max v is 1.2 to 1.6 from k = 50 on, where the reference takes 1.125 for familiar, and at
-    k = 1 there is nothing to compare. A mask's loss says it plainly, whatever k: on PermutedMNIST
-    0.06 to 0.24 on its own task and 2.7 to 3.6 on another, with 1 to 200 masks
-    (docs/results/nns.md).
+    k · max v of masks of the default training is 1.2 to 1.6 from k = 50 on, where the paper's code
+    takes 1.125 for familiar (:class:`supsup.task_free.Uniform`). A mask's loss says it plainly,
+    whatever k: on PermutedMNIST 0.06 to 0.24 on its own task and 2.7 to 3.6 on another, with 1 to
+    200 masks (docs/results/nns.md).
 
     The bar is ``share`` of the way from the mask's level, its running mean loss, to ln(classes),
     the loss of who knows nothing, so it follows a mask while it learns and has no scale to tune.
@@ -41,6 +41,7 @@ class Level(Allocation):
     """
 
     name: ClassVar[str] = "level"
+    confirm: ClassVar[int] = 3
     share: float = 0.5
 
     def __post_init__(self) -> None:

@@ -84,6 +84,17 @@ def test_uniform_is_the_softmax_of_the_gradient(count):
         assert Uniform(ratio=1 + (top - 1) * 0.99).judge(bank, levels, x, y).known
 
 
+def test_uniform_takes_no_mask_that_has_not_begun_for_known():
+    backbone, masks, bank, x, y = case(5)
+    slopes = brute_gradient(backbone, x, masks, Entropy(), 3)
+    best = int(slopes.argmin())
+    rule = Uniform(ratio=1 + 1e-9)
+    for begun in range(1, 6):
+        verdict = rule.judge(bank, np.zeros(begun), x, y)
+        assert verdict.known is (best < begun)
+        assert verdict.mask == min(best, begun - 1)
+
+
 def test_names_and_settings():
     assert {name: type(parse_allocation(name)) for name in ALLOCATIONS} == dict(ALLOCATIONS)
     with pytest.raises(InvalidInput, match="expected one of level, uniform, got 'magic'"):
@@ -93,3 +104,7 @@ def test_names_and_settings():
             Level(share=bad)
     with pytest.raises(InvalidInput, match="ratio"):
         Uniform(ratio=1.0)
+    with pytest.raises(InvalidInput, match="floor: expected a whole number from 1"):
+        Uniform(floor=0)
+    assert (Level().least, Uniform().least) == (1, 5)
+    assert (Level().confirm, Uniform().confirm) == (3, 1)

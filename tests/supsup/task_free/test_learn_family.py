@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from maskstore import MaskArchive
@@ -41,6 +43,23 @@ def test_stopped_and_gone_on_with_is_uninterrupted(tmp_path):
     again = learn_family(stopped, *FAMILY, NET, CONFIG, STREAM, resume=True)
     assert again.to_json() == report.to_json()
     assert bits(stopped) == bits(whole)
+
+
+def test_the_papers_rule_decides_at_once_and_is_gone_on_with(tmp_path):
+    path, told = tmp_path / "a.h5", []
+    stream = StreamConfig(least=10, most=12, every=5, allocation="uniform")
+
+    def stop(stored, counts):
+        told.append(stored.name)
+        raise Stopped
+
+    with pytest.raises(Stopped):
+        learn_family(path, *FAMILY, NET, CONFIG, stream, on_mask=stop)
+    with pytest.raises(InvalidInput, match="'confirm': 1, 'least': 5"):
+        learn_family(path, *FAMILY, NET, CONFIG, replace(stream, confirm=3), resume=True)
+    report = learn_family(path, *FAMILY, NET, CONFIG, stream, resume=True)
+    whole = learn_family(tmp_path / "whole.h5", *FAMILY, NET, CONFIG, stream)
+    assert report.to_json() == whole.to_json()
 
 
 def test_resume_without_an_archive_begins_one(tmp_path):

@@ -1,4 +1,6 @@
+import json
 import math
+from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
@@ -7,7 +9,9 @@ import torch
 from maskstore.errors import InvalidInput
 from supsup import TrainConfig, accuracy
 from supsup.errors import TrainingDiverged
-from supsup.task_free import Learner, StreamBatch, Uniform
+from supsup.masking.threshold import Threshold
+from supsup.task_free import Learner, StreamBatch, Uniform, Verdict
+from supsup.task_free.mask_learner import MaskLearner
 from tests.supsup.task_free.helpers import (
     corners,
     new_learner,
@@ -118,10 +122,51 @@ def test_unfinished_masks_learn_what_the_budget_leaves_without_a_mask():
     assert accuracy(small_net(), mask.masks, tasks[1]) > 0.8
 
 
-def test_the_reference_rule_makes_a_second_mask_at_once():
-    learner = new_learner(allocation=Uniform(), confirm=1)
+def test_without_a_floor_the_papers_rule_makes_a_second_mask_at_once():
+    learner = new_learner(allocation=Uniform(floor=1))
     run_through(learner, stream_of(corners(1), length=30))
     assert learner.report.allocated == 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watched(Uniform):
+    """Wants a new mask at its second decision; keeps what it is shown."""
+
+    seen: list = field(default_factory=list, hash=False)
+
+    def judge(self, bank, levels, x, y):
+        self.seen.append((len(levels), bank.source.read(slice(None)).numpy().copy()))
+        return Verdict(mask=0, known=len(self.seen) != 2)
+
+
+def test_the_papers_rule_weighs_masks_that_have_not_begun_and_decides_at_once():
+    config = TrainConfig(steps=1000, lr=0.5, shared_scores=False)
+
+    def learner_by(rule):
+        return Learner(small_net(), config, classes=3, every=20, allocation=rule)
+
+    layout = small_net().layout
+    begins = [
+        layout.pack(MaskLearner(small_net(), config, Threshold(), name=f"nns/{at}").masks)
+        for at in range(3)
+    ]
+    assert not np.array_equal(begins[0], begins[1])
+    rule = Watched(floor=3)
+    learner, stream = learner_by(rule), stream_of(corners(1), length=70)
+    learning = learner.learn(stream)
+    given = next(learning)  # at the second decision, which no other batch has to confirm
+    state = json.loads(json.dumps(learner.state()))
+    scores = {given.name: learner.scores()[0].copy()}
+    list(learning)
+    assert [count for count, _ in rule.seen] == [1, 1, 2]
+    gone_on = Watched(floor=3)
+    again = learner_by(gone_on)
+    again.restore(state, scores, {})
+    list(again.learn(stream))
+    for count, bits in (*rule.seen, *gone_on.seen):
+        assert np.array_equal(bits[count:], begins[count:])
+        assert not np.array_equal(bits[0], begins[0])  # it has learnt by then
+    assert np.array_equal(gone_on.seen[0][1][0], layout.pack(given.masks))
 
 
 def test_nothing_comes_of_nothing():
