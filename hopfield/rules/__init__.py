@@ -10,6 +10,7 @@ from hopfield.rules.modern import ModernMemory
 from hopfield.rules.projection import PackedProjectionMemory
 from hopfield.rules.quantisation import QuantisedMemory, quantised
 from maskstore.errors import InvalidInput
+from maskstore.registry import check_one_of
 
 RULES: dict[str, type[HopfieldMemory]] = {**MATRICES, "modern": ModernMemory}
 """Every rule in its own form: a matrix, but for ``modern``."""
@@ -47,8 +48,7 @@ def new_memory(
     Raises:
         InvalidInput: unknown, a rule that has no such form, or too large for its matrices.
     """
-    if rule not in RULES:
-        raise InvalidInput(f"Hopfield rule {rule!r}: expected one of {', '.join(RULES)}")
+    check_one_of("Hopfield rule", rule, RULES)
     form = form or RULES[rule].form
     forms = [name for name, rules in FORMS.items() if rule in rules and name != "quantised"]
     if form not in forms:

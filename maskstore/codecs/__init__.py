@@ -12,7 +12,7 @@ from maskstore.codecs.raw import RawCodec
 from maskstore.codecs.seeded import SeededCodec
 from maskstore.codecs.zstd import ZstdCodec
 from maskstore.errors import InvalidInput, UnsupportedVersion
-from maskstore.registry import Registry
+from maskstore.registry import Registry, did_you_mean
 
 CODECS: tuple[Codec, ...] = (
     RawCodec(),
@@ -68,8 +68,11 @@ def parse_codec(name: str) -> tuple[Codec, ...]:
     if name in PRESETS:
         return PRESETS[name]
     if name not in BY_NAME:
-        known = ", ".join((*PRESETS, *BY_NAME))
-        raise InvalidInput(f"codec {name!r} is unknown; choose one of: {known}")
+        known = (*PRESETS, *BY_NAME)
+        raise InvalidInput(
+            f"codec {name!r} is unknown; choose one of: {', '.join(known)}"
+            + did_you_mean(name, known)
+        )
     return (BY_NAME[name],)
 
 

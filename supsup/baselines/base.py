@@ -13,12 +13,13 @@ from torch import Tensor
 
 from maskstore.errors import InvalidInput
 from maskstore.numbers import parse_positive
+from maskstore.registry import check_one_of, did_you_mean
 from maskstore.seeded.streams import parse_seed
 from supsup.choices import BaselineOptimizerName
 from supsup.networks.backbone import Backbone
 from supsup.networks.modes import plain_modes
 from supsup.tasks.protocol import TaskData
-from supsup.training.config import check_one_of, parse_length, set_fields, steps_of
+from supsup.training.config import parse_length, set_fields, steps_of
 
 OPTIMIZERS: tuple[str, ...] = get_args(BaselineOptimizerName)
 
@@ -140,6 +141,7 @@ class Baseline(ABC):
             learnt = ", ".join(self._classes) or "none"
             raise InvalidInput(
                 f"task {task!r}: {self.name} has not learnt it; expected one of: {learnt}"
+                + did_you_mean(task, self._classes)
             )
         with torch.no_grad():
             logits = self._logits(task, images.to(self.backbone.device))

@@ -13,6 +13,7 @@ from maskstore.archive import MaskArchive, MaskItem
 from maskstore.errors import ArchiveExists, InvalidInput
 from maskstore.layout import MaskLayout
 from maskstore.maintenance import gone_if_empty
+from maskstore.registry import check_one_of
 from maskstore.storage.metadata import parse_name
 from supsup.checkpoints.names import NamedLayers, name_layers, named_weights
 from supsup.checkpoints.paper import paper_scores
@@ -79,8 +80,8 @@ def import_checkpoint(
             ``net``. No archive was made.
         ArchiveExists, ArchiveWriteError: no archive was made.
     """
-    if kind not in (None, *KINDS):
-        raise InvalidInput(f"checkpoint kind {kind!r}: expected one of {', '.join(KINDS)}")
+    if kind is not None:
+        check_one_of("checkpoint kind", kind, KINDS)
     parse_name(f"{name}/0")
     if os.path.lexists(archive):
         raise ArchiveExists(f"{archive}: there is a file already; choose another path")

@@ -9,12 +9,12 @@ from typing import get_args
 
 import torch
 
+from maskstore.registry import check_one_of
 from supsup.archives.engine import Engine, LocalEngine, TrainInto
 from supsup.choices import EngineName
 from supsup.cluster.ray_cluster import RayCluster
 from supsup.datasets import load
 from supsup.tasks import TaskRecipe
-from supsup.training.config import check_one_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

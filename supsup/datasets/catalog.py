@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from maskstore.errors import InvalidInput
-from maskstore.registry import Registry, registry_of
+from maskstore.registry import Registry, did_you_mean, registry_of
 from supsup.datasets.augment import Augment, CropFlip, ResizedCropFlip
 
 IDX_FILES = (
@@ -177,7 +177,9 @@ SOURCES: Registry[Source] = registry_of(
 def find_source(name: str) -> Source:
     """The source of a data set; raises InvalidInput, listing the known ones, on another name."""
     if name not in SOURCES:
-        raise InvalidInput(f"unknown data set {name!r}; known: {', '.join(SOURCES)}")
+        raise InvalidInput(
+            f"unknown data set {name!r}; known: {', '.join(SOURCES)}{did_you_mean(name, SOURCES)}"
+        )
     return SOURCES[name]
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from maskstore.errors import InvalidInput
+from maskstore.registry import check_one_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,8 +35,5 @@ SCENARIOS: Mapping[str, Scenario] = {each.name: each for each in (GG, GNS, GNU, 
 
 def parse_scenario(name: str) -> Scenario:
     """The scenario of a name; raises InvalidInput where there is none."""
-    if name not in SCENARIOS:
-        raise InvalidInput(
-            f"scenario {name!r}: expected one of {', '.join(SCENARIOS)} in this release"
-        )
+    check_one_of("scenario", name, SCENARIOS)
     return SCENARIOS[name]

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from maskstore.errors import InvalidInput
+from maskstore.registry import check_one_of
 from supsup.figures.base import PaperFigure, Row, reproduce
 from supsup.figures.bytes import BytesFigure
 from supsup.figures.curves import CurveFigure
@@ -33,8 +33,7 @@ FIGURES: Mapping[str, PaperFigure] = {
 
 def find_figure(name: str) -> PaperFigure:
     """The figure of a name; raises InvalidInput, listing all of them, on another."""
-    if name not in FIGURES:
-        raise InvalidInput(f"figure {name!r}: expected one of {', '.join(FIGURES)}")
+    check_one_of("figure", name, FIGURES)
     return FIGURES[name]
 
 

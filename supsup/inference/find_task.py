@@ -11,6 +11,7 @@ from torch import Tensor
 from maskstore.archive import MaskArchive
 from maskstore.errors import InvalidInput
 from maskstore.packed import PackedMasks
+from maskstore.registry import check_one_of
 from supsup.choices import ModeName
 from supsup.inference.auto import AUTO_OBJECTIVE, choose
 from supsup.inference.bank import MaskBank
@@ -115,8 +116,7 @@ def infer_in(
     mode: str = "image",
 ) -> Inference:
     """:func:`infer` with a bank that is there already; raises as it does."""
-    if mode not in MODES:
-        raise InvalidInput(f"mode: expected one of {', '.join(MODES)}, got {mode!r}")
+    check_one_of("mode", mode, MODES)
     x = parse_data(x, bank.levels, words=_takes_words(bank.backbone)).to(bank.backbone.device)
     if x.is_inference():  # autograd cannot save such a tensor; a copy made here is another kind
         x = x.clone()

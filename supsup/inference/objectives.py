@@ -11,6 +11,7 @@ from torch import Tensor
 
 from maskstore.errors import InvalidInput
 from maskstore.numbers import parse_positive
+from maskstore.registry import check_one_of
 from supsup.inference.kernels.entropy import entropies
 from supsup.inference.ood import free_energy
 
@@ -134,8 +135,7 @@ def parse_objective(objective: str | Objective, temperature: float = 1.0) -> Obj
     """
     if isinstance(objective, Objective):
         return objective
-    if objective not in OBJECTIVES:
-        raise InvalidInput(f"objective: expected one of {', '.join(OBJECTIVES)}, got {objective!r}")
+    check_one_of("objective", objective, OBJECTIVES)
     return OBJECTIVES[objective](temperature=temperature)
 
 

@@ -3,9 +3,9 @@
 import math
 from typing import get_args
 
-from maskstore.errors import InvalidInput
 from maskstore.layout import MaskLayout
 from maskstore.numbers import parse_share
+from maskstore.registry import check_one_of
 from supsup.choices import BudgetName
 
 BUDGETS: tuple[str, ...] = get_args(BudgetName)
@@ -26,8 +26,7 @@ def budget(layout: MaskLayout, density: float, kind: str = "uniform") -> dict[st
         InvalidInput: the density or the kind cannot be used.
     """
     density = parse_share("density", density)
-    if kind not in BUDGETS:
-        raise InvalidInput(f"budget: expected one of {', '.join(BUDGETS)}, got {kind!r}")
+    check_one_of("budget", kind, BUDGETS)
     sizes = {name: math.prod(shape) for name, shape in layout.shapes.items()}
     if kind == "uniform":
         return {name: max(1, _round_half_up(density * n)) for name, n in sizes.items()}

@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 from maskstore.errors import InvalidInput
 from maskstore.numbers import parse_share, parse_whole
+from maskstore.registry import check_one_of
 from maskstore.seeded.streams import parse_seed
 from supsup.choices import InitName
 
@@ -92,8 +93,7 @@ class BackboneRecipe:
 
 def check_init(init: str, fan_density: float) -> float:
     """``fan_density`` as a float; raises InvalidInput unless the pair names a distribution."""
-    if init not in INITS:
-        raise InvalidInput(f"init: expected one of {', '.join(INITS)}, got {init!r}")
+    check_one_of("init", init, INITS)
     return parse_share("fan_density", fan_density)
 
 

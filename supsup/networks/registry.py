@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from maskstore.errors import InvalidInput
+from maskstore.registry import did_you_mean
 from supsup.networks.bn import BatchNormNet
 from supsup.networks.mlp import Mlp
 from supsup.networks.recipe import BackboneRecipe
@@ -57,7 +58,10 @@ def make_module(recipe: BackboneRecipe, *, allow_code: bool) -> nn.Module:
         make = NETS[recipe.net].make
     elif ":" not in recipe.net:
         known = ", ".join(NETS)
-        raise InvalidInput(f"net {recipe.net!r}: expected one of {known}, or module:function")
+        raise InvalidInput(
+            f"net {recipe.net!r}: expected one of {known}, or module:function"
+            + did_you_mean(recipe.net, NETS)
+        )
     elif not allow_code:
         raise InvalidInput(
             f"net {recipe.net!r} is code from outside this package; if you trust it, "

@@ -6,6 +6,7 @@ from typing import Any
 
 from maskstore.errors import InvalidInput
 from maskstore.numbers import parse_whole
+from maskstore.registry import did_you_mean
 from maskstore.seeded import streams as seeded
 from supsup.datasets.catalog import SOURCES, family_of, find_source
 from supsup.tasks.families import RULES, TaskRule, rules_of
@@ -63,7 +64,7 @@ class TaskRecipe:
         if self.rule not in known:
             raise InvalidInput(
                 f"task rule {self.rule!r}: not one for data set {self.dataset!r}; "
-                f"known: {', '.join(known)}"
+                f"known: {', '.join(known)}{did_you_mean(self.rule, known)}"
             )
         return known[self.rule]
 
@@ -132,7 +133,10 @@ def task_family(
     """
     rule, _, dataset = name.partition("-")
     if dataset not in SOURCES or rule not in rules_of(dataset):
-        raise InvalidInput(f"unknown task family {name!r}; known: {', '.join(family_names())}")
+        known = family_names()
+        raise InvalidInput(
+            f"unknown task family {name!r}; known: {', '.join(known)}{did_you_mean(name, known)}"
+        )
     made_by = rules_of(dataset)[rule]
     full = made_by.parse_options(rule, options or {})
     count = made_by.count(SOURCES[dataset].classes, full)

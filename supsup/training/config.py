@@ -1,13 +1,14 @@
 """TrainConfig: how a mask is trained, and the mask rule that it stands for."""
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, get_args
 
 from maskstore.errors import InvalidInput
 from maskstore.layout import MaskLayout
 from maskstore.numbers import parse_positive, parse_real, parse_share, parse_whole
+from maskstore.registry import check_one_of
 from maskstore.seeded.scores import ScoreStart
 from maskstore.seeded.streams import parse_seed
 from supsup.choices import OptimizerName, PrecisionName, ScheduleName, TransferName
@@ -178,12 +179,6 @@ def parse_length(steps: object, epochs: object, batch: object) -> dict[str, int 
     given = {"steps": steps, "epochs": epochs}
     length = {name: None if n is None else parse_whole(name, n) for name, n in given.items()}
     return length | {"batch": parse_whole("batch", batch)}
-
-
-def check_one_of(name: str, value: object, known: Collection[str]) -> None:
-    """Raise InvalidInput, naming the field, unless the value is a known one."""
-    if value not in known:
-        raise InvalidInput(f"{name}: expected one of {', '.join(known)}, got {value!r}")
 
 
 def steps_of(steps: int | None, epochs: int | None, batch: int, train_size: int) -> int:

@@ -9,9 +9,10 @@ import torch
 from jaxtyping import Float32
 from torch import Tensor
 
+from maskstore.registry import check_one_of
 from supsup.masking.base import MaskRule
 from supsup.training.buffers import Buffers
-from supsup.training.config import OPTIMIZERS, TrainConfig, check_one_of
+from supsup.training.config import OPTIMIZERS, TrainConfig
 
 
 def make_optimizer(

@@ -1,7 +1,6 @@
 """Methods: from data and K masks to the evidence for each."""
 
-from maskstore.errors import InvalidInput
-from maskstore.registry import Registry, registry_of
+from maskstore.registry import Registry, check_one_of, registry_of
 from supsup.inference.methods.base import Method
 from supsup.inference.methods.binary import Binary
 from supsup.inference.methods.exhaustive import Exhaustive
@@ -23,8 +22,7 @@ def parse_method(method: str | Method) -> Method:
     """
     if isinstance(method, Method):
         return method
-    if method not in METHODS:
-        raise InvalidInput(f"method: expected one of auto, {', '.join(METHODS)}, got {method!r}")
+    check_one_of("method", method, ("auto", *METHODS))
     return METHODS[method]()
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from maskstore.errors import InvalidInput
+from maskstore.registry import check_one_of
 from supsup.task_free.allocation.base import Allocation, Verdict
 from supsup.task_free.allocation.level import Level
 from supsup.task_free.allocation.uniform import Uniform
@@ -13,8 +13,7 @@ ALLOCATIONS: Mapping[str, type[Allocation]] = {"level": Level, "uniform": Unifor
 
 def parse_allocation(name: str) -> Allocation:
     """A rule from its name, with its defaults; raises InvalidInput on an unknown one."""
-    if name not in ALLOCATIONS:
-        raise InvalidInput(f"allocation: expected one of {', '.join(ALLOCATIONS)}, got {name!r}")
+    check_one_of("allocation", name, ALLOCATIONS)
     return ALLOCATIONS[name]()
 
 

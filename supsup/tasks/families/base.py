@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from maskstore.errors import InvalidInput
 from maskstore.numbers import parse_whole
+from maskstore.registry import did_you_mean
 from supsup.tasks.pixel_map import PixelMap
 
 
@@ -51,7 +52,10 @@ class TaskRule(ABC):
         for name in options:
             if name not in self.defaults:
                 known = ", ".join(self.defaults) or "none"
-                raise InvalidInput(f"task rule {rule!r}: unknown option {name!r}; known: {known}")
+                raise InvalidInput(
+                    f"task rule {rule!r}: unknown option {name!r}; known: {known}"
+                    + did_you_mean(name, self.defaults)
+                )
         given = {
             name: parse_whole(
                 f"task rule {rule!r}: option {name!r}", value, expected="a positive whole number"

@@ -108,7 +108,7 @@ def test_the_table_of_scenarios():
         assert parse_scenario(name) is each
         assert (each.name, each.trained_by_name) == (name, name[0] == "G")
         assert each.labels_shared == name.endswith("s")
-    with pytest.raises(InvalidInput, match="'GNx': expected one of GG, GNs, GNu, NNs"):
+    with pytest.raises(InvalidInput, match="expected one of GG, GNs, GNu, NNs, got 'GNx'"):
         parse_scenario("GNx")
 
 
