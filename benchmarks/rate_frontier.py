@@ -16,11 +16,17 @@ from maskstore import MaskArchive
 from maskstore.maintenance import compact
 from maskstore.stats import archive_stats
 from supsup import BackboneRecipe, TrainConfig, build
-from supsup.archives import backbone_of, create_archive, iter_train_into, missing_tasks, tasks_of
+from supsup.archives import (
+    backbone_of,
+    create_archive,
+    evaluate_archive,
+    iter_train_into,
+    missing_tasks,
+    tasks_of,
+)
 from supsup.datasets import load
 from supsup.evaluation import GNU, evaluate_inferred
 from supsup.inference import MaskBank
-from supsup.model import evaluate_archive
 from supsup.plots import OURS, ROW, curve_styles
 from supsup.tasks import make_task, task_family
 

@@ -4,10 +4,16 @@ import torch
 
 from maskstore import MaskArchive
 from supsup import BackboneRecipe, TrainConfig, build
-from supsup.archives import backbone_of, create_archive, tasks_of, train_into
+from supsup.archives import (
+    backbone_of,
+    bank_of,
+    create_archive,
+    evaluate_archive,
+    tasks_of,
+    train_into,
+)
 from supsup.datasets import load
 from supsup.inference import Exhaustive, Superfluous, infer_in
-from supsup.model import bank_of, evaluate_archive
 from supsup.tasks import make_task, task_family
 
 

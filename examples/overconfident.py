@@ -10,11 +10,10 @@ the right mask is sure of all of them, a wrong one of most.
 import torch
 
 from supsup import BackboneRecipe, TrainConfig, build
-from supsup.archives import create_archive, train_into
+from supsup.archives import bank_of, create_archive, evaluate_archive, train_into
 from supsup.datasets import load
 from supsup.evaluation import GNU, evaluate_inferred
 from supsup.inference import Energy, Entropy, Superfluous
-from supsup.model import bank_of, evaluate_archive
 from supsup.tasks import make_task, task_family
 
 

@@ -8,9 +8,8 @@ from typing import Any
 from maskstore._verify import verify
 from maskstore.archive import MaskArchive
 from maskstore.stats import ArchiveStats, archive_stats
-from supsup.archives import backbone_of, train_missing
+from supsup.archives import backbone_of, evaluate_archive, train_missing
 from supsup.evaluation.score import Evaluation
-from supsup.model import evaluate_archive
 from supsup.networks.recipe import BackboneRecipe
 from supsup.plots import plot_report
 from supsup.recovery.compare import recover_all

@@ -58,7 +58,7 @@ def evaluate(
         MaskArchive.open(archive) as opened,
         task_progress("evaluating", len(opened), quiet=quiet) as report,
     ):
-        found = supsup.model.evaluate_archive(
+        found = supsup.archives.evaluate_archive(
             opened,
             supsup.archives.backbone_of(opened, device=place, trusted_net=net),
             scenario=scenario,
@@ -97,7 +97,7 @@ def infer(
     """Find the task of unlabelled images, and predict their classes."""
     place = supsup.archives.parse_device(device)
     with MaskArchive.open(archive) as opened, stage_progress(quiet=quiet) as report:
-        found = supsup.model.infer_file(
+        found = supsup.archives.infer_file(
             opened,
             supsup.archives.backbone_of(opened, device=place, trusted_net=net),
             inputs,
@@ -107,7 +107,7 @@ def infer(
             largest=max_bytes,
             progress=report,
         )
-        document = supsup.model.inference_json(opened, found, mode)
+        document = supsup.archives.inference_json(opened, found, mode)
     if found.note and not quiet:
         print_note(found.note)
     if as_json:

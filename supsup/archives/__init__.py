@@ -1,6 +1,7 @@
 """A network and its archive together: make, train into, read back."""
 
 from supsup.archives.engine import Engine, LocalEngine
+from supsup.archives.evaluation import evaluate_archive
 from supsup.archives.families import (
     TrainingReport,
     make_folder,
@@ -8,6 +9,7 @@ from supsup.archives.families import (
     train_missing,
     train_recipes,
 )
+from supsup.archives.inference import bank_of, infer_file, inference_json, known_in
 from supsup.archives.network import backbone_of, check_recipe, create_archive, parse_device
 from supsup.archives.opening import NetworkOptions, open_or_create
 from supsup.archives.tasks import tasks_of
@@ -19,10 +21,15 @@ __all__ = [
     "NetworkOptions",
     "TrainingReport",
     "backbone_of",
+    "bank_of",
     "check_classes",
     "check_recipe",
     "create_archive",
+    "evaluate_archive",
+    "infer_file",
+    "inference_json",
     "iter_train_into",
+    "known_in",
     "make_folder",
     "missing_tasks",
     "open_or_create",

@@ -9,10 +9,9 @@ from PIL import Image
 from rich.console import Console
 
 from maskstore import InvalidInput, MaskArchive
-from supsup.archives import backbone_of
+from supsup.archives import backbone_of, bank_of
 from supsup.datasets import load
 from supsup.inference import infer_in
-from supsup.model import bank_of
 from supsup.tasks import make_task, task_family
 from supsup_store.console import stage_progress
 

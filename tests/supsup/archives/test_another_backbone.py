@@ -6,11 +6,10 @@ import pytest
 from maskstore import MaskArchive
 from maskstore.errors import DigestMismatch
 from supsup import TrainConfig, build
-from supsup.archives import create_archive, train_into
+from supsup.archives import bank_of, create_archive, evaluate_archive, infer_file, train_into
 from supsup.checkpoints import export_dense
 from supsup.datasets import load
 from supsup.inference import MaskBank, Streamed, infer
-from supsup.model import bank_of, evaluate_archive, infer_file
 from supsup.networks.weights import digest_of
 from supsup.recovery import encode_archive
 from supsup.task_free import Learner, learn_into

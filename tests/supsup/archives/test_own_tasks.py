@@ -10,11 +10,10 @@ from torch.utils.data import DataLoader, TensorDataset
 from maskstore import MaskArchive
 from maskstore.errors import InvalidInput, TaskNotFound
 from supsup import DatasetTask, LoaderTask, TensorTask, TrainConfig, build
-from supsup.archives import create_archive, train_into
+from supsup.archives import bank_of, create_archive, evaluate_archive, infer_file, train_into
 from supsup.archives.tasks import classes_of
 from supsup.datasets import load
 from supsup.inference import infer_in
-from supsup.model import bank_of, evaluate_archive, infer_file
 from supsup.tasks import make_task, task_family
 from supsup.tasks.fingerprint import Fingerprint
 from tests.supsup.helpers import Blobs, small_lenet

@@ -5,11 +5,10 @@ import pytest
 
 from maskstore.errors import InvalidInput
 from supsup import TrainConfig, build
-from supsup.archives import create_archive, missing_tasks, tasks_of
+from supsup.archives import create_archive, evaluate_archive, known_in, missing_tasks, tasks_of
 from supsup.archives.tasks import accuracy_of, sources_of
 from supsup.archives.training import tasks_in_step
 from supsup.inference import Inference
-from supsup.model import evaluate_archive, known_in
 from supsup.tasks import TaskRecipe
 from tests.supsup.helpers import small_lenet
 

@@ -7,12 +7,11 @@ import torch
 from maskstore import InvalidInput, MaskArchive
 from maskstore.seeded.streams import permutation
 from supsup import BackboneRecipe, TrainConfig, build
-from supsup.archives import create_archive, train_into
+from supsup.archives import bank_of, create_archive, known_in, train_into
 from supsup.datasets import load
 from supsup.evaluation.score import accuracy_and_energy
 from supsup.inference import infer_in
 from supsup.inference.ood import EnergyThreshold, free_energy
-from supsup.model import bank_of, known_in
 from supsup.tasks import make_task, task_family
 
 

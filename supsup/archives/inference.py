@@ -1,35 +1,21 @@
-"""Evaluation of an archive, and inference with its masks."""
+"""Inference with the masks of an archive: whose data are these, and what are they?"""
 
 import math
-from collections.abc import Callable, Iterable
 from dataclasses import replace
-from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from maskstore.archive import MaskArchive, StoredTask
-from supsup.archives.tasks import (
-    Found,
-    classes_of,
-    evaluable,
-    handed_over,
-    recipe_of,
-    remake,
-    sources_of,
-    usable,
-)
+from supsup.archives.tasks import classes_of, usable
 from supsup.datasets.base import levels_of
 from supsup.datasets.catalog import SOURCES
 from supsup.datasets.inputs import LARGEST_INPUT, UnlabelledImages, read_images, read_plain
-from supsup.evaluation import evaluate_inferred, parse_scenario
-from supsup.evaluation.score import EVAL_BATCH, Evaluation, TaskAccuracy, accuracy
 from supsup.inference import Inference, MaskBank, Progress, infer_in, load_masks
 from supsup.inference.mask_source import Streamed, nobody_looks
 from supsup.networks.backbone import Backbone
 from supsup.tasks import TaskRecipe
-from supsup.tasks.protocol import TaskData
 from supsup.training.metadata import TaskMetadata
 
 IN_MEMORY_BYTES = 1 << 30
@@ -79,83 +65,6 @@ def _levels(stored: list[StoredTask]) -> tuple[float, float] | None:
     if not found or len(lows) < len(found) or len(highs) < len(found):
         return None  # integers
     return min(lows), max(highs)
-
-
-def evaluate_archive(
-    archive: MaskArchive,
-    backbone: Backbone,
-    *,
-    scenario: str = "GG",
-    tasks: Iterable[TaskData] | None = None,
-    force: bool = False,
-    method: str = "auto",
-    objective: str = "auto",
-    mode: str = "image",
-    batch: int = EVAL_BATCH,
-    data_dir: str | PathLike[str] | None = None,
-    on_task: Callable[[str], None] | None = None,
-) -> Evaluation:
-    """Evaluate an archive on the test sets of all its tasks.
-
-    Args:
-        scenario: ``GG``: the task is given; ``GNs``, ``GNu``: it is inferred among all masks, and
-            labels are shared or not; ``NNs``: as ``GNs``, over all tasks that the masks were given
-            batches of.
-        tasks: data to evaluate on, each under the mask that was trained on them, whatever the name.
-            None for those that the archive's recipes remake; masks of other data are skipped.
-        force: also on other data than those that the mask of a task's name was trained on.
-        method, objective, mode: how it is inferred, see :func:`supsup.inference.find_task`.
-        on_task: called with a task's name before it is evaluated.
-
-    Raises:
-        InvalidInput: an unknown name, an empty archive, no task that can be remade, or other data
-            than a mask was trained on.
-        TaskNotFound: a task has no mask.
-    """
-    told = parse_scenario(scenario)
-    backbone.check_archive(archive)
-    if tasks is None:
-        found, skipped = evaluable(archive, data_dir)
-    else:
-        found, skipped = iter(handed_over(archive, tasks, force=force)), []
-    if told.given:
-        rows = (_row(archive, backbone, each, batch, on_task) for each in found)
-        evaluation = Evaluation.of(told, rows, method=None, objective=None, batch=batch)
-        return replace(evaluation, skipped=tuple(skipped))
-    bank = bank_of(archive, backbone)
-    data: Iterable[TaskData] = (each.task for each in found)
-    owners = bank.names
-    if not told.trained_by_name:
-        good = [archive.task(name) for name in bank.names]
-        sources = (each for stored in good for each in sources_of(archive, stored))
-        data = remake(dict.fromkeys(sources), data_dir)
-        owners = [recipe_of(archive, stored).name for stored in good]
-    evaluation = evaluate_inferred(
-        told,
-        bank,
-        data,
-        owners,
-        method=method,
-        objective=objective,
-        mode=mode,
-        batch=batch,
-        on_task=on_task,
-    )
-    return replace(evaluation, skipped=tuple(skipped))
-
-
-def _row(
-    archive: MaskArchive,
-    backbone: Backbone,
-    found: Found,
-    batch: int,
-    on_task: Callable[[str], None] | None,
-) -> TaskAccuracy:
-    name = found.stored.name
-    if on_task is not None:
-        on_task(name)
-    right = accuracy(backbone, archive.get(name), found.task, batch)
-    return TaskAccuracy(name=name, accuracy=right, task_accuracy=1.0)
 
 
 def infer_file(
