@@ -152,4 +152,9 @@ def train(
         if report.skipped:
             title += f", {report.skipped} were there already"
         print_table(("task", "accuracy", "codec", "bytes"), report.rows(), title=title)
+    if report.at_chance and not quiet:
+        print_note(
+            f"{len(report.at_chance)} of {len(report.stored)} tasks are at chance, no better than "
+            f"guessing: {', '.join(report.at_chance)}; lower --lr, or train longer"
+        )
     report.check()

@@ -14,6 +14,7 @@ from maskstore.maintenance import gone_if_empty
 from supsup.archives.engine import Engine, LocalEngine
 from supsup.archives.network import check_recipe
 from supsup.archives.opening import NetworkOptions, open_or_create
+from supsup.archives.tasks import classes_of
 from supsup.archives.training import check_classes, missing_tasks
 from supsup.errors import TrainingDiverged, TrainingStopped
 from supsup.networks.backbone import build
@@ -60,6 +61,11 @@ class TrainingReport:
             for task in self.stored
         ]
 
+    @property
+    def at_chance(self) -> tuple[str, ...]:
+        """Tasks whose masks do no better than guessing: training has come to nothing."""
+        return tuple(task.name for task in self.stored if guesses(task))
+
     def check(self) -> None:
         """Raise TrainingDiverged, naming them, where tasks have no mask."""
         if self.diverged:
@@ -69,6 +75,15 @@ class TrainingReport:
                 f"{len(self.diverged)} of {tried} tasks have no mask: {names}. "
                 f"First, {self.diverged[0]}"
             )
+
+
+def guesses(stored: StoredTask) -> bool:
+    """Whether a mask's accuracy is that of guessing; False where nobody knows.
+
+    A fifth more is guessing, too: who always answers the most frequent class of MNIST has 0.114.
+    """
+    found, classes = TaskMetadata.of(stored).accuracy, classes_of(stored)
+    return found is not None and classes is not None and found <= 1.2 / classes
 
 
 def train_family(

@@ -3,17 +3,12 @@
 from collections.abc import Iterable, Iterator
 from itertools import chain
 
-import torch
-
+from supsup.inference.bank import mixes_images
 from supsup.networks.backbone import Backbone
 from supsup.networks.probe import probe
-from supsup.tasks.arrays import Inputs
-from supsup.tasks.batch import Batch, join_batches, map_inputs, tensors_of
+from supsup.tasks.batch import Batch, join_batches
 from supsup.tasks.checked import permuted_test_batches, test_batches
 from supsup.tasks.protocol import TaskData
-
-_PROBED = 8
-"""Images whose answers are looked at beside other ones."""
 
 
 def evaluation_batches(backbone: Backbone, task: TaskData, size: int) -> Iterator[Batch]:
@@ -35,24 +30,6 @@ def evaluation_batches(backbone: Backbone, task: TaskData, size: int) -> Iterato
         yield from whole_batches(permuted_test_batches(task, size), size)
     else:
         yield from whole_batches(chain([first], batches), size)
-
-
-@torch.no_grad()
-def mixes_images(backbone: Backbone, x: Inputs) -> bool:
-    """Whether an image's answer depends on the images beside it, found by asking.
-
-    Of a few images the later half is replaced by the first one: where that changes what the network
-    says of the first half, it takes statistics of the batch.
-    """
-    few = map_inputs(lambda each: each[:_PROBED].to(backbone.device), x)
-    count = len(tensors_of(few)[0])
-    if count < 3:  # nothing to put beside, and nothing to mix
-        return False
-    half = (count + 1) // 2
-    others = [at if at < half else 0 for at in range(count)]
-    beside = map_inputs(lambda each: each[others], few)
-    here, there = (backbone.run(each, backbone.weights)[:half] for each in (few, beside))
-    return not torch.allclose(here, there, rtol=1e-3, atol=1e-5, equal_nan=True)
 
 
 def whole_batches(batches: Iterable[Batch], size: int) -> Iterator[Batch]:

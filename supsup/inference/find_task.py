@@ -14,7 +14,7 @@ from maskstore.packed import PackedMasks
 from maskstore.registry import check_one_of
 from supsup.choices import ModeName
 from supsup.inference.auto import AUTO_OBJECTIVE, choose
-from supsup.inference.bank import MaskBank
+from supsup.inference.bank import MaskBank, mixes_images
 from supsup.inference.mask_source import MaskSource
 from supsup.inference.methods import Method, parse_method
 from supsup.inference.objectives import Objective, parse_objective
@@ -127,6 +127,11 @@ def infer_in(
     if objective == "auto":
         objective = AUTO_OBJECTIVE
     method, objective = parse_method(method), parse_objective(objective)
+    if mode == "first" and mixes_images(bank.backbone, x):
+        raise InvalidInput(
+            "mode first asks the network about one image alone, and this one takes statistics of "
+            "the batch; take mode batch, where all images decide together"
+        )
     deciding = x[:1] if mode == "first" else x
     query = Query(bank=bank, x=deciding, objective=objective, per_image=mode == "image")
     evidence = method.evidence(query)

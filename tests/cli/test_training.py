@@ -291,3 +291,15 @@ def test_import_and_export(trained, run, tmp_path):
     for command in (("export", "task/0", "--out", tmp_path / "x.safetensors"), ("eval",)):
         refused = run(command[0], tmp_path / "a.h5", *command[1:])
         assert (refused.code, "imported masks alone" in refused.err) == (1, True)
+
+
+def test_tasks_at_chance_are_named(run, tmp_path):
+    options = ("--dataset", "split-mnist-sample", "--tasks", "2", "--outputs", "2", "--json")
+    hopeless = (*options, "--steps", "5", "--mask", "topk", "--density", "0.00001")  # 2 weights
+    made = run("train", tmp_path / "a.h5", *hopeless)
+    assert made.code == 0
+    assert len(made.json()["trained"]) == 2
+    note = "2 of 2 tasks are at chance, no better than guessing: split-mnist/0, split-mnist/1;"
+    assert note in made.err.replace("\n", " ")
+    assert "at chance" not in run("train", tmp_path / "b.h5", *hopeless, "--quiet").err
+    assert "at chance" not in run("train", tmp_path / "c.h5", *options, "--steps", "20").err

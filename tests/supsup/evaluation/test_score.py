@@ -70,6 +70,7 @@ def test_evaluation_document():
         "per_task": [
             {"name": f"blobs/{at}", "accuracy": each[at], "task_accuracy": 1.0} for at in range(2)
         ],
+        "skipped": [],
     }
 
 
