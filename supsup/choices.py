@@ -39,6 +39,9 @@ FamilyName = Literal[
     "rotated-cifar100",
 ]
 
+LabelsName = Literal["shared", "original"]
+SamplingName = Literal["bilinear", "nearest"]
+
 ScenarioName = Literal["GG", "GNs", "GNu", "NNs"]
 MethodName = Literal["one-shot", "binary", "exhaustive", "logits", "hybrid"]
 """Beside ``auto``."""

@@ -74,6 +74,8 @@ OPTIONS = [
     ("train", "engine", choices.EngineName),
     *((command, "dataset", choices.DatasetName) for command in ("train", "learn", "compare")),
     *((command, "dataset", choices.TaskRuleName) for command in ("train", "learn", "compare")),
+    *((command, "labels", choices.LabelsName) for command in ("train", "learn", "compare")),
+    *((command, "sampling", choices.SamplingName) for command in ("train", "learn")),
     ("learn", "allocation", choices.AllocationName),
     ("eval", "scenario", choices.ScenarioName),
     *((command, "method", choices.MethodName) for command in ("eval", "infer")),

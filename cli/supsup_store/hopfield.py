@@ -152,6 +152,7 @@ def compare(
     tasks: options.Tasks = None,
     steps: Annotated[int | None, typer.Option(help="Training steps a task.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Or passes (default 1, the paper's).")] = None,
+    labels: options.Labels = None,
     rule: Rule = "projection",
     same_data: Annotated[
         bool,
@@ -177,6 +178,7 @@ def compare(
             tasks=tasks,
             steps=steps,
             epochs=epochs,
+            labels=labels,
             seeds=numbers,
             rule=rule,
             disjoint=not same_data,

@@ -12,9 +12,11 @@ from supsup.choices import (
     DEFAULT_OUTPUTS,
     DatasetName,
     InitName,
+    LabelsName,
     MaskRuleName,
     NetName,
     OptimizerName,
+    SamplingName,
     ScheduleName,
     TaskRuleName,
 )
@@ -98,6 +100,20 @@ Dataset = Annotated[
     ),
 ]
 Tasks = Annotated[int | None, typer.Option(help="How many tasks; by default all that there are.")]
+Labels = Annotated[
+    str | None,
+    typer.Option(
+        help=f"split: {listed(LabelsName)}; shared (the default) numbers each task's classes from "
+        "0, original keeps the data set's labels, and all its classes compete."
+    ),
+]
+Sampling = Annotated[
+    str | None,
+    typer.Option(
+        help=f"rotated: {listed(SamplingName)} pixels; by default the first, in the paper's code "
+        "the second."
+    ),
+]
 Data = Annotated[
     Path | None,
     typer.Option("--data", metavar="DIR", help="Folder of the data files (or SUPSUP_DATA)."),
@@ -120,6 +136,11 @@ Schedule = Annotated[str, typer.Option(help=f"{listed(ScheduleName)}.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar, no notes on stderr.")]
 Plot = Annotated[Path | None, typer.Option("--plot", metavar="PATH", help="Save a plot here.")]
+
+
+def task_options(**options: str | None) -> dict[str, str]:
+    """Those of a family's tasks that were given."""
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def parse_numbers(option: str, text: str) -> tuple[int, ...]:

@@ -20,6 +20,7 @@ from supsup.errors import TrainingDiverged, TrainingStopped
 from supsup.networks.backbone import build
 from supsup.networks.recipe import BackboneRecipe
 from supsup.tasks import TaskRecipe, task_family
+from supsup.tasks.families.base import Options
 from supsup.training.config import TrainConfig
 from supsup.training.logs import Logs, TrainingLog
 from supsup.training.loop import Progress
@@ -93,6 +94,7 @@ def train_family(
     network: NetworkOptions,
     config: TrainConfig,
     *,
+    task_options: Options | None = None,
     engine: Engine,
     follow: Callable[[int], AbstractContextManager[TrainingLog]],
     resume: bool = False,
@@ -109,6 +111,7 @@ def train_family(
         tasks: how many; None for all that there are.
         network: what it leaves open is the archive's.
         config: its seed is not used: that of the network is the seed of everything.
+        task_options: see :func:`supsup.tasks.task_family`.
         engine: who trains.
         follow: makes the log, of so many tasks that are to be trained; called once all is checked.
         resume: skip the tasks that are there, if they were trained the same way.
@@ -121,7 +124,7 @@ def train_family(
     """
     recipe = network.recipe(path)
     config = replace(config, seed=recipe.seed)
-    recipes = task_family(family, tasks, seed=recipe.seed)
+    recipes = task_family(family, tasks, seed=recipe.seed, options=task_options)
     stored: list[StoredTask] = []
     failures: list[TrainingDiverged] = []
     with ExitStack() as stack:

@@ -38,7 +38,11 @@ class RotatedFigure(CurveFigure):
         steps=500,
         images=512,
     )
-    other = (UPPER_BOUND_OTHER, PSP_OTHER)
+    other = (
+        UPPER_BOUND_OTHER,
+        PSP_OTHER,
+        "images are turned by bilinear sampling, in the paper's code by nearest neighbour",
+    )
     x = "degrees"
 
     def measure(self, sizes: Sizes, workspace: Workspace) -> list[Row]:

@@ -142,6 +142,7 @@ def compare_family(
     tasks: int | None = None,
     steps: int | None = None,
     epochs: int | None = None,
+    labels: str | None = None,
     seeds: Sequence[int] = (0,),
     rule: str = "projection",
     disjoint: bool = True,
@@ -157,6 +158,7 @@ def compare_family(
     Args:
         tasks: how many; None for all that there are.
         steps, epochs: of each task; one epoch, the paper's, where neither is given.
+        labels: of the classes of split tasks, ``shared`` or ``original``; None for the former.
         disjoint: see :func:`recover_all`.
         on_seed: told each seed, and how many runs all seeds will have, before it is trained.
         on_run: told of each mask that was recovered.
@@ -168,14 +170,15 @@ def compare_family(
         LayoutMismatch, InvalidInput, ArchiveError: what is in the folder was made in another way,
             or cannot be written; or a setting.
     """
+    chosen = {} if labels is None else {"labels": labels}
     place = parse_device(device)
     engine = LocalEngine(device=place, dataset_of=partial(load, data_dir=data_dir))
     runs: list[Run] = []
     sizes: list[Sizes] = []
     for seed in seeds:
-        recipes = task_family(family, tasks, seed=seed)
+        recipes = task_family(family, tasks, seed=seed, options=chosen)
         on_seed(seed, len(recipes) * len(seeds))
-        path = folder / f"{family}-{seed}.h5"
+        path = folder / f"{family}-{'original-' if labels == 'original' else ''}{seed}.h5"
         train_missing(
             path,
             recipes,

@@ -18,6 +18,7 @@ from supsup.task_free.checkpoint import LearnerCheckpoint, learn_into
 from supsup.task_free.learner import Learner, Report
 from supsup.task_free.stream import task_stream
 from supsup.tasks import make_task, task_family
+from supsup.tasks.families.base import Options
 from supsup.training.config import TrainConfig
 from supsup.training.metadata import TaskMetadata
 
@@ -77,6 +78,7 @@ def learn_family(
     config: TrainConfig,
     stream: StreamConfig,
     *,
+    task_options: Options | None = None,
     device: str = "cpu",
     data_dir: str | PathLike[str] | None = None,
     trusted_net: str | None = None,
@@ -93,6 +95,7 @@ def learn_family(
     Args:
         tasks: how many; None for all that there are.
         config: of each mask; its seed is that of tasks and stream, too.
+        task_options: see :func:`supsup.tasks.task_family`.
         trusted_net: a ``module:function`` that may be imported, if the network is just that.
         resume: go on where a run with these settings was stopped, if there is an archive.
         quiet: whether data are downloaded without a bar.
@@ -105,7 +108,7 @@ def learn_family(
     """
     parse_codec(codec)
     place, rule = parse_device(device), parse_allocation(stream.allocation)
-    recipes = task_family(family, tasks, seed=config.seed)
+    recipes = task_family(family, tasks, seed=config.seed, options=task_options)
     check_classes(recipes, network.outputs)
     images = load(recipes[0].dataset, data_dir, quiet=quiet).to(place)
     made = [make_task(recipe, images) for recipe in recipes]

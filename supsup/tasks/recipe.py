@@ -10,6 +10,7 @@ from maskstore.registry import did_you_mean
 from maskstore.seeded import streams as seeded
 from supsup.datasets.catalog import SOURCES, family_of, find_source
 from supsup.tasks.families import RULES, TaskRule, rules_of
+from supsup.tasks.families.base import Options
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +22,8 @@ class TaskRecipe:
         rule: ``split``, ``permuted`` or ``rotated``; see :mod:`supsup.tasks.families`.
         index: number of the task in its family, from 0.
         seed: seed of what the rule draws.
-        options: the rule's options, defaults filled in. Copied and treated as read-only.
+        options: the rule's options as :meth:`TaskRule.parse_options` completes them. Copied and
+            treated as read-only.
 
     Raises:
         InvalidInput: an empty data set name, an unknown rule or option, or a value out of range.
@@ -31,7 +33,7 @@ class TaskRecipe:
     rule: str
     index: int
     seed: int = 0
-    options: Mapping[str, int] = field(default_factory=dict)
+    options: Options = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not isinstance(self.dataset, str) or not self.dataset:
@@ -69,6 +71,12 @@ class TaskRecipe:
         return known[self.rule]
 
     @property
+    def keeps_labels(self) -> bool:
+        """Whether labels are those of the data set, of which all classes compete; otherwise the
+        task's classes are 0, 1, …"""
+        return bool(self.options.get("labels") == "original")
+
+    @property
     def class_count(self) -> int:
         """Number of classes of the task, of a data set known by name.
 
@@ -76,6 +84,8 @@ class TaskRecipe:
             InvalidInput: the data set is not one of the known ones.
         """
         classes = find_source(self.dataset).classes
+        if self.keeps_labels:
+            return classes
         return len(self.task_rule.classes(self.index, self.seed, classes, self.options))
 
     def check_count(self, classes: int) -> None:
@@ -119,7 +129,7 @@ def family_names() -> list[str]:
 
 
 def task_family(
-    name: str, n: int | None = None, seed: int = 0, options: Mapping[str, int] | None = None
+    name: str, n: int | None = None, seed: int = 0, options: Options | None = None
 ) -> list[TaskRecipe]:
     """Recipes of the first ``n`` tasks of a family, all with the same seed and options.
 

@@ -156,6 +156,9 @@ def make_task(recipe: TaskRecipe, dataset: ImageSet) -> Task:
                 f"task {recipe.name!r}: expected images of classes "
                 f"{', '.join(map(str, classes))}, found none for {part}"
             )
+    if recipe.keeps_labels:
+        original = torch.tensor(classes, dtype=torch.int64, device=dataset.device)
+        train_y, test_y = original[train_y], original[test_y]
     height, width = dataset.size
     if dataset.augment is not None:
         height, width = dataset.augment.side(height), dataset.augment.side(width)
@@ -163,7 +166,7 @@ def make_task(recipe: TaskRecipe, dataset: ImageSet) -> Task:
     scale, shift = scale_and_shift(dataset.mean, dataset.std, dataset.device)
     return Task(
         recipe=recipe,
-        classes=len(classes),
+        classes=dataset.classes if recipe.keeps_labels else len(classes),
         train_images=train_images,
         train_y=train_y,
         test_images=test_images,

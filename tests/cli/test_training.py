@@ -148,6 +148,33 @@ def test_transfer_goes_from_task_to_task(run, tmp_path):
     assert "trained with training transfer 'masks', asked for 'none'" in again.err
 
 
+@pytest.mark.parametrize(
+    ("rule", "option", "value", "default"),
+    [("split", "labels", "original", "shared"), ("rotated", "sampling", "nearest", "bilinear")],
+)
+def test_what_a_family_can_choose_is_recorded_and_evaluated(
+    rule, option, value, default, run, tmp_path
+):
+    path, flag = tmp_path / "a.h5", f"--{option}"
+    arguments = ("train", path, "--dataset", f"{rule}-mnist-sample", "--outputs", "10", "--steps")
+    arguments = (*arguments, "3", "--tasks", "1", "--quiet")
+    assert run(*arguments, flag, value).code == 0
+    with MaskArchive.open(path) as archive:
+        (stored,) = archive
+    assert stored.metadata["task"]["options"][option] == value
+    found = run("eval", path, "--json", "--quiet").json()
+    assert found["accuracy"] == stored.metadata["metrics"]["accuracy"]
+    assert run(*arguments, flag, value, "--resume").code == 0
+    for other in ((), (flag, default)):
+        result = run(*arguments, *other, "--resume")
+        assert result.code == 1
+        assert "task" in result.err
+    wrong = ("train", tmp_path / "b.h5", "--dataset", "permuted-mnist-sample", "--tasks", "1")
+    result = run(*wrong, flag, value)
+    assert (result.code, (tmp_path / "b.h5").exists()) == (1, False)
+    assert f"unknown option '{option}'" in result.err
+
+
 @pytest.mark.parametrize("transfer", ["none", "scores"])
 def test_killed_and_resumed_is_uninterrupted(transfer, run, tmp_path):
     """As benchmarks/kill_resume.py does at length."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from maskstore.seeded import streams as seeded
-from supsup.tasks.families.base import TaskRule
+from supsup.tasks.families.base import Options, TaskRule
 from supsup.tasks.pixel_map import PixelMap, permute
 
 
@@ -18,18 +18,16 @@ class Permuted(TaskRule):
         """There are no options."""
         return {}
 
-    def count(self, classes: int, options: Mapping[str, int]) -> int | None:
+    def count(self, classes: int, options: Options) -> int | None:
         """No limit."""
         return None
 
-    def classes(
-        self, index: int, seed: int, classes: int, options: Mapping[str, int]
-    ) -> Sequence[int]:
+    def classes(self, index: int, seed: int, classes: int, options: Options) -> Sequence[int]:
         """All."""
         return range(classes)
 
     def pixels(
-        self, index: int, seed: int, height: int, width: int, options: Mapping[str, int]
+        self, index: int, seed: int, height: int, width: int, options: Options
     ) -> PixelMap | None:
         """The task's permutation."""
         return permute(seeded.permutation(seed, f"permuted/{index}", height * width))

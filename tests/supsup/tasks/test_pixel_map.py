@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from scipy import ndimage
 
-from supsup.tasks.pixel_map import permute, rotate
+from supsup.tasks.pixel_map import permute, rotate, rotate_nearest
 
 IMAGES = np.random.default_rng(3).integers(0, 256, (5, 28, 28)).astype(np.float32)
 
@@ -47,6 +48,17 @@ def test_quarter_turns_are_exact_and_counter_clockwise(turns, side):
     images = IMAGES[:, :side, :side]
     expected = np.rot90(images, turns, axes=(1, 2))
     np.testing.assert_array_equal(apply(rotate(90 * turns, side, side), images), expected)
+
+
+@pytest.mark.parametrize("degrees", range(0, 360, 10))
+@pytest.mark.parametrize("size", [(28, 28), (10, 21)])
+def test_the_nearest_pixels_are_those_of_the_papers_code(degrees, size):
+    """Which turns pictures of three equal channels (``data/rotatingmnist.py``)."""
+    images = IMAGES[:, : size[0], : size[1]]
+    found = apply(rotate_nearest(degrees, *size), images)
+    for image, turned in zip(images, found, strict=True):
+        theirs = Image.fromarray(image.astype(np.uint8)).convert("RGB").rotate(degrees).convert("L")
+        np.testing.assert_array_equal(turned, np.array(theirs))
 
 
 def test_an_image_that_is_not_square():

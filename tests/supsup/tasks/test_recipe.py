@@ -13,9 +13,9 @@ from supsup.tasks import TaskRecipe, family_names, task_family
 def recipes(draw):
     rule = draw(st.sampled_from(["split", "permuted", "rotated"]))
     options = {
-        "split": st.sampled_from([{}, {"ways": 2}, {"ways": 5}]),
+        "split": st.sampled_from([{}, {"ways": 2}, {"ways": 5}, {"labels": "original"}]),
         "permuted": st.just({}),
-        "rotated": st.sampled_from([{}, {"degrees": 30}]),
+        "rotated": st.sampled_from([{}, {"degrees": 30}, {"sampling": "nearest"}]),
     }[rule]
     return TaskRecipe(
         dataset=draw(st.sampled_from(["mnist", "fashion-mnist", "mnist-sample", "my digits"])),
@@ -43,6 +43,20 @@ def test_the_json_is_pinned():
         "seed": 5,
         "options": {"degrees": 10},
     }
+
+
+@pytest.mark.parametrize(
+    ("rule", "name", "default", "other"),
+    [("split", "labels", "shared", "original"), ("rotated", "sampling", "bilinear", "nearest")],
+)
+def test_a_recipe_names_a_choice_only_where_it_is_not_the_default(rule, name, default, other):
+    def made(**options):
+        return TaskRecipe(dataset="mnist", rule=rule, index=1, options=options)
+
+    assert made(**{name: default}) == made()
+    assert name not in made(**{name: default}).to_json()["options"]
+    assert made(**{name: other}).to_json()["options"][name] == other
+    assert made(**{name: other}) != made()
 
 
 def test_names():
@@ -85,13 +99,22 @@ BAD = {
     "seed": ({**GOOD, "seed": -1}, "seed.*got -1"),
     "seed type": ({**GOOD, "seed": "0"}, "seed.*got '0'"),
     "options": ({**GOOD, "options": [1]}, "expected options as a mapping"),
-    "option": ({**GOOD, "options": {"degrees": 2}}, "unknown option 'degrees'; known: ways"),
+    "option": (
+        {**GOOD, "options": {"degrees": 2}},
+        "unknown option 'degrees'; known: ways, labels",
+    ),
     "option of none": (
         {**GOOD, "rule": "permuted"},
         "unknown option 'ways'; known: none",
     ),
     "value": ({**GOOD, "options": {"ways": 0}}, "positive whole number, got 0"),
     "value type": ({**GOOD, "options": {"ways": "2"}}, "positive whole number, got '2'"),
+    "choice": (
+        {**GOOD, "options": {"labels": "other"}},
+        "option 'labels': expected one of shared, original, got 'other'",
+    ),
+    "choice type": ({**GOOD, "options": {"labels": ["shared"]}}, "expected one of shared"),
+    "choice of another": ({**GOOD, "options": {"sampling": "nearest"}}, "unknown option"),
     "ways": ({**GOOD, "options": {"ways": 3}}, "10 classes cannot be split into tasks of 3"),
     "one way": ({**GOOD, "options": {"ways": 1}}, "at least 2"),
     "degrees": (

@@ -3,6 +3,7 @@ import hashlib
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from scipy import ndimage
 
 from maskstore.errors import InvalidInput
@@ -51,6 +52,26 @@ def test_split_in_two():
     made = task("split", 1, ways=5)
     assert made.classes == 5
     assert made.train_y.bincount().tolist() == [4] * 5
+
+
+def test_split_with_the_data_sets_labels():
+    """``data/partitionmnistv2.py`` of the paper's code: the same images, labelled 2i and 2i + 1."""
+    shared, original = task("split", 3), task("split", 3, labels="original")
+    (x, y), (same_x, same_y) = everything(original), everything(shared)
+    assert torch.equal(x, same_x)
+    assert torch.equal(y, same_y + 6)
+    assert torch.equal(original.test_y, shared.test_y + 6)
+    assert (original.classes, shared.classes) == (10, 2)
+    recipe = TaskRecipe(dataset="mnist", rule="split", index=3, options={"labels": "original"})
+    assert recipe.class_count == 10
+
+
+def test_rotated_by_the_nearest_pixels():
+    bilinear, nearest = task("rotated", 4), task("rotated", 4, sampling="nearest")
+    images = DATA.train_images.numpy()
+    expected = [np.array(Image.fromarray(image).rotate(40)) for image in images]
+    np.testing.assert_allclose(everything(nearest)[0], normalised(np.stack(expected)), atol=1e-5)
+    assert not torch.allclose(everything(nearest)[0], everything(bilinear)[0], atol=0.1)
 
 
 def test_permuted():
