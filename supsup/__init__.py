@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     )
     from supsup.errors import TrainingDiverged
     from supsup.evaluation.score import EVAL_BATCH, Evaluation, TaskAccuracy, accuracy, evaluate_gg
-    from supsup.networks.backbone import Backbone, build
+    from supsup.networks.backbone import Backbone
+    from supsup.networks.construct import build
     from supsup.networks.recipe import BackboneRecipe
     from supsup.networks.registry import NETS
     from supsup.tasks.custom import DatasetTask, TensorTask
@@ -44,7 +45,8 @@ else:
                 "accuracy",
                 "evaluate_gg",
             ),
-            "supsup.networks.backbone": ("Backbone", "build"),
+            "supsup.networks.backbone": ("Backbone",),
+            "supsup.networks.construct": ("build",),
             "supsup.networks.recipe": ("BackboneRecipe",),
             "supsup.networks.registry": ("NETS",),
             "supsup.tasks.custom": ("DatasetTask", "TensorTask"),

@@ -17,7 +17,7 @@ from supsup.archives.opening import NetworkOptions, open_or_create
 from supsup.archives.tasks import classes_of
 from supsup.archives.training import check_classes, missing_tasks
 from supsup.errors import TrainingDiverged, TrainingStopped
-from supsup.networks.backbone import build
+from supsup.networks.construct import build
 from supsup.networks.recipe import BackboneRecipe
 from supsup.tasks import TaskRecipe, task_family
 from supsup.tasks.families.base import Options

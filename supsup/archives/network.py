@@ -10,7 +10,8 @@ from maskstore.archive import MaskArchive
 from maskstore.errors import InvalidInput, LayoutMismatch
 from maskstore.seeded.scores import ScoreStart
 from supsup.inference.ood import EnergyThreshold
-from supsup.networks.backbone import Backbone, build
+from supsup.networks.backbone import Backbone
+from supsup.networks.construct import build
 from supsup.networks.recipe import BackboneRecipe
 from supsup.tasks import TaskRecipe
 from supsup.training.config import TrainConfig

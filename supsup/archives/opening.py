@@ -8,7 +8,8 @@ from maskstore.archive import MaskArchive
 from maskstore.errors import InvalidInput
 from supsup.archives.network import check_recipe, create_archive
 from supsup.choices import DEFAULT_NET, DEFAULT_OUTPUTS
-from supsup.networks.backbone import Backbone, build
+from supsup.networks.backbone import Backbone
+from supsup.networks.construct import build
 from supsup.networks.recipe import BackboneRecipe
 from supsup.training.config import TrainConfig
 

@@ -19,8 +19,8 @@ from supsup.checkpoints.names import NamedLayers, name_layers, named_weights
 from supsup.checkpoints.paper import paper_scores
 from supsup.checkpoints.piggyback import has_real_masks, packed_scores, piggyback_scores
 from supsup.checkpoints.scores import CheckpointScores
-from supsup.checkpoints.unpickle import load_checkpoint, numbers_of
 from supsup.choices import CheckpointName
+from supsup.networks.unpickle import load_checkpoint, numbers_of
 from supsup.networks.weights import digest_of
 
 KINDS: tuple[str, ...] = get_args(CheckpointName)

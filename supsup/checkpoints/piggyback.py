@@ -11,7 +11,7 @@ from torch import Tensor
 
 from maskstore.errors import InvalidInput
 from supsup.checkpoints.scores import CheckpointScores, MaskRule
-from supsup.checkpoints.unpickle import require_values
+from supsup.networks.unpickle import require_values
 
 PIGGYBACK_THRESHOLD = 5e-3
 """Piggyback keeps a weight whose real-valued mask is above this (``Binarizer`` of its layers)."""

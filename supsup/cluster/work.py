@@ -8,7 +8,8 @@ from pathlib import Path
 import torch
 
 from supsup.datasets import ImageSet, load
-from supsup.networks.backbone import Backbone, build
+from supsup.networks.backbone import Backbone
+from supsup.networks.construct import build
 from supsup.networks.recipe import BackboneRecipe
 from supsup.tasks import Task, TaskRecipe, make_task
 from supsup.training.config import TrainConfig

@@ -9,7 +9,7 @@ from supsup.evaluation import GNU, evaluate_inferred
 from supsup.figures.sizes import Sizes
 from supsup.figures.workspace import Trained, Workspace
 from supsup.inference import MaskBank
-from supsup.networks.backbone import build
+from supsup.networks.construct import build
 from supsup.networks.recipe import BackboneRecipe
 from supsup.tasks.protocol import TaskData
 

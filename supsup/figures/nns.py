@@ -13,7 +13,7 @@ from supsup.figures.curves_of_methods import inferred
 from supsup.figures.sizes import Sizes
 from supsup.figures.workspace import Workspace
 from supsup.inference import MaskBank
-from supsup.networks.backbone import build
+from supsup.networks.construct import build
 from supsup.networks.recipe import BackboneRecipe
 from supsup.task_free import Learner, LearnerCheckpoint, learn_into, task_stream
 from supsup.tasks import TaskRecipe, task_family

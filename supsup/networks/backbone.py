@@ -15,12 +15,11 @@ from maskstore.archive import MaskArchive
 from maskstore.errors import DigestMismatch, InvalidInput
 from maskstore.layout import MaskLayout
 from maskstore.seeded.streams import parse_seed
-from supsup.networks.constructor_randomness import SEEDS, make_twice
 from supsup.networks.explain import Raised, explained, parse_logits
-from supsup.networks.modes import construction, plain_modes
+from supsup.networks.modes import plain_modes
 from supsup.networks.parse_module import copy_module, parse_module
 from supsup.networks.recipe import BackboneRecipe, check_init, parse_maskable
-from supsup.networks.registry import NETS, default_maskable, make_module
+from supsup.networks.registry import NETS
 from supsup.networks.swap import Slots, attributes_restored, slots_of, swapped
 from supsup.networks.weights import digest_of, freeze
 from supsup.tasks.arrays import Inputs
@@ -48,7 +47,7 @@ class Backbone:
         maskable: tuple[str, ...] | None,
         notes: tuple[str, ...] = (),
     ) -> None:
-        """Used by :func:`build` and :meth:`from_module`; ``module`` is frozen already."""
+        """Used by :func:`supsup.build` and :meth:`from_module`; ``module`` is frozen already."""
         self.module = module
         self.recipe = recipe
         self.notes = notes
@@ -264,37 +263,3 @@ class Backbone:
         if self.recipe is None:
             return type(self.module).__name__
         return f"{self.recipe.net} (seed {self.recipe.seed}, {self.recipe.outputs} outputs)"
-
-
-def build(recipe: BackboneRecipe, *, allow_code: bool = False) -> Backbone:
-    """The backbone of a recipe, on the CPU.
-
-    Args:
-        allow_code: whether ``module:function`` may be imported and called.
-
-    Raises:
-        InvalidInput: the net is unknown, not allowed, does not fit the recipe, cannot be run under
-            masks, or is not the same each time it is made.
-    """
-    if recipe.net in NETS:
-        with construction(SEEDS[0]):
-            return _frozen(make_module(recipe, allow_code=allow_code), recipe)
-
-    def make() -> tuple[nn.Module, tuple[str, ...]]:
-        return parse_module(make_module(recipe, allow_code=allow_code))
-
-    module, notes = make_twice(make, recipe.net)
-    return _frozen(module, recipe, notes)
-
-
-def remade(recipe: BackboneRecipe) -> Backbone:
-    """The backbone of a recipe that was built already, its constructor run under another seed."""
-    with construction(SEEDS[1]):
-        module, notes = parse_module(make_module(recipe, allow_code=True))
-    return _frozen(module, recipe, notes)
-
-
-@plain_modes()
-def _frozen(module: nn.Module, recipe: BackboneRecipe, notes: tuple[str, ...] = ()) -> Backbone:
-    freeze(module, seed=recipe.seed, init=recipe.init, fan_density=recipe.fan_density)
-    return Backbone(module.eval(), recipe, default_maskable(recipe), notes)

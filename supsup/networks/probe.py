@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from maskstore.errors import InvalidInput
-from supsup.networks.backbone import Backbone, remade
+from supsup.networks.backbone import Backbone
+from supsup.networks.construct import remade
 from supsup.networks.constructor_randomness import same
 from supsup.networks.explain import Raised, out_of_memory, reason_of
 from supsup.networks.linear_chain import chain_of

@@ -21,7 +21,8 @@ from hopfield import (
 )
 from maskstore import CorruptArchive, InvalidInput, MaskLayout
 from maskstore.layout import sha256_of_bits
-from supsup.networks.backbone import Backbone, build
+from supsup.networks.backbone import Backbone
+from supsup.networks.construct import build
 from supsup.networks.recipe import BackboneRecipe
 from supsup.recovery.mask_entropy import MaskEntropy
 from supsup.tasks import TaskRecipe

@@ -11,7 +11,7 @@ from maskstore.codecs import parse_codec
 from maskstore.maintenance import gone_if_empty
 from supsup.archives import check_classes, create_archive, open_or_create, parse_device
 from supsup.datasets import load
-from supsup.networks.backbone import build
+from supsup.networks.construct import build
 from supsup.networks.recipe import BackboneRecipe
 from supsup.task_free.allocation import parse_allocation
 from supsup.task_free.checkpoint import LearnerCheckpoint, learn_into

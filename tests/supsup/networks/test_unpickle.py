@@ -10,7 +10,7 @@ import torch
 
 from maskstore import InvalidInput
 from supsup.checkpoints import import_checkpoint
-from supsup.checkpoints.unpickle import load_checkpoint
+from supsup.networks.unpickle import load_checkpoint
 from tests.supsup.checkpoints.helpers import reference_checkpoint
 
 
