@@ -97,7 +97,7 @@ def halves(task: TaskData) -> tuple[Subset, Subset]:
 def lowest(bank: MaskBank, xs: Sequence[Tensor], score: Objective, batch: int) -> np.ndarray:
     """The score of each image or batch: of the mask that is surest of it."""
 
-    def reduce(logits: Tensor) -> Tensor:
+    def reduce(logits: Tensor, masks: np.ndarray) -> Tensor:
         return score(logits, 10)
 
     return np.concatenate(

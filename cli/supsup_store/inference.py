@@ -120,7 +120,9 @@ def infer(
         [
             (
                 row["file"] or number,
-                *(row[key] for key in ("task", "prediction", "confidence", "margin", "known")),
+                row["task"],
+                row["prediction"] if row["label"] is None else row["label"],
+                *(row[key] for key in ("confidence", "margin", "known")),
             )
             for number, row in enumerate(document["images"])
         ],

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 
 from maskstore.archive import MaskArchive, StoredTask
-from supsup.archives.tasks import classes_of, usable
+from supsup.archives.classes import classes_of, labels_of
+from supsup.archives.tasks import usable
 from supsup.datasets.base import levels_of
 from supsup.datasets.catalog import SOURCES
 from supsup.datasets.inputs import LARGEST_INPUT, UnlabelledImages, read_images, read_plain
@@ -43,7 +44,7 @@ def bank_of(
     return MaskBank(
         backbone,
         masks,
-        classes=max((classes_of(stored) or 0 for stored in good), default=None),
+        classes=[classes_of(stored) or 0 for stored in good],
         levels=_levels(good),
         progress=progress,
     )
@@ -94,7 +95,9 @@ def infer_file(
     assert read is not None  # the bank of an empty archive is refused
     found = infer_in(bank, read.images, method=method, objective=objective, mode=mode)
     notes = [read.note, *map(str, skipped)]
-    return replace(found, files=read.files, note="\n".join(filter(None, notes)))
+    labels = labels_of(archive, found.names, found.predictions.tolist())
+    note = "\n".join(filter(None, notes))
+    return replace(found, files=read.files, labels=labels, note=note)
 
 
 def _read(data: Path, stored: StoredTask, largest: int) -> UnlabelledImages:
@@ -118,14 +121,16 @@ def inference_json(archive: MaskArchive, found: Inference, mode: str = "image") 
                 # One mask has no second to be ahead of.
                 "margin": margin if math.isfinite(margin) else None,
                 "confidence": confidence,
+                "label": label,
                 "prediction": prediction,
                 "known": known,
             }
-            for file, name, margin, confidence, prediction, known in zip(
+            for file, name, margin, confidence, label, prediction, known in zip(
                 found.files or [None] * len(found.names),
                 found.names,
                 found.margin.tolist(),
                 found.confidence.tolist(),
+                labels_of(archive, found.names, found.predictions.tolist()),
                 found.predictions.tolist(),
                 known_in(archive, found, mode),
                 strict=True,

@@ -7,6 +7,7 @@ from os import PathLike
 
 from maskstore.archive import MaskArchive, StoredTask
 from maskstore.errors import InvalidInput, TaskNotFound
+from supsup.archives.classes import classes_of
 from supsup.datasets import ImageSet, load
 from supsup.evaluation.score import Skipped
 from supsup.tasks import Task, TaskRecipe, make_task
@@ -44,17 +45,6 @@ def remake(recipes: Iterable[TaskRecipe], data_dir: str | PathLike[str] | None) 
         if recipe.dataset not in datasets:
             datasets[recipe.dataset] = load(recipe.dataset, data_dir)
         yield make_task(recipe, datasets[recipe.dataset])
-
-
-def classes_of(stored: StoredTask) -> int | None:
-    """How many classes a mask is for; None where it was added by hand and nobody said."""
-    metadata = TaskMetadata.of(stored)
-    if metadata.classes is not None or not metadata.task:
-        return metadata.classes
-    try:
-        return TaskRecipe.from_json(metadata.task).class_count
-    except InvalidInput:  # of a data set of somebody's own
-        return None
 
 
 def usable(archive: MaskArchive) -> tuple[list[StoredTask], list[Skipped]]:

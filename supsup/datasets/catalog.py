@@ -32,6 +32,7 @@ class Source:
         side: height and width of its images as they are kept.
         mean, std: of all training pixels, scaled to [0, 1]; for colour, one of each channel.
         augment: the views of its images; None where they are taken as they are.
+        class_names: what its classes are called; None where they have numbers only.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Source:
     mean: float | tuple[float, ...]
     std: float | tuple[float, ...]
     augment: Augment | None = None
+    class_names: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -117,6 +119,18 @@ _FASHION_MNIST = IdxSource(
     side=28,
     mean=0.2860,
     std=0.3530,
+    class_names=(
+        "T-shirt/top",
+        "Trouser",
+        "Pullover",
+        "Dress",
+        "Coat",
+        "Sandal",
+        "Shirt",
+        "Sneaker",
+        "Bag",
+        "Ankle boot",
+    ),
     md5=(
         "f4a8712d7a061bf5bd6d2ca38dc4d50a",
         "9018921c3c673c538a1fc5bad174d6f9",

@@ -30,6 +30,8 @@ def choose(bank: MaskBank, *, images: int, mode: str) -> tuple[Method, str]:
     right mask more often than that of any H (docs/results/task_inference.md).
     """
     count = len(bank)
+    if bank.class_counts is not None:
+        return Exhaustive(), "tasks differ in their number of classes: each is tried over its own"
     if count <= FEW or 4 * bank.source.layout.bits * count <= EXHAUSTIVE_BYTES:
         return Exhaustive(), f"{count} masks are few enough to try each"
     if bank.sparse is not None:

@@ -1,5 +1,6 @@
 """MaskBank: a network and its masks, with what inference derives from them once."""
 
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
@@ -43,7 +44,10 @@ class MaskBank:
         backbone: the network.
         source: the masks.
         kernels: what works on the packed bits.
-        classes: outputs that stand for a class; those behind are superfluous.
+        classes: outputs that stand for a class, the first ones; those behind are superfluous. Where
+            tasks differ, the most that one has; None where every output is a class.
+        class_counts: those of each mask where they differ, so that each answer is looked at over
+            the classes of its task; else None.
         levels: the least and the largest number of the images that the masks were trained on; None
             where that is not known. Data of another range are refused.
         progress: called while an inference runs.
@@ -54,7 +58,7 @@ class MaskBank:
         backbone: Backbone,
         masks: PackedMasks | MaskArchive | MaskSource,
         *,
-        classes: int | None = None,
+        classes: int | Sequence[int] | None = None,
         levels: tuple[float, float] | None = None,
         kernels: Kernels | None = None,
         progress: Progress = nobody_looks,
@@ -64,12 +68,12 @@ class MaskBank:
         Args:
             masks: in memory, which they share with the network: on a GPU they are copied there,
                 packed; or an archive, which is then streamed at every call, block by block.
-            classes: None where every output is a class.
+            classes: one number, or one for each mask; None where every output is a class.
             levels: None where any will do.
             kernels: None for those of the network's device (:func:`kernels_of`).
 
         Raises:
-            InvalidInput: there is no mask.
+            InvalidInput: there is no mask, or not one number of classes for each.
             LayoutMismatch: the masks are not of this network.
             DigestMismatch: the archive's masks are of other weights.
         """
@@ -79,7 +83,7 @@ class MaskBank:
         self.backbone = backbone
         self.kernels = kernels_of(backbone.device) if kernels is None else kernels
         self.source = source.to(backbone.device)
-        self.classes = classes
+        self.classes, self.class_counts = _parse_classes(classes, len(self.source.names))
         self.levels = levels
         self.progress = progress
         if self.source.layout != backbone.layout:
@@ -144,8 +148,9 @@ class MaskBank:
         return from_flat(self.source.layout, flat)
 
     def append(self, name: str, bits: UInt8[np.ndarray, " bytes"]) -> None:
-        """One more mask; the totals follow. Only for masks in memory."""
+        """One more mask; the totals follow. Only for masks in memory, all of as many classes."""
         assert isinstance(self.source, Resident)
+        assert self.class_counts is None
         counts = self.counts
         self.source.append(name, bits)
         self.kernels.count_bits(self.source.read(slice(len(self) - 1, len(self))), counts)
@@ -167,15 +172,21 @@ class MaskBank:
         recipe = self.backbone.recipe
         return 0 if recipe is None else recipe.outputs - self.class_count(recipe.outputs)
 
-    def class_count(self, outputs: int) -> int:
-        """Outputs that stand for a class; raises InvalidInput where there are fewer outputs."""
+    def class_count(self, outputs: int, mask: int | None = None) -> int:
+        """Outputs that stand for a class, under one mask or at most.
+
+        Raises:
+            InvalidInput: there are fewer outputs.
+        """
         if self.classes is None:
             return outputs
         if not 1 <= self.classes <= outputs:
             raise InvalidInput(
                 f"classes: expected 1 to {outputs}, the network's outputs, got {self.classes}"
             )
-        return self.classes
+        if mask is None or self.class_counts is None:
+            return self.classes
+        return int(self.class_counts[mask])
 
     def run(
         self, x: Shaped[Tensor, "batch ..."], weights: dict[str, Tensor]
@@ -204,6 +215,22 @@ def mixes_images(backbone: Backbone, x: Inputs) -> bool:
     beside = map_inputs(lambda each: each[others], few)
     here, there = (backbone.run(each, backbone.weights)[:half] for each in (few, beside))
     return not torch.allclose(here, there, rtol=1e-3, atol=1e-5, equal_nan=True)
+
+
+def _parse_classes(
+    classes: int | Sequence[int] | None, masks: int
+) -> tuple[int | None, Int64[np.ndarray, " mask"] | None]:
+    """The most classes that a task has, and those of each mask where not all have as many."""
+    if classes is None or isinstance(classes, int):
+        return classes, None
+    if len(classes) != masks:
+        raise InvalidInput(
+            f"classes: expected one number, or one for each of {masks} masks, got {len(classes)}"
+        )
+    counts = np.array(classes, np.int64)
+    if counts.min() < 1:
+        raise InvalidInput(f"classes: expected numbers from 1, got {counts.min()}")
+    return int(counts.max()), None if counts.min() == counts.max() else counts
 
 
 def _describe(shapes: dict[str, tuple[int, ...]]) -> str:

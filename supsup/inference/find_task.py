@@ -53,6 +53,8 @@ class Inference:
         method: name of the method used.
         objective: name of the objective.
         reason: why ``auto`` took the method; empty where it was named.
+        labels: what the predicted class is called, None where that is not known; None where nobody
+            asked an archive.
         files: the name of each image's file; None where they come from no folder.
         note: what was taken for granted of the images' numbers, and which masks were left out, a
             line each.
@@ -68,6 +70,7 @@ class Inference:
     method: str
     objective: str
     reason: str
+    labels: tuple[str | None, ...] | None = None
     files: tuple[str, ...] | None = None
     note: str = ""
 
@@ -224,7 +227,7 @@ def predict(
             with torch.no_grad():
                 images = x[of_task] if alone else x
                 logits = bank.run(images, {name: w[at] for name, w in weights.items()})
-                logits = logits[:, : bank.class_count(logits.shape[1])].float()
+                logits = logits[:, : bank.class_count(logits.shape[1], int(task))].float()
             if not alone:
                 logits = logits[of_task]
             predictions[of_task] = logits.argmax(1).cpu().numpy()

@@ -20,7 +20,10 @@ _BLOCK_BYTES = 2**25
 _CACHED_BYTES = 2**22
 """Memory for a block of logits that are read several times at once."""
 
-Reduce = Callable[[Float[Tensor, "task batch outputs"]], Float[Tensor, "task batch"]]
+Reduce = Callable[
+    [Float[Tensor, "task batch outputs"], Int64[np.ndarray, " task"]], Float[Tensor, "task batch"]
+]
+"""A number of each image from logits and the masks that they are of."""
 
 
 def forward_masks(
@@ -47,7 +50,8 @@ def forward_masks(
         for start in range(0, count, size):
             where = slice(start, min(start + size, count))
             logits = run(x, bank.masked(where if rows is None else rows[where]))
-            values[where] = reduce(logits).cpu().numpy()
+            masks = np.arange(where.start, where.stop) if rows is None else rows[where]
+            values[where] = reduce(logits, masks).cpu().numpy()
             bank.progress("trying", where.stop, count)
     return values
 
@@ -75,6 +79,6 @@ def _forward_sparse(
         for start in range(0, len(bank), size):
             stop = min(start + size, len(bank))
             logits = torch.from_numpy(run_sparse(masks, images, start, stop))
-            values[start:stop] = reduce(logits.transpose(1, 2)).numpy()
+            values[start:stop] = reduce(logits.transpose(1, 2), np.arange(start, stop)).numpy()
             bank.progress("trying", stop, len(bank))
     return values

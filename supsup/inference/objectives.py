@@ -1,5 +1,6 @@
 """Objectives: how little a network's answer says that the mask is the right one."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -43,14 +44,40 @@ class Objective(ABC):
             classes: outputs that stand for a class; those behind are superfluous.
         """
 
+    @abstractmethod
+    def relative(
+        self, logits: Float[Tensor, "*batch outputs"], classes: int
+    ) -> Float[Tensor, "*batch"]:
+        """As :meth:`of`, comparable between tasks of other numbers of classes.
+
+        Only the task's own classes count, and what more of them would add by themselves is taken
+        out: an answer that says nothing has the same value, whatever their number.
+
+        Raises:
+            InvalidInput: for so few classes the objective says nothing.
+        """
+
     def check(self, outputs: int, classes: int) -> None:  # noqa: B027 - most take any network
         """Raise InvalidInput where the objective has no meaning for such a network."""
 
     def __call__(
-        self, logits: Float[Tensor, "*batch outputs"], classes: int
+        self, logits: Float[Tensor, "*batch outputs"], classes: int, *, relative: bool = False
     ) -> Float[Tensor, "*batch"]:
-        """The objective of each image; lower is more certain."""
-        return self.of(logits if self.temperature == 1.0 else logits / self.temperature, classes)
+        """The objective of each image; lower is more certain.
+
+        Args:
+            relative: whether it is set beside that of tasks with other numbers of classes.
+        """
+        logits = logits if self.temperature == 1.0 else logits / self.temperature
+        return self.relative(logits, classes) if relative else self.of(logits, classes)
+
+    def _require_choice(self, classes: int) -> None:
+        """Raise InvalidInput where there is one class, of which every answer is certain."""
+        if classes < 2:
+            raise InvalidInput(
+                f"objective {self.name}: a task of one class answers every image with certainty, "
+                "so it cannot be told from tasks of more; use --objective energy"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +89,11 @@ class Energy(Objective):
 
     def of(self, logits: Float[Tensor, "*batch outputs"], classes: int) -> Float[Tensor, "*batch"]:
         return self.temperature * free_energy(logits, classes)
+
+    def relative(
+        self, logits: Float[Tensor, "*batch outputs"], classes: int
+    ) -> Float[Tensor, "*batch"]:
+        return self.temperature * (free_energy(logits, classes) + math.log(classes))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +111,13 @@ class Entropy(Objective):
         total = weights.sum(-1)
         return total.log() - (weights * shifted).sum(-1) / total
 
+    def relative(
+        self, logits: Float[Tensor, "*batch outputs"], classes: int
+    ) -> Float[Tensor, "*batch"]:
+        """H over the classes, divided by log C, its largest value."""
+        self._require_choice(classes)
+        return self.of(logits[..., :classes], classes) / math.log(classes)
+
 
 def _is_plain(logits: Tensor) -> bool:
     return logits.device.type == "cpu" and logits.dtype == torch.float32
@@ -93,6 +132,14 @@ class MaxProbability(Objective):
 
     def of(self, logits: Float[Tensor, "*batch outputs"], classes: int) -> Float[Tensor, "*batch"]:
         return -logits.softmax(-1).amax(-1)
+
+    def relative(
+        self, logits: Float[Tensor, "*batch outputs"], classes: int
+    ) -> Float[Tensor, "*batch"]:
+        """From 0, a guess among the classes, to -1."""
+        self._require_choice(classes)
+        guess = 1 / classes
+        return -(logits[..., :classes].softmax(-1).amax(-1) - guess) / (1 - guess)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +156,11 @@ class Superfluous(Objective):
 
     def of(self, logits: Float[Tensor, "*batch outputs"], classes: int) -> Float[Tensor, "*batch"]:
         return logits[..., classes:].logsumexp(-1)
+
+    def relative(
+        self, logits: Float[Tensor, "*batch outputs"], classes: int
+    ) -> Float[Tensor, "*batch"]:
+        return self.of(logits, classes) - math.log(logits.shape[-1] - classes)
 
     def check(self, outputs: int, classes: int) -> None:
         if outputs <= classes:

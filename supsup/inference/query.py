@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float, Float64, Shaped
+import torch
+from jaxtyping import Float, Float64, Int64, Shaped
 from torch import Tensor
 
 from supsup.inference.bank import MaskBank
@@ -27,16 +28,32 @@ class Query:
     objective: Objective
     per_image: bool
 
-    def values(self, logits: Float[Tensor, "*batch outputs"]) -> Float[Tensor, "*batch"]:
+    def values(
+        self,
+        logits: Float[Tensor, "*batch outputs"],
+        masks: Int64[np.ndarray, " task"] | None = None,
+    ) -> Float[Tensor, "*batch"]:
         """The objective of each image, with the bank's classes.
+
+        Args:
+            masks: which mask each row of logits is of; None for those of a superposition. Where
+                tasks differ in their number of classes, each is looked at over its own.
 
         Raises:
             InvalidInput: the objective has no meaning for so many outputs, or there are fewer
                 outputs than classes.
         """
-        classes = self.bank.class_count(logits.shape[-1])
-        self.objective.check(logits.shape[-1], classes)
-        return self.objective(logits, classes)
+        outputs = logits.shape[-1]
+        classes, counts = self.bank.class_count(outputs), self.bank.class_counts
+        self.objective.check(outputs, classes)
+        if counts is None:
+            return self.objective(logits, classes)
+        assert masks is not None  # a superposition of such tasks is refused
+        values = logits.new_empty(logits.shape[:-1])
+        for count in np.unique(counts[masks]):
+            rows = torch.from_numpy(np.flatnonzero(counts[masks] == count)).to(logits.device)
+            values[rows] = self.objective(logits[rows], int(count), relative=True)
+        return values
 
     def by_group(
         self, values: Float64[np.ndarray, "task batch"]

@@ -45,9 +45,16 @@ def gradients(
     One gradient an image, or of the mean over the batch.
 
     Raises:
-        InvalidInput: the data or the network's outputs cannot be used.
+        InvalidInput: the data or the network's outputs cannot be used, or tasks differ in their
+            number of classes.
     """
     bank, x = query.bank, query.x
+    if bank.class_counts is not None:
+        raise InvalidInput(
+            f"inference by superposition: the tasks have from {bank.class_counts.min()} to "
+            f"{bank.class_counts.max()} classes, so one superposed answer has no entropy of theirs "
+            "all; use --method exhaustive or logits"
+        )
     weights = superposed(bank, rows)
     at_once = max(1, _GRADIENT_BYTES // bank.weights.nbytes) if bank.source.in_memory else len(x)
     count = len(bank) if rows is None else len(rows)

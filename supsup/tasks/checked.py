@@ -22,6 +22,7 @@ from supsup.tasks.batch import (
     rows_of,
     split_batch,
 )
+from supsup.tasks.class_names import class_names_of
 from supsup.tasks.loader_task import LoaderTask
 from supsup.tasks.protocol import IndexedTask, ParsedTask, TaskData
 
@@ -32,7 +33,8 @@ def check_task(task: TaskData) -> TaskData:
     """The task itself, where it has what :class:`TaskData` asks for.
 
     Raises:
-        InvalidInput: a member is missing, or is no name or number.
+        InvalidInput: a member is missing, or is no name or number; or ``class_names`` is there, and
+            these are no names of its classes.
     """
     if isinstance(task, ParsedTask):
         _check_some(task)
@@ -45,6 +47,7 @@ def check_task(task: TaskData) -> TaskData:
         )
     parse_name(task.name)
     parse_whole(f"task {task.name!r}: classes", task.classes)
+    class_names_of(task)
     parse_whole(f"task {task.name!r}: train_size", task.train_size, least=0)
     _check_some(task)
     return task

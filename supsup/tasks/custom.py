@@ -1,6 +1,6 @@
 """Tasks from a user's own data: arrays in memory, or PyTorch data sets."""
 
-from collections.abc import Iterator, Mapping, Sized
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from typing import Any
 
 import torch
@@ -9,7 +9,6 @@ from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset
 
 from maskstore.errors import InvalidInput
-from maskstore.numbers import parse_whole
 from supsup.tasks.batch import (
     Batch,
     Range,
@@ -21,6 +20,7 @@ from supsup.tasks.batch import (
     rows_of,
     split_batch,
 )
+from supsup.tasks.class_names import Classes, parse_classes
 from supsup.tasks.protocol import IndexedTask
 
 
@@ -35,7 +35,7 @@ class TensorTask(IndexedTask):
         *,
         train: tuple[Any, Any],
         test: tuple[Any, Any],
-        classes: int | None = None,
+        classes: Classes | None = None,
         scale: Range | None = None,
     ) -> None:
         """Take pairs of inputs, as the network wants them, and labels 0 … classes-1.
@@ -44,7 +44,7 @@ class TensorTask(IndexedTask):
             train, test: inputs are tensors, numpy arrays or lists, or a tuple or dict of those
                 where the network takes several; labels are whole numbers of any type, of shape
                 (n,) or (n, 1).
-            classes: how many; None for one more than the largest label.
+            classes: how many, or their names; None for one more than the largest label.
             scale: the integers that stand for 0 and 1 where inputs are to be scaled, such as
                 (0, 255) of bytes. Without it integers reach the network as they are.
 
@@ -58,7 +58,7 @@ class TensorTask(IndexedTask):
         self.name = parse_name(name)
         if classes is None:
             classes = _count_classes(name, train, test)
-        self.classes = parse_whole(f"task {name!r}: classes", classes)
+        self.classes, self.class_names = parse_classes(classes, f"task {name!r}")
         scale = parse_scale(scale, f"task {name!r}")
         self._train, self._test = (
             _whole(pair, f"task {name!r}: {part}", self.classes, scale)
@@ -113,13 +113,13 @@ class DatasetTask(IndexedTask):
         *,
         train: Dataset[Any],
         test: Dataset[Any],
-        classes: int | None = None,
+        classes: Classes | None = None,
         scale: Range | None = None,
     ) -> None:
         """Take data sets of (input, label).
 
         Args:
-            classes: how many; None for as many as ``train.classes`` names.
+            classes: how many, or their names; None for those that ``train.classes`` names.
             scale: as of :class:`TensorTask`.
 
         Raises:
@@ -145,8 +145,8 @@ class DatasetTask(IndexedTask):
                     f"task {name!r}: {type(train).__name__} does not name its classes; say how "
                     "many there are, classes=…"
                 )
-            classes = len(named)
-        self.classes = parse_whole(f"task {name!r}: classes", classes)
+            classes = _names_among(named) or len(named)
+        self.classes, self.class_names = parse_classes(classes, f"task {name!r}")
         self._train, self._test = train, test
         self._scale = parse_scale(scale, f"task {name!r}")
 
@@ -178,6 +178,13 @@ class DatasetTask(IndexedTask):
         pairs = [parse_pair(data[at], f"{what} data [{at}]") for at in indices.tolist()]
         x = _beside([x for x, _ in pairs], f"{what} inputs")
         return parse_batch((x, [y for _, y in pairs]), what, self.classes, scale=self._scale)
+
+
+def _names_among(classes: object) -> tuple[str, ...] | None:
+    """The classes that a data set lists, where those are names."""
+    names = tuple(classes) if isinstance(classes, Sequence) else ()
+    texts = all(isinstance(each, str) and each for each in names)
+    return names if texts and len(set(names)) == len(names) else None
 
 
 def _count_classes(name: str, train: Any, test: Any) -> int:

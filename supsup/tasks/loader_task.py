@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from maskstore.errors import InvalidInput
-from maskstore.numbers import parse_whole
 from supsup.tasks.batch import Batch, Range, parse_batch, parse_name, parse_pair, parse_scale
+from supsup.tasks.class_names import Classes, parse_classes
 from supsup.tasks.protocol import ParsedTask
 
 
@@ -31,7 +31,7 @@ class LoaderTask(ParsedTask):
         *,
         train: Iterable[Any],
         test: Iterable[Any],
-        classes: int,
+        classes: Classes,
         scale: Range | None = None,
     ) -> None:
         """Take loaders of (inputs, labels), which are parsed batch by batch.
@@ -40,6 +40,7 @@ class LoaderTask(ParsedTask):
         data set holds.
 
         Args:
+            classes: how many, or their names.
             train, test: data loaders, or whatever gives batches again and again and has a length.
             scale: as of :class:`supsup.TensorTask`.
 
@@ -54,7 +55,7 @@ class LoaderTask(ParsedTask):
                     f"task {name!r}: expected a DataLoader of {part} images, which can be gone "
                     f"through again and again, got {type(loader).__name__}"
                 )
-        self.classes = parse_whole(f"task {name!r}: classes", classes)
+        self.classes, self.class_names = parse_classes(classes, f"task {name!r}")
         self._train, self._test = train, test
         self._scale = parse_scale(scale, f"task {name!r}")
         self.train_size = _images_of(train, f"task {name!r}: train loader")

@@ -1,6 +1,6 @@
 """TaskRecipe: the few values that remake a task, and families of them by name."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -83,10 +83,13 @@ class TaskRecipe:
         Raises:
             InvalidInput: the data set is not one of the known ones.
         """
-        classes = find_source(self.dataset).classes
+        return len(self.label_map(find_source(self.dataset).classes))
+
+    def label_map(self, classes: int) -> Sequence[int]:
+        """Which class of a data set, of so many, each label of the task stands for."""
         if self.keeps_labels:
-            return classes
-        return len(self.task_rule.classes(self.index, self.seed, classes, self.options))
+            return range(classes)
+        return self.task_rule.classes(self.index, self.seed, classes, self.options)
 
     def check_count(self, classes: int) -> None:
         """Raise InvalidInput where a data set of so many classes has no such task."""

@@ -12,6 +12,7 @@ from maskstore.seeded.streams import permutation
 from supsup.tasks.arrays import Inputs
 from supsup.tasks.batch import Batch, join_batches, one_tensor, rows_of, split_batch
 from supsup.tasks.checked import test_batches, train_batch
+from supsup.tasks.class_names import class_names_of
 from supsup.tasks.protocol import IndexedTask, Recipe, TaskData
 from supsup.tasks.task import Task
 
@@ -37,6 +38,11 @@ class Subset(IndexedTask):
     def classes(self) -> int:
         """Of the task."""
         return self.task.classes
+
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """Of the task."""
+        return class_names_of(self.task)
 
     @property
     def train_size(self) -> int:

@@ -60,6 +60,8 @@ class TaskMetadata:
             :class:`supsup.task_free.LearnedMask`.
         sources: in scenario NNs the tasks whose batches it was given, the most first.
         classes: how many there are: the first outputs stand for them.
+        class_names: what they are called, where the recipe does not tell. They are kept in the
+            place of their number.
         data: fingerprint of data that nothing remakes.
     """
 
@@ -72,6 +74,7 @@ class TaskMetadata:
     metrics: Json = field(default_factory=dict)
     sources: tuple[Source, ...] | None = None
     classes: int | None = None
+    class_names: tuple[str, ...] | None = None
     data: Fingerprint | None = None
 
     @property
@@ -92,7 +95,7 @@ class TaskMetadata:
             "together": self.rows,
             "metrics": dict(self.metrics) or None,
             "sources": None if sources is None else [each.to_json() for each in sources],
-            "classes": self.classes,
+            "classes": self.classes if self.class_names is None else list(self.class_names),
             "data": None if self.data is None else self.data.to_json(),
         }
         return {"task": self.task} | {k: v for k, v in written.items() if v is not None}
@@ -105,6 +108,7 @@ class TaskMetadata:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "TaskMetadata":
         """The inverse of :meth:`to_json`; takes any JSON object."""
+        count, names = _classes(value.get("classes"))
         return cls(
             task=_object(value.get("task")),
             training=_object(value.get("training")),
@@ -114,7 +118,8 @@ class TaskMetadata:
             rows=_whole(value.get("together")),
             metrics=_object(value.get("metrics")) or {},
             sources=_sources(value.get("sources")),
-            classes=_whole(value.get("classes")) or None,
+            classes=count,
+            class_names=names,
             data=Fingerprint.from_json(value.get("data")),
         )
 
@@ -130,6 +135,13 @@ def _object(value: object) -> Json | None:
 
 def _whole(value: object) -> int | None:
     return value if type(value) is int and value >= 0 else None
+
+
+def _classes(value: object) -> tuple[int | None, tuple[str, ...] | None]:
+    """Number and names."""
+    if isinstance(value, list | tuple) and value and all(isinstance(each, str) for each in value):
+        return len(value), tuple(value)
+    return _whole(value) or None, None
 
 
 def _start(value: object) -> ScoreStart | None:

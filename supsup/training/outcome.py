@@ -12,6 +12,7 @@ from supsup.evaluation.score import accuracy_and_energy, training_energy
 from supsup.inference.ood import EnergyThreshold
 from supsup.masking.base import MaskRule
 from supsup.networks.backbone import Backbone
+from supsup.tasks.class_names import class_names_of
 from supsup.tasks.fingerprint import Fingerprint
 from supsup.tasks.order import held_out_images
 from supsup.tasks.protocol import TaskData
@@ -96,6 +97,7 @@ class Outcomes:
             earlier=self.earlier,
             rows=self.rows if self.rows > 1 else None,
             classes=task.classes,
+            class_names=class_names_of(task),
             data=Fingerprint.of(task) if task.recipe is None else None,
         )
         return TrainedMask(

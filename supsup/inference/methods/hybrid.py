@@ -85,5 +85,7 @@ def _rank_images(
             images = np.flatnonzero((listed == mask).any(axis=1))
             with torch.no_grad():
                 logits = bank.run(query.x[images], {name: w[at] for name, w in weights.items()})
-                scores[images, mask] = -query.values(logits[None])[0].cpu().numpy()
+                scores[images, mask] = (
+                    -query.values(logits[None], chosen[at : at + 1])[0].cpu().numpy()
+                )
         bank.progress("trying", start + len(chosen), len(masks))

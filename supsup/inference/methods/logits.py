@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Float64
+import torch
+from jaxtyping import Float64, Int64
 from torch import Tensor
 
 from supsup.inference.forward_all import forward_masks
@@ -22,7 +23,11 @@ class Logits(Method):
     name: ClassVar[str] = "logits"
 
     def evidence(self, query: Query) -> Float64[np.ndarray, "group task"]:
-        def reduce(logits: Tensor) -> Tensor:
-            return logits[..., : query.bank.class_count(logits.shape[-1])].amax(-1)
+        def reduce(logits: Tensor, masks: Int64[np.ndarray, " task"]) -> Tensor:
+            logits = logits[..., : query.bank.class_count(logits.shape[-1])]
+            if (counts := query.bank.class_counts) is not None:
+                own = np.arange(logits.shape[-1]) < counts[masks][:, None, None]
+                logits = logits.where(torch.from_numpy(own).to(logits.device), -torch.inf)
+            return logits.amax(-1)
 
         return query.by_group(forward_masks(query.bank, query.x, reduce))

@@ -62,7 +62,7 @@ class Level(Allocation):
             query = Query(bank=bank, x=x, objective=AUTO_OBJECTIVE, per_image=False)
             listed = method.listed(query)[0]
 
-        def reduce(logits: Tensor) -> Tensor:
+        def reduce(logits: Tensor, masks: Int64[np.ndarray, " task"]) -> Tensor:
             right = y.expand(len(logits), -1).unsqueeze(-1)
             return -logits.log_softmax(-1).gather(-1, right).squeeze(-1)
 

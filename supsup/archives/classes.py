@@ -1,0 +1,57 @@
+"""The classes of the tasks of an archive: their number, their names, and predictions by name."""
+
+from collections.abc import Iterable
+
+from maskstore.archive import MaskArchive, StoredTask
+from maskstore.errors import InvalidInput
+from supsup.datasets.catalog import SOURCES
+from supsup.tasks import TaskRecipe
+from supsup.training.metadata import TaskMetadata
+
+
+def classes_of(stored: StoredTask) -> int | None:
+    """How many classes a mask is for; None where it was added by hand and nobody said."""
+    metadata = TaskMetadata.of(stored)
+    if metadata.classes is not None or not metadata.task:
+        return metadata.classes
+    try:
+        return TaskRecipe.from_json(metadata.task).class_count
+    except InvalidInput:  # of a data set of somebody's own
+        return None
+
+
+def class_names_of_mask(stored: StoredTask) -> tuple[str, ...] | None:
+    """What the classes of a mask's task are called, label by label; None where nobody knows.
+
+    They are kept with the mask. Of a task of a known data set they follow from its recipe, which
+    says which of the data set's classes are label 0, 1, …; where these have no names, they are
+    called by their numbers there: label 0 of ``split-mnist/1`` is ``2``.
+    """
+    metadata = TaskMetadata.of(stored)
+    if metadata.class_names is not None or not metadata.task:
+        return metadata.class_names
+    try:
+        recipe = TaskRecipe.from_json(metadata.task)
+    except InvalidInput:
+        return None
+    if recipe.dataset not in SOURCES:
+        return None
+    source = SOURCES[recipe.dataset]
+    classes = recipe.label_map(source.classes)
+    if source.class_names is None:
+        return tuple(map(str, classes))
+    return tuple(source.class_names[number] for number in classes)
+
+
+def labels_of(
+    archive: MaskArchive, tasks: Iterable[str], predictions: Iterable[int]
+) -> tuple[str | None, ...]:
+    """Predictions under the masks of those tasks as names of classes; None where not known."""
+    names: dict[str, tuple[str, ...] | None] = {}
+    labels: list[str | None] = []
+    for task, prediction in zip(tasks, predictions, strict=True):
+        if task not in names:
+            names[task] = class_names_of_mask(archive.task(task))
+        known = names[task]
+        labels.append(known[prediction] if known and prediction < len(known) else None)
+    return tuple(labels)
