@@ -1,9 +1,14 @@
 """The typer app: all commands."""
 
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated
+
 import typer
 
 from supsup_store import (
     archive_commands,
+    command_help,
     demo,
     hopfield,
     inference,
@@ -13,14 +18,52 @@ from supsup_store import (
     reproduce,
     training,
 )
+from supsup_store.console import print_line
 
 app = typer.Typer(
     name="supsup-store",
     help="Thousands of tasks on one frozen random network, one compressed mask each.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+def versions() -> str:
+    """What runs here, for a report of a bug. Nothing is imported to find out: torch is slow."""
+    found = [f"python {platform.python_version()}"]
+    for package in ("torch", "numpy", "h5py"):
+        found.append(f"{package} {_version(package)}")
+    return f"supsup-store {_version('supsup-store')} ({', '.join(found)})"
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # run from a folder that pip does not know
+        return "of no installed package"
+
+
+def _print_versions(wanted: bool) -> None:
+    if wanted:
+        print_line(versions())
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    show: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            callback=_print_versions,
+            is_eager=True,
+            help="Print the versions of this package and of what it runs on.",
+        ),
+    ] = False,
+) -> None:
+    pass
+
+
 demo.register(app)
 network.register(app)
 training.register(app)
@@ -30,3 +73,4 @@ hopfield.register(app)
 nns.register(app)
 reproduce.register(app)
 archive_commands.register(app)
+command_help.describe(app)

@@ -15,8 +15,9 @@ from maskstore.choices import CodecName, PresetName
 from maskstore.interchange import load_masks, require_mask_file, save_masks
 from maskstore.stats import MaskStats, archive_stats, layer_stats, task_stats
 from supsup_store import options
-from supsup_store.console import print_json, print_line, print_table, task_progress
+from supsup_store.console import counted, print_json, print_line, print_readable, print_table
 from supsup_store.options import listed
+from supsup_store.progress import task_progress
 
 
 def register(app: typer.Typer) -> None:
@@ -43,7 +44,10 @@ def add(
     if as_json:
         print_json(added.to_json())
     else:
-        print_line(f"added {added.name}: {added.bytes} bytes ({added.codec}), {added.ones} ones")
+        print_line(
+            f"added {added.name}: {counted(added.bytes, 'byte')} ({added.codec}), "
+            f"{counted(added.ones, 'one')}"
+        )
 
 
 def list_tasks(archive: options.Archive, as_json: options.Json = False) -> None:
@@ -68,7 +72,12 @@ def list_tasks(archive: options.Archive, as_json: options.Json = False) -> None:
         for task in tasks
     ]
     headings = ("#", "task", "density", "codec", "bytes", "bits/weight", "accuracy", "sha256")
-    print_table(headings, rows, title=f"{archive}: {len(tasks)} tasks, {total:,} bytes")
+    print_table(
+        headings,
+        rows,
+        title=f"{archive}: {counted(len(tasks), 'task')}, {counted(total, 'byte')}",
+        least_wanted=("sha256", "codec", "bits/weight", "density", "#"),
+    )
 
 
 def show(
@@ -93,8 +102,7 @@ def show(
     if as_json:
         print_json(document)
     else:
-        rows = [(key, json.dumps(value, ensure_ascii=False)) for key, value in document.items()]
-        print_table(("", ""), rows)
+        print_readable(document)
 
 
 def get(
@@ -112,7 +120,10 @@ def get(
     if as_json:
         print_json(found.to_json() | {"out": str(out)})
     else:
-        print_line(f"wrote {found.name} to {out}: {found.bits} bits, {found.ones} ones")
+        print_line(
+            f"wrote {found.name} to {out}: {counted(found.bits, 'bit')}, "
+            f"{counted(found.ones, 'one')}"
+        )
 
 
 def remove(
@@ -130,7 +141,7 @@ def remove(
     if as_json:
         print_json({"removed": removed.name, "tasks": left})
     else:
-        print_line(f"removed {removed.name}; {left} tasks left")
+        print_line(f"removed {removed.name}; {counted(left, 'task')} left")
 
 
 def stats(
@@ -167,12 +178,25 @@ def stats(
         if key != "by_codec"
     ]
     for codec, counts in figures.by_codec.items():
-        rows.append((f"codec {codec}", f"{counts['tasks']:,} tasks, {counts['bytes']:,} bytes"))
+        size = f"{counted(counts['tasks'], 'task')}, {counted(counts['bytes'], 'byte')}"
+        rows.append((f"codec {codec}", size))
     print_table(("figure", "value"), rows, title=str(archive))
     for key, each in details.items():
         fields = [row.to_json() for row in each]
         headings = [name.replace("_", " ") for name in fields[0]] if fields else []
-        print_table(headings, [list(row.values()) for row in fields], title=key.replace("_", " "))
+        print_table(
+            headings,
+            [list(row.values()) for row in fields],
+            title=key.replace("_", " "),
+            least_wanted=(
+                "ratio to float16",
+                "bitpacked bytes",
+                "entropy bytes",
+                "bits",
+                "bits per weight",
+                "density",
+            ),
+        )
 
 
 def verify(
@@ -189,9 +213,9 @@ def verify(
     if as_json:
         print_json({"tasks": tasks, "deep": deep, "damage": [item._asdict() for item in damage]})
     elif damage:
-        print_table(("task", "cause"), damage, title=f"{archive}: damaged")
+        print_table(("task", "cause"), damage, title=f"{archive}: damaged", long=("cause",))
     else:
-        print_line(f"{archive}: {tasks} tasks, no damage")
+        print_line(f"{archive}: {counted(tasks, 'task')}, no damage")
     if damage:
         raise typer.Exit(1)
 
@@ -214,8 +238,8 @@ def repair(
         print_json({"out": str(out), "tasks": tasks, "lost": [item._asdict() for item in lost]})
         return
     if lost:
-        print_table(("task", "cause"), lost, title="lost")
-    print_line(f"{out}: {tasks} tasks, {len(lost)} lost")
+        print_table(("task", "cause"), lost, title="lost", long=("cause",))
+    print_line(f"{out}: {counted(tasks, 'task')}, {len(lost)} lost")
 
 
 def compact(
@@ -236,7 +260,7 @@ def compact(
     if as_json:
         print_json({"saved_bytes": saved, "total_bytes": left})
     else:
-        print_line(f"{archive}: {left:,} bytes, {saved:,} saved")
+        print_line(f"{archive}: {counted(left, 'byte')}, {saved:,} saved")
 
 
 def merge(
@@ -253,7 +277,7 @@ def merge(
     if as_json:
         print_json({"out": str(out), "tasks": tasks})
     else:
-        print_line(f"{out}: {tasks} tasks from {len(archives)} archives")
+        print_line(f"{out}: {counted(tasks, 'task')} from {counted(len(archives), 'archive')}")
 
 
 def _accuracy(metadata: dict[str, Any]) -> Any:

@@ -3,24 +3,22 @@
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from typing import Any
 
 import typer
+from rich.cells import cell_len
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    SpinnerColumn,
-    Task,
-    TimeRemainingColumn,
-)
 from rich.table import Table
 from rich.text import Text
+
+_READABLE = 76
+"""Characters of a line of JSON for people."""
+
+_NARROW = 24
+"""Columns of the terminal that a column of sentences takes at least, if it has so many."""
 
 stderr = Console(stderr=True, highlight=False, markup=False, emoji=False)
 
@@ -43,6 +41,32 @@ def print_json(document: Any) -> None:
         typer.echo(json.dumps(document, allow_nan=False, indent=2))
 
 
+def print_readable(document: Any) -> None:
+    """Print JSON as people read it: what fits on a line is on one, and text is not escaped."""
+    text = _readable(document, 0)
+    escaped = (
+        each if each.isprintable() or each == "\n" else json.dumps(each)[1:-1] for each in text
+    )
+    with _standard_output():
+        typer.echo("".join(escaped))
+
+
+def _readable(value: Any, indent: int, begun: int = 0) -> str:
+    """The JSON of a value, on one line where it fits after ``begun`` characters."""
+    line = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    if not value or not isinstance(value, dict | list) or indent + begun + len(line) <= _READABLE:
+        return line
+    if isinstance(value, dict):
+        keys = [f"{json.dumps(key, ensure_ascii=False)}: " for key in value]
+        pairs = zip(keys, value.values(), strict=True)
+        parts = [key + _readable(each, indent + 2, len(key)) for key, each in pairs]
+    else:
+        parts = [_readable(each, indent + 2) for each in value]
+    inner = ",".join(f"\n{' ' * (indent + 2)}{part}" for part in parts)
+    first, last = "{}" if isinstance(value, dict) else "[]"
+    return f"{first}{inner}\n{' ' * indent}{last}"
+
+
 def print_line(text: str) -> None:
     """Print a line on stdout."""
     with _standard_output():
@@ -56,24 +80,60 @@ def print_note(text: str) -> None:
 
 
 def print_table(
-    headings: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str | None = None
+    headings: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    *,
+    title: str | None = None,
+    least_wanted: Sequence[str] = (),
+    long: Collection[str] = (),
 ) -> None:
-    """Print a table on stdout; numbers are right-aligned."""
+    """Print a table on stdout; numbers are right-aligned, and names are never cut or wrapped.
+
+    Args:
+        least_wanted: headings of columns that a narrow terminal goes without, the first first.
+        long: headings of columns of sentences, which are wrapped to the terminal's width.
+    """
     body = [list(row) for row in rows]
+    cells = [[_cell(value) for value in row] for row in body]
+    names = [printable(heading) for heading in headings]
+    widths = [max(map(cell_len, column)) for column in zip(names, *cells, strict=True)]
+    least = [
+        min(width, _NARROW) if name in long else width
+        for name, width in zip(names, widths, strict=True)
+    ]
+    console = Console(highlight=False, markup=False, emoji=False)
+    # A pipe has no width: nothing that stands in the table is cut or left out.
+    room = console.width if console.is_terminal else _with_borders(widths)
+    shown = list(range(len(names)))
+    for name in least_wanted:
+        if _with_borders([least[at] for at in shown]) > room:
+            shown.remove(names.index(name))
     # Text, not markup: a task may be called "[red]" and an archive ":boom:.h5".
     table = Table(title=None if title is None else Text(printable(title)), title_justify="left")
-    for at, heading in enumerate(headings):
+    for at in shown:
         numeric = bool(body) and all(isinstance(row[at], int | float | None) for row in body)
         table.add_column(
-            Text(printable(heading)), justify="right" if numeric else "left", overflow="fold"
+            Text(names[at]),
+            justify="right" if numeric else "left",
+            overflow="fold",
+            no_wrap=names[at] not in long,
+            min_width=least[at],
         )
-    for row in body:
-        table.add_row(*(Text(printable(_cell(value))) for value in row))
-    console = Console(highlight=False, markup=False, emoji=False)
-    if not console.is_terminal:
-        console.width = 400  # a pipe has no width: names and digests must not be cut
+    for row in cells:
+        table.add_row(*(Text(row[at]) for at in shown))
+    console.width = max(room, _with_borders([least[at] for at in shown]))
     with _standard_output():
         console.print(table)
+
+
+def _with_borders(widths: Sequence[int]) -> int:
+    """Columns of the terminal: each cell has a space on both sides, and lines are in between."""
+    return sum(widths) + 3 * len(widths) + 1
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things: ``1 task``, ``2 tasks``, ``1,000 tasks``."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def show_what_cannot_be_encoded() -> None:
@@ -101,61 +161,11 @@ def _standard_output() -> Iterator[None]:
 
 
 def _cell(value: Any) -> str:
+    """A cell as text that a terminal shows and does not obey."""
     if value is None:
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:.4f}" if abs(value) < 10 else f"{value:,.1f}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
-
-
-class _Description(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        return Text(printable(task.description))
-
-
-class _Rate(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        return Text(f"{task.speed:.2g}/s" if task.speed else "-/s", style="progress.data.speed")
-
-
-@contextmanager
-def task_progress(what: str, total: int | None, *, quiet: bool) -> Iterator[Callable[[str], None]]:
-    """A bar that is advanced by calling what it yields with the name of a task that is done."""
-    with progress_bar(quiet=quiet) as bar:
-        shown = bar.add_task(what, total=total)
-        yield lambda name: bar.update(shown, advance=1, description=f"{what} {name}")
-
-
-@contextmanager
-def stage_progress(*, quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
-    """A bar that begins again with each stage: called with its name, what is done of it, and all
-    there is of it."""
-    with progress_bar(quiet=quiet) as bar:
-        shown = bar.add_task("", total=None, visible=False)
-        stages: list[str] = []
-
-        def report(what: str, done: int, total: int) -> None:
-            if stages[-1:] != [what]:
-                stages.append(what)
-                bar.reset(shown, description=what, total=total, visible=True)
-            bar.update(shown, completed=done, total=total)
-
-        yield report
-
-
-def progress_bar(*, quiet: bool) -> Progress:
-    """A progress bar on stderr with count, rate and time left; it vanishes when done."""
-    return Progress(
-        SpinnerColumn(),
-        _Description(),
-        BarColumn(),
-        MofNCompleteColumn(),
-        _Rate(),
-        TimeRemainingColumn(),
-        console=stderr,
-        transient=True,
-        # Into a file or pipe it would only print blank lines.
-        disable=quiet or not stderr.is_terminal,
-    )
+    return f"{value:,}" if isinstance(value, int) else printable(value)

@@ -1,6 +1,5 @@
 """Command that shows the main job: demo."""
 
-import sys
 import time
 from pathlib import Path
 from typing import Annotated
@@ -30,15 +29,11 @@ def demo(
 
     start = time.perf_counter()
     with TrainingBar(supsup.demo.DEMO_TASKS, quiet=quiet) as bar:
-        try:
-            made = supsup.demo.run_demo(
-                out,
-                progress=bar.progress,
-                say=lambda text: None if quiet else print_note(text),
-            )
-        except KeyboardInterrupt:
-            print_note("stopped; what is done is kept, run the same command again to go on")
-            sys.exit(130)
+        made = supsup.demo.run_demo(
+            out,
+            progress=bar.progress,
+            say=lambda text: None if quiet else print_note(text),
+        )
     seconds = time.perf_counter() - start
     if as_json:
         print_json(made.to_json() | {"seconds": seconds})

@@ -12,8 +12,9 @@ from maskstore.interchange import require_mask_file, save_masks
 from maskstore.storage.atomic import require_writable
 from supsup.choices import HopfieldFormName, HopfieldRuleName
 from supsup_store import options
-from supsup_store.console import print_json, print_line, print_table, progress_bar, task_progress
+from supsup_store.console import counted, print_json, print_line, print_table
 from supsup_store.options import listed
+from supsup_store.progress import progress_bar, task_progress
 
 Memory = Annotated[Path, typer.Argument(metavar="MEMORY", help="A memory file of `encode`.")]
 Rule = Annotated[str, typer.Option(help=f"Learning rule: {listed(HopfieldRuleName)}.")]
@@ -76,7 +77,8 @@ def encode(
         )
     else:
         print_line(
-            f"{out}: {made.memory.count} masks of {made.memory.size:,} bits in {size:,} bytes, "
+            f"{out}: {counted(made.memory.count, 'mask')} of {made.memory.size:,} bits in "
+            f"{size:,} bytes, "
             f"rule {made.memory.rule} ({made.memory.form}); the archive has {archive_bytes:,} bytes"
         )
 
@@ -213,6 +215,7 @@ def compare(
             for run in runs
         ],
         title=f"accuracy with the stored and with the recovered mask, rule {rule}",
+        least_wanted=("seconds", "batches", "bits that differ", "seed"),
     )
     print_line(
         f"exact {sum(run['exact'] for run in runs)} of {len(runs)}; mean accuracy "

@@ -9,8 +9,9 @@ import supsup
 from maskstore import MaskArchive
 from supsup.choices import MethodName, ObjectiveName
 from supsup_store import options
-from supsup_store.console import print_json, print_note, print_table, stage_progress, task_progress
+from supsup_store.console import counted, print_json, print_note, print_table
 from supsup_store.options import listed
+from supsup_store.progress import stage_progress, task_progress
 
 Method = Annotated[
     str,
@@ -126,12 +127,13 @@ def infer(
             )
             for number, row in enumerate(document["images"])
         ],
+        least_wanted=("margin", "confidence"),
     )
     known = [row["known"] for row in document["images"]]
     if not quiet and (strange := known.count(False)):
         print_note(
-            f"{strange} of {len(known)} images are unlike those of the task found for them: "
-            "they may be of a task that is not here"
+            f"{strange} of {counted(len(known), 'image')} {'is' if strange == 1 else 'are'} unlike "
+            "those of the task found for them: they may be of a task that is not here"
         )
 
 

@@ -11,8 +11,9 @@ from maskstore import MaskArchive
 from maskstore.storage.atomic import require_free
 from supsup.choices import CheckpointName
 from supsup_store import options
-from supsup_store.console import print_json, print_line, print_note, task_progress
+from supsup_store.console import counted, print_json, print_line, print_note
 from supsup_store.options import listed
+from supsup_store.progress import task_progress
 
 
 def register(app: typer.Typer) -> None:
@@ -72,7 +73,8 @@ def import_(
         print_json(asdict(report))
         return
     print_line(
-        f"{archive}: {report.tasks} tasks of {report.bits_per_mask:,} bits ({report.kind}); "
+        f"{archive}: {counted(report.tasks, 'task')} of {report.bits_per_mask:,} bits "
+        f"({report.kind}); "
         f"{report.checkpoint_bytes:,} bytes before, {report.archive_bytes:,} after"
     )
     if not quiet:
@@ -96,4 +98,4 @@ def export(
     if as_json:
         print_json({"task": task, "out": str(out), "bytes": size})
     else:
-        print_line(f"wrote {task} to {out}: {size:,} bytes")
+        print_line(f"wrote {task} to {out}: {counted(size, 'byte')}")

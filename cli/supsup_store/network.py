@@ -9,7 +9,7 @@ import supsup
 from maskstore import MaskArchive, MaskLayout
 from maskstore.interchange import layout_of
 from supsup_store import options
-from supsup_store.console import print_json, print_line
+from supsup_store.console import counted, print_json, print_line
 
 
 def register(app: typer.Typer) -> None:
@@ -55,4 +55,7 @@ def _report_new(path: str | Path, layout: MaskLayout, digest: str | None, as_jso
             }
         )
     else:
-        print_line(f"made {path} for masks of {layout.bits:,} bits in {len(layout.shapes)} layers")
+        print_line(
+            f"made {path} for masks of {counted(layout.bits, 'bit')} in "
+            f"{counted(len(layout.shapes), 'layer')}"
+        )

@@ -8,8 +8,9 @@ import typer
 import supsup
 from supsup.choices import DEFAULT_NET, DEFAULT_OUTPUTS, AllocationName
 from supsup_store import options
-from supsup_store.console import print_json, print_table, progress_bar
+from supsup_store.console import counted, print_json, print_table
 from supsup_store.options import listed
+from supsup_store.progress import progress_bar
 
 if TYPE_CHECKING:
     from maskstore import StoredTask
@@ -126,5 +127,8 @@ def learn(
             )
             for row in report.rows()
         ],
-        title=f"{archive}: {report.counts.allocated} masks from {report.counts.batches} batches",
+        title=f"{archive}: {counted(report.counts.allocated, 'mask')} from "
+        f"{report.counts.batches:,} batches",
+        long=("tasks it was given (batches)",),
+        least_wanted=("level", "steps"),
     )

@@ -9,8 +9,9 @@ import typer
 import supsup
 from supsup.choices import FigureName
 from supsup_store import options
-from supsup_store.console import print_json, print_line, print_table, stage_progress
+from supsup_store.console import print_json, print_line, print_table
 from supsup_store.options import listed
+from supsup_store.progress import stage_progress
 
 
 def register(app: typer.Typer) -> None:

@@ -1,6 +1,5 @@
 """Command that trains: train."""
 
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -9,9 +8,8 @@ import typer
 
 import supsup
 from supsup.choices import BudgetName, EngineName, PrecisionName, TransferName
-from supsup.errors import TrainingStopped
 from supsup_store import options
-from supsup_store.console import print_json, print_note, print_table
+from supsup_store.console import counted, print_json, print_note, print_table
 from supsup_store.options import listed
 
 
@@ -129,35 +127,35 @@ def train(
     trainer = supsup.cluster.parse_engine(
         engine, address=address, device=device, data_dir=data, quiet=quiet
     )
-    try:
-        report = supsup.archives.train_family(
-            Path(archive),
-            dataset,
-            tasks,
-            network,
-            config,
-            task_options=options.task_options(labels=labels, sampling=sampling),
-            engine=trainer,
-            follow=partial(followed, csv=csv, tensorboard=tensorboard, quiet=quiet),
-            resume=resume,
-            parallel=parallel,
-            codec=codec,
-            timeout=timeout,
-            lock=not no_lock,
-        )
-    except TrainingStopped as stopped:
-        print_note(str(stopped))
-        sys.exit(130)
+    report = supsup.archives.train_family(
+        Path(archive),
+        dataset,
+        tasks,
+        network,
+        config,
+        task_options=options.task_options(labels=labels, sampling=sampling),
+        engine=trainer,
+        follow=partial(followed, csv=csv, tensorboard=tensorboard, quiet=quiet),
+        resume=resume,
+        parallel=parallel,
+        codec=codec,
+        timeout=timeout,
+        lock=not no_lock,
+    )
     if as_json:
         print_json(report.to_json())
     else:
-        title = f"{archive}: {len(report.stored)} tasks trained in {report.seconds:.1f} s"
+        title = (
+            f"{archive}: {counted(len(report.stored), 'task')} trained in {report.seconds:.1f} s"
+        )
         if report.skipped:
-            title += f", {report.skipped} were there already"
-        print_table(("task", "accuracy", "codec", "bytes"), report.rows(), title=title)
-    if report.at_chance and not quiet:
+            title += f", {report.skipped} {'was' if report.skipped == 1 else 'were'} there already"
+        headings = ("task", "accuracy", "codec", "bytes")
+        print_table(headings, report.rows(), title=title, least_wanted=("codec",))
+    if (at_chance := report.at_chance) and not quiet:
         print_note(
-            f"{len(report.at_chance)} of {len(report.stored)} tasks are at chance, no better than "
-            f"guessing: {', '.join(report.at_chance)}; lower --lr, or train longer"
+            f"{len(at_chance)} of {counted(len(report.stored), 'task')} "
+            f"{'is' if len(at_chance) == 1 else 'are'} at chance, no better than guessing: "
+            f"{', '.join(at_chance)}; lower --lr, or train longer"
         )
     report.check()

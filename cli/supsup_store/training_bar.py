@@ -9,7 +9,7 @@ from pathlib import Path
 
 from supsup import Progress, TrainingDiverged
 from supsup.training.logs import CsvLog, Logs, TensorBoardLog, TrainingLog
-from supsup_store.console import progress_bar
+from supsup_store.progress import progress_bar
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from supsup.archives import backbone_of, bank_of
 from supsup.datasets import load
 from supsup.inference import infer_in
 from supsup.tasks import make_task, task_family
-from supsup_store.console import stage_progress
+from supsup_store.progress import stage_progress
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,16 @@
 """Text of others reaches no terminal raw, no output fails on it, and no work is done in vain."""
 
+import fcntl
 import json
 import os
 import pty
+import re
+import struct
 import subprocess
 import sys
+import termios
 import unicodedata
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -15,7 +20,8 @@ from maskstore import MaskArchive
 from maskstore.interchange import save_masks
 from supsup import BackboneRecipe, build
 from supsup.archives import create_archive
-from supsup_store.console import printable
+from supsup_store.console import counted, print_table, printable
+from supsup_store.progress import ProgressLines, task_progress
 from tests.maskstore.helpers import LAYOUT, random_masks
 
 HOSTILE = {
@@ -259,3 +265,138 @@ def test_a_failed_training_leaves_no_archive_in_the_way(run, tmp_path, monkeypat
         with pytest.raises(MemoryError):
             run("train", tmp_path / "b.h5", *TINY)
     assert json.loads(run("list", tmp_path / "b.h5", "--json").out)["tasks"] == []
+
+
+def plain(output: str) -> str:
+    """Without colours and bold."""
+    return re.sub(r"\x1b\[[0-9;]*m", "", output)
+
+
+TABLE = {
+    "headings": ("#", "task", "density", "codec", "bytes", "accuracy", "sha256"),
+    "rows": [(0, "rotated-mnist/1234", 0.5, "seeded", 26_123, 0.98, "0b49abffd02c")],
+    "least_wanted": ("sha256", "codec", "#"),
+}
+
+
+@pytest.mark.parametrize(
+    ("width", "missing"),
+    [
+        (200, ()),
+        (120, ()),
+        (79, ("sha256",)),
+        (60, ("sha256", "codec")),
+        (20, TABLE["least_wanted"]),
+    ],
+)
+def test_a_narrow_terminal_goes_without_columns_and_cuts_no_name(
+    capsys, monkeypatch, width, missing
+):
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    print_table(**TABLE, title="archive.h5: 1 task")
+    lines = plain(capsys.readouterr().out).splitlines()
+    assert sum("rotated-mnist/1234" in line for line in lines) == 1
+    assert "26,123" in "".join(lines)
+    heading = next(line for line in lines if "task" in line and "┃" in line)
+    assert [name for name in TABLE["headings"] if name not in heading] == [
+        name for name in TABLE["headings"] if name in missing
+    ]
+    if width >= 60:
+        assert max(map(len, lines)) <= width
+
+
+def test_sentences_are_wrapped_and_a_pipe_is_given_all(capsys, monkeypatch):
+    cause = "its bits have another sha256 than was recorded " * 3
+    table = {"headings": ("task", "cause"), "rows": [("t" * 29, cause)], "long": ("cause",)}
+    print_table(**table)
+    assert cause in capsys.readouterr().out
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    print_table(**table)
+    lines = plain(capsys.readouterr().out).splitlines()
+    assert len(lines) > 6
+    assert max(map(len, lines)) <= 60
+    assert sum("t" * 29 in line for line in lines) == 1
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120, 200])
+def test_list_on_a_real_terminal_of_that_width(tmp_path, columns):
+    with MaskArchive.create(tmp_path / "a.h5", LAYOUT) as archive:
+        for index in range(3):
+            archive.add(f"rotated-mnist/{index}", random_masks(index))
+    leader, follower = pty.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+    environment = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES")}
+    done = supsup_store(
+        "list",
+        "a.h5",
+        stdout=follower,
+        stderr=follower,
+        cwd=tmp_path,
+        env=environment | {"NO_COLOR": "1", "TERM": "xterm-256color"},
+    )
+    os.close(follower)
+    output = b""
+    with suppress(OSError):
+        while block := os.read(leader, 1 << 16):
+            output += block
+    os.close(leader)
+    assert done.returncode == 0
+    assert b"\x1b[3" not in output  # colours; bold stays
+    lines = plain(output.decode()).splitlines()
+    assert max(map(len, lines)) <= columns
+    for index in range(3):
+        assert sum(f"rotated-mnist/{index}" in line for line in lines) == 1
+    assert any("sha256" in line for line in lines) == (columns >= 120)
+    assert "a.h5: 3 tasks" in lines[0]
+
+
+def test_show_is_json_for_people(run, tmp_path):
+    with MaskArchive.create(tmp_path / "a.h5", LAYOUT) as archive:
+        archive.add("t", random_masks(0), {"λ": "\u202egnp", "x": list(range(40))})
+    shown = run("show", tmp_path / "a.h5")
+    assert '    {"name": "fc1.weight", "shape": [10, 7]},\n' in shown.out
+    one = run("show", tmp_path / "a.h5", "t")
+    assert json.loads(one.out) == run("show", tmp_path / "a.h5", "t", "--json").json()
+    assert '"λ": "\\u202egnp"' in one.out
+
+
+def test_one_is_singular(run, tmp_path):
+    with MaskArchive.create(tmp_path / "a.h5", LAYOUT) as archive:
+        archive.add("t", random_masks(0))
+    assert "a.h5: 1 task, no damage" in run("verify", tmp_path / "a.h5").out
+    assert "removed t; 0 tasks left" in run("remove", tmp_path / "a.h5", "t").out
+    assert [counted(n, "byte") for n in (0, 1, 2, 1000)] == [
+        "0 bytes",
+        "1 byte",
+        "2 bytes",
+        "1,000 bytes",
+    ]
+
+
+def test_into_a_log_progress_is_a_line_now_and_then(capsys):
+    now = 0.0
+    with ProgressLines(lambda: now) as bar:
+        shown = bar.add_task("training", total=40)
+        for done in range(1, 21):
+            now += 5.0
+            bar.update(shown, advance=1, description=f"training \x1b[31m/{done}")
+        lines = capsys.readouterr().err.splitlines()
+        assert lines == [
+            r"training \x1b[31m/6: 6 of 40, 0.2/s, 2 min 50 s left",
+            r"training \x1b[31m/12: 12 of 40, 0.2/s, 2 min 20 s left",
+            r"training \x1b[31m/18: 18 of 40, 0.2/s, 1 min 50 s left",
+        ]
+        bar.reset(shown, total=16_000, description="reading")
+        now += 40.0
+        bar.update(shown, completed=8_000)
+    assert capsys.readouterr().err == "reading: 8,000 of 16,000, 200/s, 40 s left\n"
+
+
+@pytest.mark.parametrize(("quiet", "lines"), [(False, 1), (True, 0)])
+def test_the_bar_of_every_command_is_lines_in_a_log(capsys, monkeypatch, quiet, lines):
+    monkeypatch.setattr("supsup_store.progress.LINE_SECONDS", 0.0)
+    with task_progress("verifying", 7_200, quiet=quiet) as report:
+        report("a")
+    assert capsys.readouterr().err.count("verifying a: 1 of 7,200") == lines
