@@ -85,7 +85,7 @@ _PLAIN_BYTES = 256 << 20
 _MOST_TIMES = 1000
 
 
-def save_memory(path: Path, memory: HopfieldMemory, recipe: dict[str, Any]) -> int:
+def save_memory(path: str | Path, memory: HopfieldMemory, recipe: dict[str, Any]) -> int:
     """Write a memory, whole or not at all; returns the bytes of the file (docs/hopfield.md).
 
     Args:
@@ -95,7 +95,7 @@ def save_memory(path: Path, memory: HopfieldMemory, recipe: dict[str, Any]) -> i
         InvalidInput: the recipe is not JSON.
         ArchiveWriteError: the system refuses.
     """
-    arrays = memory.state()
+    path, arrays = Path(path), memory.state()
     raw = b"".join(_planes(array) for array in arrays.values())
     state = zstandard.ZstdCompressor(level=9).compress(raw)
     fits = _memory_needed(memory.form, memory.size, arrays) <= _allowed(len(state))
@@ -119,7 +119,7 @@ def save_memory(path: Path, memory: HopfieldMemory, recipe: dict[str, Any]) -> i
     return write_file(path, pieces, action="write the memory")
 
 
-def load_memory(path: Path) -> tuple[HopfieldMemory, dict[str, Any]]:
+def load_memory(path: str | Path) -> tuple[HopfieldMemory, dict[str, Any]]:
     """(memory, recipe) of a file. A file makes at most 256 MiB and a thousand times its length.
 
     Raises:
@@ -127,6 +127,7 @@ def load_memory(path: Path) -> tuple[HopfieldMemory, dict[str, Any]]:
         UnsupportedVersion: a version, rule or form that this release does not know.
         CorruptArchive: truncated or altered.
     """
+    path = Path(path)
     if not path.is_file():
         raise ArchiveNotFound(f"{path}: no memory file there; make one with `supsup-store encode`")
     device = FileDevice(path, mode="r")

@@ -73,7 +73,7 @@ def compact(archive: MaskArchive, *, codec: str | None = None, on_task: OnTask =
     return before - archive.file_bytes
 
 
-def repair(source: MaskArchive, path: Path, *, on_task: OnTask = _no_report) -> list[Damage]:
+def repair(source: MaskArchive, path: str | Path, *, on_task: OnTask = _no_report) -> list[Damage]:
     """Copy every intact task into a new archive at ``path``; returns what was lost.
 
     Every mask is decoded and compared with its sha256 on the way.
@@ -96,7 +96,7 @@ def repair(source: MaskArchive, path: Path, *, on_task: OnTask = _no_report) -> 
     return lost
 
 
-def merge(sources: Sequence[MaskArchive], path: Path, *, on_task: OnTask = _no_report) -> int:
+def merge(sources: Sequence[MaskArchive], path: str | Path, *, on_task: OnTask = _no_report) -> int:
     """Join archives of the same layout and backbone into a new one; returns its tasks.
 
     Raises:
@@ -127,7 +127,7 @@ def merge(sources: Sequence[MaskArchive], path: Path, *, on_task: OnTask = _no_r
 
 
 def _write_new(
-    path: Path,
+    path: str | Path,
     header: dict[str, Any],
     parts: Iterable[tuple[MaskArchive, Sequence[str]]],
     on_task: OnTask = _no_report,
@@ -136,7 +136,7 @@ def _write_new(
         for source, names in parts:
             _copy(source, names, store, allowed=None, on_task=on_task)
 
-    create_file(path, header, timeout=0, lock=True, fill=fill).device.close()
+    create_file(Path(path), header, timeout=0, lock=True, fill=fill).device.close()
 
 
 def _copy(

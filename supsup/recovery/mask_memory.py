@@ -94,7 +94,7 @@ class MaskMemory:
         task = self.task_of(pattern)
         return -np.inf if task is None or task.accept is None else task.accept
 
-    def save(self, path: Path) -> int:
+    def save(self, path: str | Path) -> int:
         """Write the memory file; returns its bytes. Raises as :func:`hopfield.save_memory`."""
         ones = np.rint((self.start + 1) / 2 * self.memory.count).astype("<u4")
         assert self.backbone.recipe is not None
@@ -118,7 +118,11 @@ class MaskMemory:
 
     @classmethod
     def open(
-        cls, path: Path, *, device: str | torch.device = "cpu", trusted_net: str | None = None
+        cls,
+        path: str | Path,
+        *,
+        device: str | torch.device = "cpu",
+        trusted_net: str | None = None,
     ) -> "MaskMemory":
         """The memory of a file, with its network regenerated and compared with the recorded digest.
 
