@@ -95,8 +95,8 @@ class MaskLayout:
         """All layers as one flat vector, in storage order, without padding.
 
         Args:
-            layers: layer name → array of any dtype, (batch axes…, *shape); the same batch axes for
-                all.
+            layers: layer name → array of any dtype, ``(batch axes…, *shape)``; the same batch axes
+                for all.
             out: (batch axes…, bits), what to write into; a new numpy array by default. Tensors of
                 torch need one.
 

@@ -3,55 +3,76 @@
 import ast
 import re
 import runpy
-import shlex
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
 
-from supsup.datasets import load
-from supsup_store.app import app
-from supsup_store.main import main
-from tests.sources import ROOT, in_checkout
+from maskstore import MaskArchive
+from tests.pages import run_page, snippets_of
+from tests.sources import PACKAGES, ROOT, in_checkout
 
-README = (ROOT / "README.md").read_text()
+README = ROOT / "README.md"
+RUN_ELSEWHERE = {"extending.md": "tests/test_extending.py", "any-module.md": "its own test"}
+"""Pages whose snippets have a test of their own."""
 
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, re.S)
-
-
-def test_the_readme_commands_run_in_order(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    np.save("digits.npy", load("mnist-sample").test_images[:4].numpy())
-    commands = [
-        line
-        for block in blocks("bash")
-        for line in block.splitlines()
-        if line.startswith("supsup-store ")
-    ]
-    assert len(commands) > 10
-    for command in commands:
-        monkeypatch.setattr(sys, "argv", shlex.split(command))
-        try:
-            main()
-        except SystemExit as exit_:
-            assert not exit_.code, (command, capsys.readouterr().err)
+PAGES = [
+    page
+    for page in sorted(ROOT.glob("docs/**/*.md"))
+    if page.name not in RUN_ELSEWHERE and snippets_of(page)
+]
 
 
-def test_every_command_is_in_the_readme():
-    names = {command.name or command.callback.__name__ for command in app.registered_commands}
-    missing = {name for name in names if f"supsup-store {name}" not in README}
-    assert not missing
+@pytest.mark.parametrize("page", [README, *PAGES], ids=lambda page: page.stem)
+def test_snippets_run_in_order(page, tmp_path, monkeypatch, capfd):
+    run_page(page, tmp_path, monkeypatch, capfd)
 
 
-def test_the_readme_example_runs(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    (example,) = blocks("python")
-    exec(compile(example, "README.md", "exec"), {})
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 6
-    assert float(lines[-1]) > 0.9
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("```bash\nsupsup-store list none.h5\n```\n", "page.md, line 2: list none.h5: exit code 1"),
+        ("<!-- not run: far -->\n```bash\nsupsup-store list --gone\n```\n", "line 3: .*gone"),
+        ("```bash\nrm none.h5\n```\n", "rm: a snippet may only run supsup-store"),
+        ("```python\nx = 1\n```\n\n```python\nassert x == 2, 'no'\n```\n", "no"),
+        ("```python\nprint('4 ducks')\n```\n\n```text\n5 ducks\n```\n", "said to print '5 ducks'"),
+    ],
+)
+def test_a_snippet_that_fails_is_seen(text, message, tmp_path, monkeypatch, capfd):
+    (tmp_path / "page.md").write_text(text)
+    with pytest.raises((pytest.fail.Exception, ValueError, AssertionError), match=message):
+        run_page(tmp_path / "page.md", tmp_path, monkeypatch, capfd)
+
+
+def test_snippets_share_a_folder_and_what_is_far_away_is_only_parsed(tmp_path, monkeypatch, capfd):
+    page = tmp_path / "page.md"
+    page.write_text(
+        "```python\n# my_page_module.py\nducks = 4\n```\n"
+        "```python\nimport my_page_module\nprint(my_page_module.ducks, 'ducks in 1.5 s')\n```\n"
+        "```text\n4 ducks in 9 s\n```\n"
+        "<!-- not run: far -->\n```bash\nsupsup-store list s3://gone/none.h5\n```\n"
+    )
+    run_page(page, tmp_path, monkeypatch, capfd)
+    assert "my_page_module" not in sys.modules
+
+
+def test_the_reader_in_the_docs_reads_the_golden_archive():
+    """With nothing of this project, as it says."""
+    first, second, *_ = snippets_of(ROOT / "docs" / "howto" / "another-language.md")
+    reader = first.text + second.text
+    assert not any(package in reader for package in PACKAGES)
+    assert len(first.text.strip().splitlines()) <= 15
+    names: dict[str, Any] = {}
+    exec(compile(reader, "another-language.md", "exec"), names)
+    golden = ROOT / "tests" / "golden" / "v1.h5"
+    layers, masks = names["read_masks"](golden)
+    with MaskArchive.open(golden) as archive:
+        assert sorted(masks) == sorted(archive.names())
+        for name, packed in masks.items():
+            mask, expected = names["unpack"](layers, packed), archive.get(name)
+            assert list(mask) == list(expected)
+            assert all(np.array_equal(mask[layer], expected[layer]) for layer in expected)
 
 
 LAZY = {"iter_train_into", "train"}
@@ -72,7 +93,7 @@ def statements_that_do_nothing(source: str) -> list[int]:
 def test_no_document_drops_what_a_generator_would_train():
     assert statements_that_do_nothing("x = 1\ntrain(backbone, tasks, config)") == [2]
     assert not statements_that_do_nothing("train_into(archive, backbone, tasks, config)")
-    pages = [README, *(path.read_text() for path in ROOT.glob("docs/**/*.md"))]
+    pages = [README.read_text(), *(path.read_text() for path in ROOT.glob("docs/**/*.md"))]
     sources = [block for page in pages for block in re.findall(r"```python\n(.*?)```", page, re.S)]
     sources += [path.read_text() for path in ROOT.glob("examples/*.py")]
     sources += [path.read_text() for path in ROOT.glob("benchmarks/*.py")]
@@ -81,7 +102,7 @@ def test_no_document_drops_what_a_generator_would_train():
 
 
 def test_links_in_documents_lead_somewhere():
-    for page in [ROOT / "README.md", *ROOT.glob("docs/**/*.md")]:
+    for page in [README, *ROOT.glob("docs/**/*.md")]:
         text = re.sub(r"```.*?```", "", page.read_text("utf-8"), flags=re.S)
         for target in re.findall(r"\]\(([^)#:]+)\)", text):
             near = (page.parent / target).resolve()

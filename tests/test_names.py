@@ -19,6 +19,9 @@ ELSEWHERE = {"experiments/GNu/SplitMNIST/hopsupsup.py"}
 
 CODE = re.compile(r"```.*?```|`[^`]+`", re.S)
 FILE = re.compile(r"(?<![\w./*{-])[a-zA-Z][\w./-]*(?:\.(?:py|md)|/)(?![\w*{<])")
+ENDINGS = ("py", "md", "json", "h5", "png")
+WRITTEN = re.compile(r"^```python\n# ([a-z_]+\.py)\n", re.M)
+"""Files that a page tells the reader to write."""
 NAME = re.compile(rf"(?<![\w./-])(?:{'|'.join(PACKAGES)}|benchmarks|tests)(?:\.[A-Za-z_]\w*)+")
 ROLE = re.compile(r":(?:class|func|mod|data|meth|exc|attr):`~?([^`<>]+)`")
 
@@ -26,7 +29,8 @@ ROLE = re.compile(r":(?:class|func|mod|data|meth|exc|attr):`~?([^`<>]+)`")
 def files_in(text: str) -> set[str]:
     """The files and folders of this project that code in a page mentions."""
     found = {path for code in CODE.findall(text) for path in FILE.findall(code)}
-    return {path for path in found if not path.split("/")[0].isupper()} - ELSEWHERE
+    found = {path for path in found if not path.split("/")[0].isupper()}
+    return found - ELSEWHERE - set(WRITTEN.findall(text))
 
 
 def exists(name: str) -> bool:
@@ -65,7 +69,9 @@ def test_files_in_pages_exist(page):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_names_in_pages_exist(page):
     names = set(NAME.findall(page.read_text("utf-8")))
-    names = {name for name in names if name.rpartition(".")[2] not in ("py", "json", "h5", "png")}
+    names = {
+        name for name in names if name.rpartition(".")[2] not in ("py", "md", "json", "h5", "png")
+    }
     assert not {name for name in names if not exists(name)}
 
 

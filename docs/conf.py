@@ -1,0 +1,38 @@
+"""How Sphinx builds this site: `python -m sphinx -W -n --keep-going docs OUT`, offline."""
+
+import sys
+from pathlib import Path
+
+DOCS = Path(__file__).parent
+ROOT = DOCS.parent
+# A checkout documents its own code, not that of a copy that was installed.
+sys.path[:0] = [str(ROOT), str(ROOT / "cli")] if (ROOT / "supsup").is_dir() else []
+sys.path.insert(0, str(DOCS / "_ext"))
+
+project = "supsup-store"
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "python_reference",
+    "command_reference",
+]
+exclude_patterns = ["_ext"]
+myst_heading_anchors = 3
+
+autodoc_member_order = "bysource"
+autodoc_typehints_format = "short"
+napoleon_use_ivar = True
+add_module_names = False
+python_maximum_signature_line_length = 88
+
+html_theme = "pydata_sphinx_theme"
+html_show_copyright = False
+html_copy_source = False
+html_show_sourcelink = False
+html_theme_options = {
+    "navigation_with_keys": False,
+    "show_prev_next": True,
+    "footer_start": [],
+    "footer_end": [],
+}
