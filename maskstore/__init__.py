@@ -25,6 +25,7 @@ from maskstore.layout import MaskLayout
 from maskstore.maintenance import compact, merge, repair
 from maskstore.packed import PackedMasks, StoredTask
 from maskstore.stats import ArchiveStats, archive_stats
+from maskstore.tensors import BFloat16, TensorInfo
 
 __all__ = [
     "ArchiveClosed",
@@ -34,6 +35,7 @@ __all__ = [
     "ArchiveNotFound",
     "ArchiveStats",
     "ArchiveWriteError",
+    "BFloat16",
     "CorruptArchive",
     "DigestMismatch",
     "InvalidInput",
@@ -48,6 +50,7 @@ __all__ = [
     "SupsupError",
     "TaskExists",
     "TaskNotFound",
+    "TensorInfo",
     "UnsupportedVersion",
     "archive_stats",
     "compact",

@@ -18,7 +18,8 @@ def verify(
     """Look for damage: index, HDF5 view and stored bytes of every task.
 
     Args:
-        deep: also decode every mask and compare its sha256, and read the file with libhdf5.
+        deep: also decode every mask and tensor and compare its sha256, and read the file with
+            libhdf5.
         on_task: called with a task's name before it is looked at.
 
     Returns:
@@ -34,8 +35,16 @@ def verify(
             archive.check_stored(task)  # also where what it needs was read before, and is kept
             if deep:
                 archive.get_packed(task)
+                archive.tensors(task)
         except ArchiveError as error:
             damage.append(Damage(task, str(error)))
+    for name in archive.shared_entries:
+        try:
+            archive.stored_shared(name)
+            if deep:
+                archive.shared_tensors(name)
+        except ArchiveError as error:
+            damage.append(Damage(None, str(error)))
     on_disk = isinstance(archive.store.device, FileDevice)
     if deep and not damage and on_disk and _shows_this_state(archive.store):
         damage += _verify_with_libhdf5(archive.store)
@@ -69,7 +78,7 @@ def _verify_view(store: Store) -> list[Damage]:
         (
             "last extent and root",
             view.copies[copy],
-            view.encode_copy(copy, static_address, store.extents),
+            view.encode_copy(copy, static_address, store.extents, store.slot.version),
         )
     )
     damage = [

@@ -1,38 +1,23 @@
 """MaskArchive: masks by task name in one HDF5 file, with a database's promises."""
 
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from bitarray import bitarray
-
-from maskstore import codecs
-from maskstore.errors import ArchiveClosed, CorruptArchive, InvalidInput, TaskExists
-from maskstore.layout import MaskLayout, count_ones, sha256_of_bits
+from maskstore.errors import ArchiveClosed, CorruptArchive, InvalidInput
+from maskstore.layout import MaskLayout
 from maskstore.packed import StoredTask
-from maskstore.parallel import map_ahead
-from maskstore.reader import ArchiveReader
 from maskstore.storage.atomic import sync_folder
-from maskstore.storage.format import KIND_MASK, KIND_METADATA, KIND_REMOVE, Record
-from maskstore.storage.index import Index, entry_of
 from maskstore.storage.lifecycle import create_file, open_file, replace_file
-from maskstore.storage.metadata import encode_metadata, parse_name
 from maskstore.storage.raw_file import FileDevice
 from maskstore.storage.remote_file import RemoteDevice
 from maskstore.storage.store import Store
+from maskstore.writer import ArchiveWriter
 
-_BATCH_BYTES = 1 << 25
-_WORTH_A_THREAD = 1 << 15
-"""Bits of a mask from which its coding is shared among the cores."""
-
-MaskItem = tuple[str, Mapping[str, np.ndarray | bitarray], Mapping[str, Any]]
-"""What ``add_many`` takes for one task: name, masks, metadata."""
+__all__ = ["MaskArchive", "StoredTask"]
 
 
-class MaskArchive(ArchiveReader):
+class MaskArchive(ArchiveWriter):
     """Masks of one layout in an HDF5 file. Make one with :meth:`create` or :meth:`open`.
 
     Every change is atomic and durable: after a crash the next open sees the last committed state.
@@ -46,8 +31,6 @@ class MaskArchive(ArchiveReader):
         """Used by :meth:`create` and :meth:`open`."""
         super().__init__(store, path)
         self._lock = lock
-        self._in_transaction = False
-        self._mutex = threading.RLock()
 
     @classmethod
     def create(
@@ -151,91 +134,6 @@ class MaskArchive(ArchiveReader):
         self._reload()
         return True
 
-    def add(
-        self,
-        name: str,
-        masks: Mapping[str, np.ndarray | bitarray],
-        metadata: Mapping[str, Any] | None = None,
-        *,
-        codec: str = "auto",
-    ) -> StoredTask:
-        """Add the mask of one task.
-
-        Args:
-            masks: layer name → boolean array or bitarray (:meth:`MaskLayout.pack`), all layers.
-            metadata: JSON to keep with the task.
-            codec: ``"auto"`` takes the smallest.
-
-        Raises:
-            InvalidName, InvalidMask, InvalidInput: nothing was added.
-            TaskExists: there is a task of that name.
-            ArchiveWriteError: the system refused; the file is as before.
-        """
-        self.add_many([(name, masks, metadata or {})], codec=codec)
-        return self._stored_task(name, self.entry(name), len(self) - 1)
-
-    def add_many(self, items: Iterable[MaskItem], *, codec: str = "auto") -> int:
-        """Add any number of tasks in one transaction; returns how many. Raises as :meth:`add`."""
-        chosen = codecs.parse_codec(codec)
-        with self.transaction():
-            batch: list[tuple[str, Record]] = []
-            size = added = 0
-            # Small masks are coded in less time than a thread takes to begin.
-            on_cores = map_ahead if self.layout.bits >= _WORTH_A_THREAD else map
-            for name, record in on_cores(
-                lambda item: self._record(item, chosen), self._with_new_names(items)
-            ):
-                batch.append((name, record))
-                size += len(record.payload) + len(record.metadata)
-                added += 1
-                if size > _BATCH_BYTES:
-                    self._append(batch)
-                    batch, size = [], 0
-            self._append(batch)
-        return added
-
-    def remove(self, name: str) -> None:
-        """Remove a task; compacting brings its bytes back. Raises TaskNotFound."""
-        self.entry(name)
-        with self.transaction():
-            self._append([(name, Record(kind=KIND_REMOVE, name=name.encode()))])
-
-    def update(self, name: str, metadata: Mapping[str, Any]) -> StoredTask:
-        """Replace a task's metadata. Raises TaskNotFound, InvalidInput."""
-        self.entry(name)
-        stored = encode_metadata(name, metadata, self.metadata_example)
-        record = Record(kind=KIND_METADATA, name=name.encode(), metadata=stored)
-        with self.transaction():
-            self._append([(name, record)])
-        return self.task(name)
-
-    @contextmanager
-    def transaction(self) -> Iterator["MaskArchive"]:
-        """All changes inside become durable together, or none when the block raises.
-
-        A transaction inside another joins it.
-        """
-        with self._mutex:  # other threads wait until it is durable or undone
-            store = self.store
-            if self._in_transaction:
-                yield self
-                return
-            store.require_writable()
-            try:
-                self._in_transaction = True
-                yield self
-                store.commit_if_changed()
-            except BaseException:
-                store.abort()
-                self._reload()
-                raise
-            finally:
-                self._in_transaction = False
-
-    def _reload(self) -> None:
-        self._index = Index(self.store)
-        self._positions = None
-
     def rewrite(self, fill: Callable[[Store], None]) -> None:
         """Put a new file with what ``fill`` appends in the place of this one, and go on with it.
 
@@ -247,54 +145,16 @@ class MaskArchive(ArchiveReader):
             self.store.require_writable()
             if self._in_transaction or not isinstance(old, FileDevice):
                 raise ArchiveClosed(f"{self.path}: cannot be rewritten inside a transaction")
-            entries = self._index.entries
-            text = sum(len(name.encode()) + len(entry.metadata) for name, entry in entries.items())
+            rows = self._index.live_rows()
             self._store = replace_file(
                 old,
                 self.store.header,
                 lock=self._lock,
-                rows=len(entries),
-                text_bytes=text,
+                version=self.store.slot.version,
+                rows=len(rows),
+                text_bytes=sum(len(name.encode()) + len(row.metadata) for name, row in rows),
                 fill=fill,
             )
             self._reload()
             old.close()
             sync_folder(old.path.parent)
-
-    def _with_new_names(self, items: Iterable[MaskItem]) -> Iterator[MaskItem]:
-        """The items, refused before anything is coded where a name is none or is taken."""
-        seen: set[str] = set()
-        for item in items:
-            parse_name(item[0])
-            if item[0] in self._index.entries or item[0] in seen:
-                raise self._taken(item[0])
-            seen.add(item[0])
-            yield item
-
-    def _record(self, item: MaskItem, chosen: tuple[codecs.Codec, ...]) -> tuple[str, Record]:
-        name, masks, metadata = item
-        packed = self.layout.pack(masks)
-        used, payload = codecs.encode(packed, self.prior.of_task(metadata), chosen)
-        return name, Record(
-            kind=KIND_MASK,
-            name=name.encode(),
-            metadata=encode_metadata(name, metadata, self.metadata_example),
-            payload=payload,
-            codec=used.id,
-            ones=count_ones(packed),
-            sha256=sha256_of_bits(packed),
-        )
-
-    def _append(self, batch: list[tuple[str, Record]]) -> None:
-        for name, record in batch:
-            if record.kind == KIND_MASK and name in self._index.entries:
-                raise self._taken(name)
-        offsets = self.store.append([record for _, record in batch])
-        for (name, record), offset in zip(batch, offsets, strict=True):
-            self._index.apply(record.kind, name, entry_of(record, offset))
-        self._positions = None
-
-    def _taken(self, name: str) -> TaskExists:
-        return TaskExists(
-            f"{self.path}: task {name!r} is there already; choose another name or remove it first"
-        )

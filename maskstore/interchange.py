@@ -1,51 +1,120 @@
-"""Masks in and out of ``.npz`` and ``.safetensors`` files: layer name → boolean array."""
+"""Masks in and out of ``.npz`` and ``.safetensors`` files: layer name → boolean array.
 
+Tensors of the task stand beside them under ``tensors/NAME``; bfloat16 is read from ``.safetensors``
+and written as float32.
+"""
+
+import json
+import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from jaxtyping import Bool
-from safetensors.numpy import load, save
+import safetensors
+from jaxtyping import Bool, Shaped
+from safetensors.numpy import save
 
 from maskstore.errors import InvalidInput
-from maskstore.foreign import foreign_file, read_npz
+from maskstore.foreign import foreign_file, read_npz, require_size
 from maskstore.layout import MAX_BITS, MaskLayout
 from maskstore.storage.atomic import require_free, write_file
+from maskstore.tensors import BFloat16, TensorValue
 
 SUFFIXES = (".npz", ".safetensors")
+PREFIX = "tensors/"
+"""What the key of a tensor begins with, unless the layout has a layer of that name."""
+
+_SLACK_BYTES = 1 << 20
+"""Names, shapes and padding of a file."""
+_MOST_HEADER_BYTES = 100_000_000
+_FREE_BYTES = 1 << 26
+_MAX_RATIO = 100
+"""How far tensors in an ``.npz`` may expand, beyond what is free: only constants go further."""
+_KINDS = {"F": "f", "I": "i", "U": "u"}
 
 
-def load_masks(path: Path, layout: MaskLayout) -> dict[str, np.ndarray]:
-    """The arrays of a mask file. Names, shapes and dtypes are checked when they are added.
+def load_task(
+    path: Path, layout: MaskLayout
+) -> tuple[dict[str, np.ndarray], dict[str, TensorValue]]:
+    """(mask, tensors) in a file. Names, shapes and types are checked when they are added.
 
     Raises:
         InvalidInput: no such file, another format, or far larger than a mask of this layout.
     """
-    # A boolean is stored as one byte; the rest is names, shapes and padding.
-    return _load(path, layout.bits + (1 << 20))
+    # A boolean is stored as one byte.
+    return _load(path, layout.bits, set(layout.shapes))
 
 
 def layout_of(path: Path) -> MaskLayout:
     """The layout of the mask in a file.
 
     Raises:
-        InvalidInput: as :func:`load_masks`, or an array that is not boolean.
+        InvalidInput: as :func:`load_task`, or an array that is not boolean.
     """
-    masks = _load(path, MAX_BITS)
+    masks, _ = _load(path, MAX_BITS, set())
     for name, mask in masks.items():
         if mask.dtype != np.bool_:
             raise InvalidInput(f"{path}: layer {name!r}: expected dtype bool, got {mask.dtype}")
     return MaskLayout({name: mask.shape for name, mask in masks.items()})
 
 
-def _load(path: Path, largest: int) -> dict[str, np.ndarray]:
+def _load(
+    path: Path, mask_bytes: int, layers: set[str]
+) -> tuple[dict[str, np.ndarray], dict[str, TensorValue]]:
     _require_suffix(path)
-    with foreign_file(path, f"{path.suffix} file of boolean arrays", largest=largest) as file:
-        if path.suffix == ".npz":
-            return read_npz(path, file, largest=largest)
-        return dict(load(file.read()))
+    is_npz = path.suffix == ".npz"
+
+    def is_tensor(key: str) -> bool:
+        return key.startswith(PREFIX) and key not in layers
+
+    with foreign_file(path, f"{path.suffix} file of arrays") as file:
+        sizes = _npz_sizes(file) if is_npz else _safetensors_sizes(file)
+        largest = mask_bytes + _SLACK_BYTES
+        require_size(path, sum(n for key, n in sizes if not is_tensor(key)), largest)
+        tensor_bytes = sum(n for key, n in sizes if is_tensor(key))
+        file_bytes = os.fstat(file.fileno()).st_size
+        require_size(path, tensor_bytes, _FREE_BYTES + _MAX_RATIO * file_bytes)
+        file.seek(0)
+        found: Mapping[str, TensorValue] = (
+            read_npz(path, file, largest=largest + tensor_bytes)
+            if is_npz
+            else dict(_read_safetensors(file.read()))
+        )
+    masks, tensors = {}, {}
+    for key, value in found.items():
+        if is_tensor(key):
+            tensors[key.removeprefix(PREFIX)] = value
+        else:
+            masks[key] = value.values if isinstance(value, BFloat16) else np.asarray(value)
+    return masks, tensors
+
+
+def _npz_sizes(file: BinaryIO) -> list[tuple[str, int]]:
+    with zipfile.ZipFile(file) as members:
+        listed = members.infolist()
+        return [(each.filename.removesuffix(".npy"), each.file_size) for each in listed]
+
+
+def _safetensors_sizes(file: BinaryIO) -> list[tuple[str, int]]:
+    header_bytes = int.from_bytes(file.read(8), "little")
+    if header_bytes > _MOST_HEADER_BYTES:
+        raise ValueError(f"a header of {header_bytes} bytes")
+    header = json.loads(file.read(header_bytes))
+    offsets = {key: each["data_offsets"] for key, each in header.items() if key != "__metadata__"}
+    return [(key, int(end) - int(begin)) for key, (begin, end) in offsets.items()]
+
+
+def _read_safetensors(content: bytes) -> Iterator[tuple[str, TensorValue]]:
+    for key, view in safetensors.deserialize(content):
+        kind, data, shape = view["dtype"], view["data"], view["shape"]
+        if kind == "BF16":
+            high = np.frombuffer(data, "<u2").reshape(shape).astype(np.uint32)
+            yield key, BFloat16((high << 16).view(np.float32))
+        else:
+            dtype = "?" if kind == "BOOL" else f"<{_KINDS[kind[0]]}{int(kind[1:]) // 8}"
+            yield key, np.frombuffer(data, dtype).reshape(shape).copy()
 
 
 def require_mask_file(path: Path, *, overwrite: bool) -> None:
@@ -54,26 +123,36 @@ def require_mask_file(path: Path, *, overwrite: bool) -> None:
     require_free(path, overwrite=overwrite)
 
 
-def save_masks(path: Path, masks: Mapping[str, Bool[np.ndarray, "..."]]) -> None:
-    """Write a mask to a new file or over an old one, whole or not at all.
+def save_masks(
+    path: Path,
+    masks: Mapping[str, Bool[np.ndarray, "..."]],
+    tensors: Mapping[str, Shaped[np.ndarray, "..."]] | None = None,
+) -> None:
+    """Write a mask, and tensors beside it, to a new file or over an old one, whole or not at all.
 
     Raises:
-        InvalidInput: the name ends neither in ``.npz`` nor in ``.safetensors``.
+        InvalidInput: the name ends neither in ``.npz`` nor in ``.safetensors``, or a tensor would
+            have the key of a layer.
         ArchiveWriteError: the system refuses.
     """
     _require_suffix(path)
+    arrays = {PREFIX + name: array for name, array in (tensors or {}).items()}
+    taken = sorted(arrays.keys() & masks.keys())
+    if taken:
+        raise InvalidInput(f"{path}: {taken[0]!r} would be a layer and a tensor; read it in Python")
+    arrays = {name: np.asarray(each, order="C") for name, each in {**masks, **arrays}.items()}
     if path.suffix == ".npz":
-        write_file(path, lambda file: _write_npz(file, masks))
+        write_file(path, lambda file: _write_npz(file, arrays))
     else:
-        write_file(path, save({name: np.ascontiguousarray(mask) for name, mask in masks.items()}))
+        write_file(path, save(arrays))
 
 
-def _write_npz(file: BinaryIO, masks: Mapping[str, Bool[np.ndarray, "..."]]) -> None:
+def _write_npz(file: BinaryIO, arrays: Mapping[str, Shaped[np.ndarray, "..."]]) -> None:
     # Not np.savez: it reads a layer named "file" as its own argument of that name.
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as members:
-        for name, mask in masks.items():
+        for name, array in arrays.items():
             with members.open(f"{name}.npy", "w") as member:
-                np.lib.format.write_array(member, mask, allow_pickle=False)
+                np.lib.format.write_array(member, array, allow_pickle=False)
 
 
 def _require_suffix(path: Path) -> None:

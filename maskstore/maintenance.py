@@ -1,23 +1,25 @@
 """Whole archives rewritten: compact, repair, merge. The old file stays until the new is done."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from maskstore import codecs
 from maskstore.archive import MaskArchive
 from maskstore.codecs.history import DIGEST_BYTES, HistoryCodec, reference_of
 from maskstore.codecs.references import BLOCK, choose_references
 from maskstore.errors import ArchiveError, CorruptArchive, InvalidInput, LayoutMismatch, TaskExists
+from maskstore.items import records_of_task
 from maskstore.layout import sha256_of_bits
 from maskstore.parallel import map_ahead
-from maskstore.storage.format import KIND_MASK, Record
+from maskstore.storage.format import KIND_SHARED
 from maskstore.storage.index import Damage
 from maskstore.storage.lifecycle import create_file
 from maskstore.storage.metadata import encode_json, encode_metadata
+from maskstore.storage.records import Record
 from maskstore.storage.store import Store
+from maskstore.storage.tensor_rows import tensor_record
 
 _BATCH_BYTES = 1 << 25
 _IDENTITY = ("layout", "backbone", "weights_digest")
@@ -67,9 +69,12 @@ def compact(archive: MaskArchive, *, codec: str | None = None, on_task: OnTask =
     """
     allowed = None if codec is None else codecs.parse_codec(codec)
     before = archive.file_bytes
-    archive.rewrite(
-        lambda draft: _copy(archive, archive.names(), draft, allowed=allowed, on_task=on_task)
-    )
+
+    def fill(draft: Store) -> None:
+        _copy_shared(archive, list(archive.shared_entries), draft)
+        _copy(archive, archive.names(), draft, allowed=allowed, on_task=on_task)
+
+    archive.rewrite(fill)
     return before - archive.file_bytes
 
 
@@ -86,13 +91,22 @@ def repair(source: MaskArchive, path: str | Path, *, on_task: OnTask = _no_repor
     for name in source.names():
         try:
             source.get_packed(name)
+            source.tensors(name)
             source.task(name)
         except ArchiveError as error:
             lost.append(Damage(name, str(error)))
         else:
             intact.append(name)
         on_task(name)
-    _write_new(path, source.store.header, [(source, intact)])
+    shared = []
+    for name in source.shared_entries:
+        try:
+            source.shared_tensors(name)
+        except ArchiveError as error:
+            lost.append(Damage(None, str(error)))
+        else:
+            shared.append(name)
+    _write_new(path, [(source, intact)], shared)
     return lost
 
 
@@ -101,7 +115,7 @@ def merge(sources: Sequence[MaskArchive], path: str | Path, *, on_task: OnTask =
 
     Raises:
         InvalidInput: no source.
-        LayoutMismatch: the sources are made for different networks.
+        LayoutMismatch: the sources are made for different networks, or share other tensors.
         TaskExists: a name is in two of them.
         ArchiveExists, ArchiveWriteError, CorruptArchive: no new archive was made.
     """
@@ -115,6 +129,7 @@ def merge(sources: Sequence[MaskArchive], path: str | Path, *, on_task: OnTask =
                 f"{source.path}: made for another network than {first.path} "
                 "(`supsup-store show` prints layout, backbone and digest of each)"
             )
+        _require_same_shared(first, source)
         for name in source.names():
             if name in names:
                 raise TaskExists(
@@ -122,21 +137,56 @@ def merge(sources: Sequence[MaskArchive], path: str | Path, *, on_task: OnTask =
                 )
             names[name] = source.path
     parts = [(source, source.names()) for source in sources]
-    _write_new(path, first.store.header, parts, on_task)
+    _write_new(path, parts, list(first.shared_entries), on_task)
     return len(names)
+
+
+def _require_same_shared(first: MaskArchive, other: MaskArchive) -> None:
+    mine, theirs = first.shared_entries, other.shared_entries
+    for name in {**mine, **theirs}:
+        # Equal digests are equal tensors; others may differ in their order alone.
+        if (
+            name not in mine
+            or name not in theirs
+            or (mine[name].sha256 != theirs[name].sha256 and not _equal(first, other, name))
+        ):
+            raise LayoutMismatch(
+                f"{other.path}: shared tensors {name!r} are not those of {first.path}, so their "
+                "tasks cannot share an archive; give both the same, or remove them from both"
+            )
+
+
+def _equal(first: MaskArchive, other: MaskArchive, name: str) -> bool:
+    sets = first.shared_tensors(name), other.shared_tensors(name)
+    types = [{each.name: each[1:3] for each in one.shared[name]} for one in (first, other)]
+    return types[0] == types[1] and all(
+        array.tobytes() == sets[1][key].tobytes() for key, array in sets[0].items()
+    )
 
 
 def _write_new(
     path: str | Path,
-    header: dict[str, Any],
-    parts: Iterable[tuple[MaskArchive, Sequence[str]]],
+    parts: Sequence[tuple[MaskArchive, Sequence[str]]],
+    shared: Sequence[str],
     on_task: OnTask = _no_report,
 ) -> None:
+    """A new archive with the first source's header and ``shared`` tensors, and all tasks."""
+    first = parts[0][0]
+
     def fill(store: Store) -> None:
+        _copy_shared(first, shared, store)
         for source, names in parts:
             _copy(source, names, store, allowed=None, on_task=on_task)
 
-    create_file(Path(path), header, timeout=0, lock=True, fill=fill).device.close()
+    version = max(source.store.slot.version for source, _ in parts)
+    create_file(
+        Path(path), first.store.header, timeout=0, lock=True, version=version, fill=fill
+    ).device.close()
+
+
+def _copy_shared(source: MaskArchive, names: Sequence[str], target: Store) -> None:
+    for name in names:
+        target.append([tensor_record(KIND_SHARED, name, source.stored_shared(name))])
 
 
 def _copy(
@@ -160,18 +210,17 @@ def _copy(
     payloads = _kept(source, names) if allowed is None else _recoded(source, names, allowed)
     for name, (used, payload) in zip(names, payloads, strict=True):
         entry = source.entry(name)
-        batch.append(
-            Record(
-                kind=KIND_MASK,
-                name=name.encode(),
-                metadata=entry.metadata if same_example else _translate(source, name, target),
-                payload=payload,
-                codec=used,
-                ones=entry.ones,
-                sha256=entry.sha256,
-            )
+        records = records_of_task(
+            name,
+            entry.metadata if same_example else _translate(source, name, target),
+            payload=payload,
+            codec=used,
+            ones=entry.ones,
+            sha256=entry.sha256,
+            tensors=source.stored_tensors(name),
         )
-        size += len(payload) + len(entry.metadata)
+        batch += records
+        size += sum(len(record.payload) + len(record.metadata) for record in records)
         if size > _BATCH_BYTES:
             target.append(batch)
             batch, size = [], 0

@@ -11,6 +11,7 @@ from jaxtyping import Bool, UInt8
 from maskstore import bits
 from maskstore.errors import InvalidInput
 from maskstore.layout import MaskLayout
+from maskstore.tensors import TensorInfo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +100,7 @@ class StoredTask(NamedTuple):
         ones: set bits.
         bytes: stored bytes of the coded mask.
         sha256: hex digest of the packed bits (:func:`maskstore.layout.sha256_of_bits`).
+        tensors: what is kept beside the mask: name, shape, type and stored bytes of each.
     """
 
     name: str
@@ -109,7 +111,23 @@ class StoredTask(NamedTuple):
     bytes: int
     sha256: str
     metadata: dict[str, Any]
+    tensors: tuple[TensorInfo, ...] = ()
+
+    @property
+    def classes(self) -> tuple[str, ...] | int | None:
+        """The names of the task's classes in the order of its labels, or only their number.
+
+        They are kept in ``metadata["classes"]``; None where the metadata does not tell.
+        """
+        match self.metadata.get("classes"):
+            case bool():
+                return None
+            case int(count):
+                return count
+            case [*names] if names and all(isinstance(name, str) for name in names):
+                return tuple(names)
+        return None
 
     def to_json(self) -> dict[str, Any]:
         """The entry of ``list --json``."""
-        return self._asdict()
+        return self._asdict() | {"tensors": [each.to_json() for each in self.tensors]}

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 from bitarray import bitarray
-from jaxtyping import Bool, UInt8
+from jaxtyping import Bool, Shaped, UInt8
 
 from maskstore import codecs
 from maskstore.codecs.cache import LruCache
@@ -19,6 +19,8 @@ from maskstore.parallel import THREADS, map_ahead
 from maskstore.storage.index import Damage, Entry, Index, payload_of
 from maskstore.storage.metadata import decode_metadata, encode_json
 from maskstore.storage.store import Store
+from maskstore.storage.tensor_rows import describe_tensors, read_tensors, stored_tensors
+from maskstore.tensors import StoredSet, TensorInfo
 
 Value = TypeVar("Value")
 
@@ -63,24 +65,24 @@ class ArchiveReader:
         return self._store
 
     def __len__(self) -> int:
-        return len(self._index.entries)
+        return len(self._index)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._index.entries
+        return name in self._index
 
     def __iter__(self) -> Iterator[StoredTask]:
-        for index, (name, entry) in enumerate(list(self._index.entries.items())):
+        for index, (name, entry) in enumerate(self._index.items()):
             yield self._stored_task(name, entry, index)
 
     def names(self) -> list[str]:
         """Task names in order of arrival."""
-        return list(self._index.entries)
+        return self._index.names()
 
     def task(self, name: str) -> StoredTask:
         """What the index knows of one task; raises TaskNotFound."""
         entry = self.entry(name)
         if self._positions is None:
-            self._positions = {each: at for at, each in enumerate(self._index.entries)}
+            self._positions = {each: at for at, each in enumerate(self.names())}
         return self._stored_task(name, entry, self._positions[name])
 
     def get(self, name: str) -> dict[str, Bool[np.ndarray, "..."]]:
@@ -108,12 +110,41 @@ class ArchiveReader:
         """
         return self.layout.bitarrays(self.get_packed(name), exact=exact)
 
+    def tensors(self, name: str) -> dict[str, Shaped[np.ndarray, "..."]]:
+        """The tensors of a task, new arrays; bfloat16 comes back as float32. Raises as :meth:`get`.
+
+        ``task(name).tensors`` tells their names, shapes, types and stored bytes.
+        """
+        return read_tensors(self.store, f"task {name!r}", self.tensor_entry(name))
+
+    @property
+    def shared(self) -> dict[str, tuple[TensorInfo, ...]]:
+        """The sets of tensors that belong to the archive, by name: what each holds.
+
+        Raises:
+            CorruptArchive: what describes them is damaged.
+        """
+        return {
+            name: describe_tensors(self.store, f"shared tensors {name!r}", entry)
+            for name, entry in self.shared_entries.items()
+        }
+
+    def shared_tensors(self, name: str) -> dict[str, Shaped[np.ndarray, "..."]]:
+        """A set of tensors that belongs to the archive; empty where there is none of that name.
+
+        Raises:
+            CorruptArchive: what is stored is not what was set.
+        """
+        entry = self.shared_entries.get(name)
+        return read_tensors(self.store, f"shared tensors {name!r}", entry)
+
     def check_stored(self, name: str) -> None:
         """Compare all stored bytes that a task needs with their checksums, without decoding.
 
         Raises:
             TaskNotFound, CorruptArchive: as :meth:`get`.
         """
+        self.stored_tensors(name)
         stored = self.stored_bytes(name)
         if self.entry(name).codec == HistoryCodec.id:
             try:
@@ -124,6 +155,15 @@ class ArchiveReader:
     def stored_bytes(self, name: str) -> bytes:
         """A task's mask as it is stored, coded; raises as :meth:`get` does."""
         return payload_of(self.store, name, self.entry(name))
+
+    def stored_tensors(self, name: str) -> StoredSet | None:
+        """A task's tensors as they are stored, if it has any; raises as :meth:`get` does."""
+        entry = self.tensor_entry(name)
+        return None if entry is None else stored_tensors(self.store, f"task {name!r}", entry)
+
+    def stored_shared(self, name: str) -> StoredSet:
+        """A set of the archive's own tensors as it is stored; raises as :meth:`shared_tensors`."""
+        return stored_tensors(self.store, f"shared tensors {name!r}", self.shared_entries[name])
 
     def packed(self, names: Iterable[str] | None = None) -> PackedMasks:
         """The masks of ``names`` (all, in order of arrival, by default), one bit a weight."""
@@ -156,15 +196,31 @@ class ArchiveReader:
         return self.store.device.size()
 
     @property
+    def format_version(self) -> int:
+        """1 until the first commit of what version 2 adds: tensors, a rename."""
+        return self.store.slot.version
+
+    @property
     def damage(self) -> list[Damage]:
         """Index rows that can not be trusted; ``maskstore._verify`` looks at everything else."""
         return list(self._index.damage)
+
+    @property
+    def shared_entries(self) -> dict[str, Entry]:
+        """Where each set of the archive's own tensors lies."""
+        self.store  # noqa: B018 - a closed archive says so, whatever is asked of it
+        return dict(self._index.shared)
+
+    def tensor_entry(self, name: str) -> Entry | None:
+        """Where a task's tensors lie, if it has any; raises TaskNotFound."""
+        self.entry(name)
+        return self._index.tensors_of(name)
 
     def entry(self, name: str) -> Entry:
         """Where a task's payload lies; raises TaskNotFound."""
         self.store  # noqa: B018 - a closed archive says so, whatever is asked of it
         try:
-            return self._index.entries[name]
+            return self._index[name]
         except (KeyError, TypeError):
             damaged = len(self._index.damage)
             hint = f" ({damaged} damaged index rows: run `supsup-store verify`)" if damaged else ""
@@ -212,12 +268,17 @@ class ArchiveReader:
             try:
                 return read(name, entry)
             except CorruptArchive as error:
-                removed = "" if self._index.entries.get(name) == entry else "removed "
+                live = name in self._index and self._index[name].offset == entry.offset
+                removed = "" if live else "removed "
                 failure = CorruptArchive(
                     f"it is coded against the {removed}task {name!r}, which is damaged"
                 )
                 failure.__cause__ = error
         raise failure
+
+    def _describe(self, name: str) -> tuple[TensorInfo, ...]:
+        entry = self._index.tensors_of(name)
+        return () if entry is None else describe_tensors(self.store, f"task {name!r}", entry)
 
     def _stored_task(self, name: str, entry: Entry, index: int) -> StoredTask:
         try:
@@ -234,4 +295,5 @@ class ArchiveReader:
             bytes=entry.payload_bytes,
             sha256=entry.sha256.hex(),
             metadata=metadata,
+            tensors=self._describe(name) if self._index.has_tensors else (),
         )

@@ -24,8 +24,10 @@ class ArchiveStats:
     Attributes:
         file_bytes: length of the file.
         payload_bytes: stored bytes of the coded masks alone.
-        bytes_per_task: ``file_bytes`` over the number of tasks: header, index, names and slack
-            count.
+        tensor_bytes_per_task: mean stored bytes of the tensors of a task, their checksums counted.
+        shared_bytes: stored bytes of the tensors that belong to the archive.
+        bytes_per_task: ``file_bytes`` over the number of tasks: tensors, header, index, names and
+            slack count.
         bits_per_weight: the same in bits, over the bits of a mask.
         bitpacked_bytes_per_task: one mask at one bit a weight.
         entropy_bytes_per_task: mean over tasks of d·H(ones/d), the bound for independent bits.
@@ -43,6 +45,8 @@ class ArchiveStats:
     bits_per_mask: int
     file_bytes: int
     payload_bytes: int
+    tensor_bytes_per_task: float | None
+    shared_bytes: int
     bytes_per_task: float | None
     bits_per_weight: float | None
     bitpacked_bytes_per_task: int
@@ -68,11 +72,12 @@ class MaskStats:
         density: share of them that is set.
         bitpacked_bytes: at one bit each.
         entropy_bytes: Σ n·H(ones/n) over what it sums: tasks, or tasks of a layer.
-        coded_bytes: stored bytes. Of a layer: None where a codec packs all layers as one; else its
-            share of the code, to a fraction of a byte.
+        coded_bytes: stored bytes of the mask. Of a layer: None where a codec packs all layers as
+            one; else its share of the code, to a fraction of a byte.
         bits_per_weight: coded bits over ``bits``.
+        tensor_bytes: stored bytes of the task's tensors; 0 for a layer.
         ratio_to_float32: bytes of float32 weights, a dense model of one task or the layer's dense
-            weights for each task, over ours; None as of the archive.
+            weights for each task, over ours: mask and tensors; None as of the archive.
         ratio_to_float16: half of that.
     """
 
@@ -82,6 +87,7 @@ class MaskStats:
     bitpacked_bytes: int
     entropy_bytes: float
     coded_bytes: float | None
+    tensor_bytes: int
     bits_per_weight: float | None
     ratio_to_float32: float | None
     ratio_to_float16: float | None
@@ -108,11 +114,14 @@ def archive_stats(archive: MaskArchive) -> ArchiveStats:
     dense = _dense_bytes(archive)
     mean = archive.file_bytes / len(tasks) if tasks else None
     entropy = sum(_entropy_bytes(task.ones, layout.bits) for task in tasks)
+    tensors = sum(_tensor_bytes(archive, task.name) for task in tasks)
     return ArchiveStats(
         tasks=len(tasks),
         bits_per_mask=layout.bits,
         file_bytes=archive.file_bytes,
         payload_bytes=sum(task.bytes for task in tasks),
+        tensor_bytes_per_task=tensors / len(tasks) if tasks else None,
+        shared_bytes=sum(entry.payload_bytes for entry in archive.shared_entries.values()),
         bytes_per_task=mean,
         bits_per_weight=None if mean is None else 8 * mean / layout.bits,
         bitpacked_bytes_per_task=layout.packed_bytes,
@@ -138,6 +147,7 @@ def task_stats(archive: MaskArchive) -> Iterator[MaskStats]:
             bitpacked=layout.packed_bytes,
             entropy=_entropy_bytes(task.ones, layout.bits),
             coded=float(task.bytes),
+            tensor_bytes=_tensor_bytes(archive, task.name),
             dense=dense,
         )
 
@@ -201,8 +211,9 @@ def _row(
     entropy: float,
     coded: float | None,
     dense: int,
+    tensor_bytes: int = 0,
 ) -> MaskStats:
-    ratio = dense / coded if coded and _is_whole(archive) else None
+    ratio = dense / (coded + tensor_bytes) if coded and _is_whole(archive) else None
     return MaskStats(
         name=name,
         bits=bits,
@@ -210,10 +221,16 @@ def _row(
         bitpacked_bytes=bitpacked,
         entropy_bytes=entropy,
         coded_bytes=coded,
+        tensor_bytes=tensor_bytes,
         bits_per_weight=None if coded is None or not bits else 8 * coded / bits,
         ratio_to_float32=ratio,
         ratio_to_float16=None if ratio is None else ratio / 2,
     )
+
+
+def _tensor_bytes(archive: MaskArchive, task: str) -> int:
+    entry = archive.tensor_entry(task)
+    return 0 if entry is None else entry.payload_bytes
 
 
 def _dense_bytes(archive: MaskArchive) -> int:

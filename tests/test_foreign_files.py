@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 
 from maskstore import MaskArchive, SupsupError
 from maskstore.foreign import foreign_file
-from maskstore.interchange import layout_of, load_masks
+from maskstore.interchange import layout_of, load_task
 from supsup.checkpoints import import_checkpoint
 from supsup.datasets.idx import read_idx
 from supsup.datasets.inputs import load_inputs
@@ -28,8 +28,8 @@ from supsup.datasets.lazy_images import decode
 from tests.maskstore.helpers import LAYOUT
 
 READERS = {
-    "add .npz": (".npz", lambda path: LAYOUT.pack(load_masks(path, LAYOUT))),
-    "add .safetensors": (".safetensors", lambda path: LAYOUT.pack(load_masks(path, LAYOUT))),
+    "add .npz": (".npz", lambda path: LAYOUT.pack(load_task(path, LAYOUT)[0])),
+    "add .safetensors": (".safetensors", lambda path: LAYOUT.pack(load_task(path, LAYOUT)[0])),
     "create --like .npz": (".npz", layout_of),
     "create --like .safetensors": (".safetensors", layout_of),
     "import": (".pt", lambda path: import_checkpoint(path, path.with_name("new.h5"))),

@@ -12,7 +12,7 @@ from maskstore import InvalidInput, MaskArchive
 from maskstore import maintenance as maintain
 from maskstore._verify import verify as verify_archive
 from maskstore.choices import CodecName, PresetName
-from maskstore.interchange import load_masks, require_mask_file, save_masks
+from maskstore.interchange import load_task, require_mask_file, save_masks
 from maskstore.stats import MaskStats, archive_stats, layer_stats, task_stats
 from supsup_store import options
 from supsup_store.console import counted, print_json, print_line, print_readable, print_table
@@ -23,14 +23,17 @@ from supsup_store.progress import task_progress
 def register(app: typer.Typer) -> None:
     """Add these commands to the app."""
     app.command("list")(list_tasks)
-    for command in (add, show, get, remove, stats, verify, repair, compact, merge):
+    for command in (add, show, get, remove, rename, stats, verify, repair, compact, merge):
         app.command()(command)
 
 
 def add(
     archive: options.Archive,
     task: options.TaskName,
-    file: Annotated[Path, typer.Argument(help="Mask: .npz or .safetensors of boolean arrays.")],
+    file: Annotated[
+        Path,
+        typer.Argument(help="Mask: .npz or .safetensors of boolean arrays; tensors/NAME beside."),
+    ],
     metadata: Annotated[str, typer.Option(help="JSON object to keep with the task.")] = "{}",
     codec: options.Codec = "auto",
     timeout: options.Timeout = 10.0,
@@ -39,8 +42,8 @@ def add(
 ) -> None:
     """Add the mask of one task from a file."""
     with MaskArchive.open(archive, "a", timeout=timeout, lock=not no_lock) as opened:
-        masks = load_masks(file, opened.layout)
-        added = opened.add(task, masks, _parse_json_object(metadata), codec=codec)
+        masks, tensors = load_task(file, opened.layout)
+        added = opened.add(task, masks, _parse_json_object(metadata), tensors=tensors, codec=codec)
     if as_json:
         print_json(added.to_json())
     else:
@@ -64,7 +67,7 @@ def list_tasks(archive: options.Archive, as_json: options.Json = False) -> None:
             task.name,
             task.ones / task.bits,
             task.codec,
-            task.bytes,
+            task.bytes + sum(each.bytes for each in task.tensors),
             8 * task.bytes / task.bits,
             _accuracy(task.metadata),
             task.sha256[:12],
@@ -98,6 +101,11 @@ def show(
                 "parameters": opened.parameters,
                 "tasks": len(opened),
                 "file_bytes": opened.file_bytes,
+                "format_version": opened.format_version,
+                "shared": {
+                    name: [each.to_json() for each in tensors]
+                    for name, tensors in opened.shared.items()
+                },
             }
     if as_json:
         print_json(document)
@@ -112,10 +120,10 @@ def get(
     force: options.Force = False,
     as_json: options.Json = False,
 ) -> None:
-    """Write the mask of a task to a file of boolean arrays."""
+    """Write the mask of a task, and its tensors as tensors/NAME, to a file of arrays."""
     require_mask_file(out, overwrite=force)
     with MaskArchive.open(archive) as opened:
-        save_masks(out, opened.get(task))
+        save_masks(out, opened.get(task), opened.tensors(task))
         found = opened.task(task)
     if as_json:
         print_json(found.to_json() | {"out": str(out)})
@@ -142,6 +150,23 @@ def remove(
         print_json({"removed": removed.name, "tasks": left})
     else:
         print_line(f"removed {removed.name}; {counted(left, 'task')} left")
+
+
+def rename(
+    archive: options.Archive,
+    task: options.TaskName,
+    new: Annotated[str, typer.Argument(metavar="NEW", help="The new name.")],
+    timeout: options.Timeout = 10.0,
+    no_lock: options.NoLock = False,
+    as_json: options.Json = False,
+) -> None:
+    """Give a task another name; it keeps its place and all that belongs to it."""
+    with MaskArchive.open(archive, "a", timeout=timeout, lock=not no_lock) as opened:
+        renamed = opened.rename(task, new)
+    if as_json:
+        print_json(renamed.to_json())
+    else:
+        print_line(f"renamed {task} to {renamed.name}")
 
 
 def stats(

@@ -67,6 +67,7 @@ COMMANDS: dict[str, CommandHelp] = {
     "stats": _row(_KEEP, "rotated.h5 --per-layer --plot bytes.png", _UNCHANGED),
     "verify": _row(_KEEP, "rotated.h5 --deep", _UNCHANGED),
     "add": _row(_CHANGE, "masks.h5 by-hand mask.npz", _WHOLE),
+    "rename": _row(_CHANGE, "masks.h5 by-hand made-by-hand", _WHOLE),
     "remove": _row(_CHANGE, "masks.h5 by-hand", _WHOLE),
     "merge": _row(_CHANGE, "one.h5 two.h5 --out all.h5", _NO_FILE),
     "repair": _row(_CHANGE, "damaged.h5 --out repaired.h5", _NO_FILE),

@@ -43,7 +43,7 @@ class GapsCodec(Codec):
         if not stored or stored[0] > 1:
             raise CorruptArchive("gaps mask: the first byte is neither 0 nor 1")
         most = layout.bits // _MOST_RARE + layout.bits // _SKIP
-        octets = zstd.decompress(self.name, stored[1:], 0, most)
+        octets = zstd.decompress(f"{self.name} mask", stored[1:], 0, most)
         ends = np.cumsum(octets + (octets != _SKIP).astype(np.uint8), dtype=np.int64)
         if octets.size and int(ends[-1]) > layout.bits:
             raise CorruptArchive(f"gaps mask: reaches beyond the {layout.bits} bits of a mask")

@@ -18,7 +18,7 @@ _MAX_RATIO = 1000
 _threads = local()
 
 
-def _expands_too_far(packed_bytes: int, stored_bytes: int) -> bool:
+def expands_too_far(packed_bytes: int, stored_bytes: int) -> bool:
     """Whether a frame is refused as a decompression bomb, by its declared sizes alone.
 
     The encoder obeys the same rule, so no mask that an archive accepted is ever refused.
@@ -34,11 +34,11 @@ class ZstdCodec(Codec):
 
     def encode(self, packed: UInt8[np.ndarray, " bytes"], prior: Prior) -> bytes | None:
         stored = compress(packed, LEVEL)
-        return None if _expands_too_far(packed.size, len(stored)) else stored
+        return None if expands_too_far(packed.size, len(stored)) else stored
 
     def decode(self, stored: bytes, prior: Prior) -> UInt8[np.ndarray, " bytes"]:
         expected = prior.layout.packed_bytes
-        return decompress(self.name, stored, expected, expected)
+        return decompress(f"{self.name} mask", stored, expected, expected)
 
 
 def compress(data: UInt8[np.ndarray, " n"], level: int) -> bytes:
@@ -51,23 +51,23 @@ def compress(data: UInt8[np.ndarray, " n"], level: int) -> bytes:
     return stored
 
 
-def decompress(codec: str, stored: bytes, least: int, most: int) -> UInt8[np.ndarray, " n"]:
-    """The content of a frame.
+def decompress(what: str, stored: bytes, least: int, most: int) -> UInt8[np.ndarray, " n"]:
+    """The content of a frame; ``what`` is what errors call it.
 
     Raises:
         CorruptArchive: not a frame that declares ``least`` to ``most`` bytes, or a bomb.
     """
     try:
         declared = zstandard.frame_content_size(stored)
-        if not least <= declared <= most or _expands_too_far(declared, len(stored)):
+        if not least <= declared <= most or expands_too_far(declared, len(stored)):
             raise CorruptArchive(
-                f"{codec} mask: expected a frame of {least} to {most} bytes, found one that "
+                f"{what}: expected a frame of {least} to {most} bytes, found one that "
                 f"declares {declared} from {len(stored)} stored bytes"
             )
         decompressor = _per_thread("decompressor", zstandard.ZstdDecompressor)
         return np.frombuffer(decompressor.decompress(stored), np.uint8)
     except zstandard.ZstdError as error:
-        raise CorruptArchive(f"{codec} mask: not a readable zstd frame ({error})") from error
+        raise CorruptArchive(f"{what}: not a readable zstd frame ({error})") from error
 
 
 def _per_thread(kind: str, make):  # type: ignore[no-untyped-def]

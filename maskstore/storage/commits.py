@@ -2,9 +2,11 @@
 
 import json
 import zlib
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from maskstore.errors import CorruptArchive, NotAnArchive, UnsupportedVersion
+from maskstore.errors import CorruptArchive, InvalidInput, NotAnArchive, UnsupportedVersion
 from maskstore.storage import hdf5
 from maskstore.storage.format import (
     EXTENT_BYTES,
@@ -13,13 +15,13 @@ from maskstore.storage.format import (
     ROW_BYTES,
     SECTOR,
     SLOT_OFFSETS,
-    VERSION,
+    VERSIONS,
     Extent,
     Slot,
     slot_version,
 )
 from maskstore.storage.hdf5_view import group_address
-from maskstore.storage.metadata import reject_constant
+from maskstore.storage.metadata import encode_json, reject_constant
 from maskstore.storage.raw_file import ReadableDevice
 
 _MAX_EXTENTS = 1 << 16
@@ -42,9 +44,10 @@ _MAX_GENERATION = 2**63
 """More commits than anybody makes; the next one's number must have a place."""
 
 
-def uncommitted_state(header: bytes) -> State:
+def uncommitted_state(header: bytes, version: int) -> State:
     """That of a file before its first commit."""
     slot = Slot(
+        version=version,
         generation=-1,  # the first commit makes it 0, in the first slot
         header_bytes=len(header),
         header_crc32=zlib.crc32(header),
@@ -57,6 +60,30 @@ def uncommitted_state(header: bytes) -> State:
         end_of_file=0,
     )
     return slot, [], header
+
+
+def next_slot(
+    slot: Slot,
+    extents: Sequence[Extent],
+    *,
+    version: int,
+    table_offset: int,
+    table_crc32: int,
+    end_of_file: int,
+) -> Slot:
+    """The slot of the state that follows ``slot``, with these extents."""
+    return replace(
+        slot,
+        version=version,
+        generation=slot.generation + 1,
+        table_offset=table_offset,
+        table_extents=len(extents),
+        table_crc32=table_crc32,
+        rows=extents[-1].rows,
+        text_bytes=extents[-1].text_bytes,
+        heap_bytes=extents[-1].heap_bytes,
+        end_of_file=end_of_file,
+    )
 
 
 def read_state(device: ReadableDevice, name: str) -> State:
@@ -107,6 +134,16 @@ def read_state(device: ReadableDevice, name: str) -> State:
     return slot, extents, header
 
 
+def encode_header(header: dict[str, Any], name: str) -> bytes:
+    """The header as stored; raises InvalidInput where it is not JSON or too large."""
+    text = encode_json(f"{name}: archive header", header)
+    if len(text) > MAX_HEADER_BYTES:
+        raise InvalidInput(
+            f"{name}: header of {len(text)} bytes, at most {MAX_HEADER_BYTES} are possible"
+        )
+    return text
+
+
 def parse_header(header: bytes, name: str) -> dict[str, Any]:
     """The header's JSON object, each field that is known of its type; raises CorruptArchive."""
     try:
@@ -134,13 +171,14 @@ def _newest_slot(head: bytes, name: str) -> Slot:
     if not versions:
         raise NotAnArchive(f"{name}: an HDF5 file, but not a mask archive of supsup-store")
     slots = [slot for slot in map(Slot.decode, sectors) if slot is not None]
-    # A sound slot of another version beside one of ours may be the newer state.
-    newer = [each for each, sound in versions if each != VERSION and (sound or not slots)]
+    # A sound slot of an unknown version beside one of ours may be the newer state.
+    newer = [each for each, sound in versions if each not in VERSIONS and (sound or not slots)]
     if slots and not newer:
         return max(slots, key=lambda each: each.generation)
     if newer:
         raise UnsupportedVersion(
-            f"{name}: format version {newer[0]}, this release reads version {VERSION}; "
+            f"{name}: format version {newer[0]}, this release reads versions "
+            f"{' and '.join(map(str, VERSIONS))}; "
             "use a newer supsup-store"
         )
     raise CorruptArchive(

@@ -1,16 +1,15 @@
-"""The archive's records, as bytes: commit slot, extent table, index row, and what a transaction
-adds (docs/format.md)."""
+"""The archive's structures, as bytes: commit slot, extent table, index row (docs/format.md)."""
 
 import struct
 import zlib
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from maskstore.storage import hdf5
 
-VERSION = 1
+VERSIONS = (1, 2)
+"""Format versions that this release reads. It writes the first until a row needs the second."""
 SECTOR = 512
 SLOT_OFFSETS = (SECTOR, 2 * SECTOR)
 HEADER_OFFSET = 3 * SECTOR
@@ -23,6 +22,17 @@ _SLOT = struct.Struct("<8sIIQIIQIIIIQQ")
 _CRC = struct.Struct("<I")
 
 KIND_MASK, KIND_METADATA, KIND_REMOVE = 1, 2, 3
+KIND_MASK_WITH_TENSORS, KIND_TENSORS, KIND_RENAME, KIND_SHARED = 4, 5, 6, 7
+"""Since version 2."""
+MASK_KINDS = (KIND_MASK, KIND_MASK_WITH_TENSORS)
+KINDS = {1: range(1, 4), 2: range(1, 8)}
+"""Format version → kinds of rows that it has."""
+
+
+def version_of(kind: int) -> int:
+    """The first format version that has rows of that kind."""
+    return next(version for version, kinds in KINDS.items() if kind in kinds)
+
 
 ROW = np.dtype(
     [
@@ -157,6 +167,7 @@ EXTENT_BYTES = 56
 class Slot:
     """One committed state. The valid slot with the higher generation is the archive."""
 
+    version: int
     generation: int
     header_bytes: int
     header_crc32: int
@@ -172,7 +183,7 @@ class Slot:
         """One sector: magic, version, fields, zeros, and a crc32 of all before it."""
         body = _SLOT.pack(
             _SLOT_MAGIC,
-            VERSION,
+            self.version,
             0,
             self.generation,
             self.header_bytes,
@@ -194,9 +205,10 @@ class Slot:
         if sector[SECTOR - _CRC.size :] != _CRC.pack(zlib.crc32(body)):
             return None
         fields = _SLOT.unpack_from(body)
-        if fields[0] != _SLOT_MAGIC or fields[1] != VERSION:
+        if fields[0] != _SLOT_MAGIC or fields[1] not in VERSIONS:
             return None
         return cls(
+            version=fields[1],
             generation=fields[3],
             header_bytes=fields[4],
             header_crc32=fields[5],
@@ -224,42 +236,3 @@ def slot_version(sector: bytes) -> tuple[int, bool] | None:
     magic, version = struct.unpack_from("<8sI", sector)
     sound = sector[SECTOR - _CRC.size :] == _CRC.pack(zlib.crc32(sector[: SECTOR - _CRC.size]))
     return (version, sound) if magic == _SLOT_MAGIC else None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
-    """One row to append, with its text (the name, then the metadata) and its payload."""
-
-    kind: int
-    name: bytes
-    metadata: bytes = b""
-    payload: bytes = b""
-    codec: int = 0
-    ones: int = 0
-    sha256: bytes = bytes(32)
-
-
-def encode_records(records: Sequence[Record], extent: Extent) -> tuple[bytes, bytes, list[int]]:
-    """(rows, text, file offset of each payload) of records that follow what ``extent`` holds."""
-    rows, text = bytearray(), bytearray()
-    heap_bytes = extent.heap_bytes
-    offsets = []
-    for record in records:
-        about = record.name + record.metadata
-        rows += encode_row(
-            about,
-            payload_offset=heap_bytes,
-            payload_bytes=len(record.payload),
-            text_offset=extent.text_bytes + len(text),
-            metadata_bytes=len(record.metadata),
-            name_bytes=len(record.name),
-            codec=record.codec,
-            kind=record.kind,
-            ones=record.ones,
-            payload_crc32=zlib.crc32(record.payload),
-            sha256=record.sha256,
-        )
-        offsets.append(extent.heap_offset + heap_bytes)
-        heap_bytes += len(record.payload)
-        text += about
-    return bytes(rows), bytes(text), offsets

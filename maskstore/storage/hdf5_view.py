@@ -22,7 +22,6 @@ from maskstore.storage.format import (
     ROW_BYTES,
     SECTOR,
     SLOT_OFFSETS,
-    VERSION,
     Extent,
     row_datatype,
 )
@@ -65,11 +64,11 @@ def group_address(address: int) -> int:
     return address + _DATASETS_BYTES
 
 
-def root_view(static_address: int, groups: Sequence[int]) -> bytes:
+def root_view(static_address: int, groups: Sequence[int], version: int) -> bytes:
     """Object header of the root group, given the address of every extent's group."""
     links = [("header", static_address), ("commits", static_address + _DATASET_BYTES)]
     links += [(f"{number:05d}", address) for number, address in enumerate(groups)]
-    return hdf5.group(links, [("format", "supsup-store"), ("version", str(VERSION))])
+    return hdf5.group(links, [("format", "supsup-store"), ("version", str(version))])
 
 
 class LastExtentView:
@@ -83,7 +82,7 @@ class LastExtentView:
         self.table_offset = table_offset
         self.frozen_address = align(table_offset + extents * EXTENT_BYTES)
         first = self.frozen_address + (EXTENT_VIEW_BYTES if extents > 1 else 0)
-        copy_bytes = EXTENT_VIEW_BYTES + len(root_view(0, [0] * extents))
+        copy_bytes = EXTENT_VIEW_BYTES + len(root_view(0, [0] * extents, version=0))
         self.copies = (first, first + copy_bytes)
         self.end = align(first + 2 * copy_bytes)
 
@@ -91,11 +90,13 @@ class LastExtentView:
         """Address of that copy's root group."""
         return self.copies[copy] + EXTENT_VIEW_BYTES
 
-    def encode_copy(self, copy: int, static_address: int, extents: Sequence[Extent]) -> bytes:
+    def encode_copy(
+        self, copy: int, static_address: int, extents: Sequence[Extent], version: int
+    ) -> bytes:
         """The view of the last of ``extents`` and the root group, to be put at the copy."""
         address = self.copies[copy]
         groups = [extent.group for extent in extents[:-1]] + [group_address(address)]
-        return extent_view(address, extents[-1]) + root_view(static_address, groups)
+        return extent_view(address, extents[-1]) + root_view(static_address, groups, version)
 
     def superblock(self, copy: int, end_of_file: int) -> bytes:
         """The superblock that makes HDF5 tools see that copy."""
@@ -117,13 +118,20 @@ class NewExtent(NamedTuple):
 
 
 def new_extent(
-    end: int, extents: Sequence[Extent], header_bytes: int, *, rows: int, text_bytes: int
+    end: int,
+    extents: Sequence[Extent],
+    header_bytes: int,
+    *,
+    version: int,
+    rows: int,
+    text_bytes: int,
 ) -> NewExtent:
     """Freeze the last of ``extents`` and begin one at the end of the file.
 
     Args:
         end: length of the file so far.
         header_bytes: length of the archive's header, behind which the fixed objects lie.
+        version: of the format, an attribute of the root group.
         rows, text_bytes: room in the new extent.
     """
     grown = list(extents)
@@ -148,6 +156,6 @@ def new_extent(
     region = table.ljust(view.frozen_address - table_offset, b"\0") + frozen
     static_address, _ = static_view(header_bytes)
     for copy in (0, 1):
-        region += view.encode_copy(copy, static_address, grown)
+        region += view.encode_copy(copy, static_address, grown, version)
     padding = bytes(table_offset - end)
     return NewExtent(grown, table_offset, padding + region.ljust(heap_offset - table_offset, b"\0"))

@@ -9,21 +9,31 @@ from maskstore.codecs.history import DIGEST_BYTES, HistoryCodec
 from maskstore.errors import CorruptArchive
 from maskstore.storage.format import (
     KIND_MASK,
+    KIND_MASK_WITH_TENSORS,
     KIND_METADATA,
     KIND_REMOVE,
+    KIND_RENAME,
+    KIND_SHARED,
+    KIND_TENSORS,
+    KINDS,
+    MASK_KINDS,
     ROW,
     ROW_BYTES,
     ROW_CHECKED_BYTES,
     Extent,
-    Record,
 )
+from maskstore.storage.records import Record
 from maskstore.storage.store import Store
 
 _SHA256: int = ROW.fields["sha256"][1]  # type: ignore[index]
 
 
 class Entry(NamedTuple):
-    """One live task: where its payload lies in the file and what is known of it."""
+    """One row's payload: where it lies in the file and what is known of it.
+
+    Attributes:
+        metadata: as stored; of a row of tensors their description.
+    """
 
     offset: int
     payload_bytes: int
@@ -32,6 +42,10 @@ class Entry(NamedTuple):
     payload_crc32: int
     sha256: bytes
     metadata: bytes
+
+
+LOST = Entry(0, 0, 0, 0, 0, bytes(32), b"")
+"""In the place of the tensors of a task whose row of tensors is not there."""
 
 
 class Damage(NamedTuple):
@@ -43,10 +57,19 @@ class Damage(NamedTuple):
 
 
 class Index:
-    """Live tasks by name, in order of arrival, and the rows that can not be trusted."""
+    """Live tasks in order of arrival, what the archive itself keeps, and rows not to be trusted.
+
+    Attributes:
+        shared: name of each set of tensors of the archive → its row.
+    """
 
     def __init__(self, store: Store) -> None:
-        self.entries: dict[str, Entry] = {}
+        # By place of arrival, which a dict keeps when its value changes: a rename costs no more.
+        self._tasks: dict[int, tuple[str, Entry]] = {}
+        self._places: dict[str, int] = {}
+        self._arrived = 0
+        self._tensors: dict[int, Entry] = {}
+        self.shared: dict[str, Entry] = {}
         self._removed: list[tuple[str, Entry]] = []
         self._by_digest: dict[bytes, list[tuple[str, Entry]]] | None = None
         self.damage: list[Damage] = []
@@ -55,6 +78,38 @@ class Index:
             self.damage.append(Damage(None, f"truncated: the last {missing} bytes are missing"))
         for number, extent in enumerate(store.extents):
             self._load(store, number, extent)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._places
+
+    def __getitem__(self, name: str) -> Entry:
+        """Raises KeyError."""
+        return self._tasks[self._places[name]][1]
+
+    @property
+    def has_tensors(self) -> bool:
+        """Whether any task has tensors: most archives need not look for those of each."""
+        return bool(self._tensors)
+
+    def tensors_of(self, name: str) -> Entry | None:
+        """The row of a task's tensors, ``LOST`` where it is not there; None if it has none."""
+        return self._tensors.get(self._places[name])
+
+    def names(self) -> list[str]:
+        """Task names in order of arrival."""
+        return [name for name, _ in list(self._tasks.values())]
+
+    def items(self) -> list[tuple[str, Entry]]:
+        """Tasks in order of arrival, as they are now."""
+        return list(self._tasks.values())
+
+    def live_rows(self) -> list[tuple[str, Entry]]:
+        """The rows that a file with nothing else would have."""
+        tensors = [(self._tasks[place][0], entry) for place, entry in self._tensors.items()]
+        return [*self.items(), *tensors, *self.shared.items()]
 
     def _load(self, store: Store, number: int, extent: Extent) -> None:
         rows, text = store.read_rows(extent)
@@ -85,6 +140,8 @@ class Index:
             [text[name_end:end] for _, name_end, end in texts],
         )
         kinds = rows["kind"].tolist()
+        known = KINDS[store.slot.version]
+        tasks, places = self._tasks, self._places
         for at, entry in enumerate(entries):
             start, name_end, _ = texts[at]
             try:
@@ -95,28 +152,61 @@ class Index:
                 self.damage.append(
                     Damage(None, f"index row {at} of extent {number} fails its checksum")
                 )
-            elif kinds[at] == KIND_MASK and name not in self.entries:
-                self.entries[name] = entry
+            elif kinds[at] == KIND_MASK and name not in places:
+                places[name] = self._arrived
+                tasks[self._arrived] = name, entry
+                self._arrived += 1
             else:
-                self.apply(kinds[at], name, entry)
+                self.apply(kinds[at] if kinds[at] in known else 0, name, entry)
 
     def apply(self, kind: int, name: str, entry: Entry) -> None:
-        """Carry out one row: a new task, other metadata, or a removal."""
-        known = self.entries.get(name)
-        if kind == KIND_MASK and known is None:
-            self.entries[name] = entry
+        """Carry out one row: a new task, another name, metadata or tensors, or a removal."""
+        place = self._places.get(name)
+        if kind == KIND_SHARED:
+            self.shared.pop(name, None)
+            if entry.metadata:
+                self.shared[name] = entry
+        elif kind in MASK_KINDS and place is None:
+            if kind == KIND_MASK_WITH_TENSORS:
+                self._tensors[self._arrived] = LOST  # until its row comes
+            self._places[name] = self._arrived
+            self._tasks[self._arrived] = name, entry
+            self._arrived += 1
             if self._by_digest is not None:
                 _note(self._by_digest, name, entry)
-        elif kind == KIND_METADATA and known is not None:
-            self.entries[name] = known._replace(metadata=entry.metadata)
-        elif kind == KIND_REMOVE and known is not None:
-            del self.entries[name]
-            self._removed.append((name, known))
-        else:
+        elif place is None or not self._change(kind, place, name, entry):
             # The row itself is sound, so the one it depends on is among the damaged ones.
             self.damage.append(
                 Damage(name, f"a row of kind {kind} does not fit the rows before it")
             )
+
+    def _change(self, kind: int, place: int, name: str, entry: Entry) -> bool:
+        """Carry out a row about the task at ``place``; False where it does not fit."""
+        known = self._tasks[place][1]
+        if kind == KIND_METADATA:
+            self._tasks[place] = name, known._replace(metadata=entry.metadata)
+        elif kind == KIND_TENSORS:
+            self._tensors.pop(place, None)
+            if entry.metadata:
+                self._tensors[place] = entry
+        elif kind == KIND_REMOVE:
+            del self._places[name], self._tasks[place]
+            self._tensors.pop(place, None)
+            self._removed.append((name, known))
+        elif kind == KIND_RENAME:
+            try:
+                new = entry.metadata.decode()
+            except UnicodeDecodeError:
+                return False
+            if new in self._places:
+                return False
+            del self._places[name]
+            self._places[new] = place
+            self._tasks[place] = new, known
+            self._by_digest = None
+        else:
+            return False
+        return True
 
     def find(self, digest: bytes) -> list[tuple[str, Entry]]:
         """The tasks whose mask's sha256 begins with ``digest`` and that stand for themselves.
@@ -126,7 +216,7 @@ class Index:
         """
         if self._by_digest is None:
             found: dict[bytes, list[tuple[str, Entry]]] = {}
-            for task in (*self._removed, *self.entries.items()):
+            for task in (*self._removed, *self.items()):
                 _note(found, *task)
             self._by_digest = found  # at once: other threads may ask, too
         return list(self._by_digest.get(digest, ()))

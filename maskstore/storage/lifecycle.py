@@ -21,6 +21,7 @@ def create_file(
     *,
     timeout: float,
     lock: bool,
+    version: int = 1,
     fill: Callable[[Store], None] | None = None,
 ) -> Store:
     """A new archive at ``path``, open for writing. See :meth:`maskstore.MaskArchive.create`.
@@ -34,7 +35,7 @@ def create_file(
         with draft_beside(path) as draft:
             device = FileDevice(draft.path, mode="a", label=str(path), fd=draft.fd)
             try:
-                store = Store.create(device, header, str(path))
+                store = Store.create(device, header, str(path), version=version)
                 if lock:
                     lock_for_writing(device.fd, path, timeout)
                 if fill is not None:
@@ -81,6 +82,7 @@ def replace_file(
     header: dict[str, Any],
     *,
     lock: bool,
+    version: int,
     rows: int,
     text_bytes: int,
     fill: Callable[[Store], None],
@@ -111,7 +113,9 @@ def replace_file(
                 os.fchmod(device.fd, stat.S_IMODE(status.st_mode))
                 with suppress(PermissionError):  # only root can give files away
                     os.fchown(device.fd, status.st_uid, status.st_gid)
-                store = Store.create(device, header, old.label, rows=rows, text_bytes=text_bytes)
+                store = Store.create(
+                    device, header, old.label, version=version, rows=rows, text_bytes=text_bytes
+                )
                 if lock:
                     lock_for_writing(device.fd, old.path, 0)
                 fill(store)

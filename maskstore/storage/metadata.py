@@ -15,27 +15,27 @@ MAX_METADATA_DEPTH = 64
 _DEFLATED = b"\0"
 
 
-def parse_name(name: object) -> bytes:
-    """A task name as UTF-8.
+def parse_name(name: object, what: str = "task name") -> bytes:
+    """The name of a task, or of something else in an archive, as UTF-8.
 
     Raises:
         InvalidName: not text, empty, over ``MAX_NAME_BYTES`` bytes, or not printable.
     """
     if not isinstance(name, str):
-        raise InvalidName(f"task name: expected text, got {type(name).__name__}")
+        raise InvalidName(f"{what}: expected text, got {type(name).__name__}")
     if not name:
-        raise InvalidName("task name: expected 1 to 255 bytes of UTF-8, got an empty name")
+        raise InvalidName(f"{what}: expected 1 to 255 bytes of UTF-8, got an empty name")
     try:
         encoded = name.encode()
     except UnicodeEncodeError:
-        raise InvalidName(f"task name {name[:80]!a}: not valid UTF-8") from None
+        raise InvalidName(f"{what} {name[:80]!a}: not valid UTF-8") from None
     if len(encoded) > MAX_NAME_BYTES:
         raise InvalidName(
-            f"task name {name[:20]!a}…: expected at most {MAX_NAME_BYTES} bytes of UTF-8, "
+            f"{what} {name[:20]!a}…: expected at most {MAX_NAME_BYTES} bytes of UTF-8, "
             f"got {len(encoded)}"
         )
     if not name.isprintable():
-        raise InvalidName(f"task name {name!a}: control characters are not allowed")
+        raise InvalidName(f"{what} {name!a}: control characters are not allowed")
     return encoded
 
 

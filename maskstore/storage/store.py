@@ -8,34 +8,44 @@ committed is ever overwritten, so readers need no lock and a crash needs no repa
 
 import zlib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from maskstore.errors import ArchiveClosed, ArchiveWriteError, CorruptArchive, InvalidInput
-from maskstore.storage.commits import State, parse_header, read_state, uncommitted_state
+from maskstore.errors import ArchiveClosed, ArchiveWriteError, CorruptArchive
+from maskstore.storage.commits import (
+    State,
+    encode_header,
+    next_slot,
+    parse_header,
+    read_state,
+    uncommitted_state,
+)
 from maskstore.storage.format import (
     EXTENT_BYTES,
     HEADER_OFFSET,
-    MAX_HEADER_BYTES,
     ROW,
     ROW_BYTES,
+    SECTOR,
     SLOT_OFFSETS,
     Extent,
-    Record,
     Slot,
-    encode_records,
+    slot_version,
+    version_of,
 )
 from maskstore.storage.hdf5_view import LastExtentView, extent_view, new_extent, static_view
-from maskstore.storage.metadata import encode_json
 from maskstore.storage.raw_file import Device, ReadableDevice
+from maskstore.storage.records import (
+    MIN_ROWS,
+    Record,
+    count_fitting,
+    encode_records,
+    room_for,
+)
 
-_MIN_ROWS = 16
-_GROWTH = 8
-"""A new extent has room for 1/8 of the rows there are: at most 12.5% of the index is slack."""
 _FIRST_TEXT_BYTES = 128
-_MAX_EXTENT_TEXT_BYTES = 1 << 31
 
 
 class Store:
@@ -58,9 +68,8 @@ class Store:
         self._unsure = False
         self._end = self.slot.end_of_file
         self._table_offset = self.slot.table_offset
+        self._version = self.slot.version
         self._committed_rows = self.total_rows
-
-    # ---------------------------------------------------------------- reading
 
     def read_rows(self, extent: Extent) -> tuple[np.ndarray, bytes]:
         """(rows, text) of an extent: two reads. Row checksums are the caller's to check."""
@@ -83,10 +92,9 @@ class Store:
         self._undo.clear()
         self.extents = extents
         self._end, self._table_offset = slot.end_of_file, slot.table_offset
+        self._version = slot.version
         self._committed_rows = self.total_rows
         self.slot = slot
-
-    # ---------------------------------------------------------------- writing
 
     @classmethod
     def create(
@@ -95,26 +103,24 @@ class Store:
         header: dict[str, Any],
         name: str,
         *,
-        rows: int = _MIN_ROWS,
-        text_bytes: int = _MIN_ROWS * _FIRST_TEXT_BYTES,
+        version: int = 1,
+        rows: int = MIN_ROWS,
+        text_bytes: int = MIN_ROWS * _FIRST_TEXT_BYTES,
     ) -> "Store":
         """Write an empty archive to an empty device, durable on return.
 
         Args:
+            version: of the format; rows that need a later one raise it.
             rows, text_bytes: room to begin with; more is made as needed.
 
         Raises:
             InvalidInput: the header is not JSON or larger than ``MAX_HEADER_BYTES``.
         """
-        text = encode_json(f"{name}: archive header", header)
-        if len(text) > MAX_HEADER_BYTES:
-            raise InvalidInput(
-                f"{name}: header of {len(text)} bytes, at most {MAX_HEADER_BYTES} are possible"
-            )
+        text = encode_header(header, name)
         static_address, static = static_view(len(text))
         start = bytes(HEADER_OFFSET) + text
         device.write(0, start.ljust(static_address, b"\0") + static)
-        store = cls(device, name, uncommitted_state(text))
+        store = cls(device, name, uncommitted_state(text, version))
         store._end = static_address + len(static)
         store._add_extent(max(rows, 1), max(text_bytes, 1))
         store.commit()
@@ -126,7 +132,7 @@ class Store:
         return sum(extent.rows for extent in self.extents)
 
     def recover(self) -> None:
-        """Remove what an interrupted writer left: call once the lock is held."""
+        """Remove what an interrupted writer left, finish what it began: once the lock is held."""
         device = self._writable()
         view = LastExtentView(self.slot.table_offset, len(self.extents))
         superblock = view.superblock(self.slot.generation % 2, self.slot.end_of_file)
@@ -136,6 +142,7 @@ class Store:
             device.sync()
         if device.size() > self.slot.end_of_file:
             device.truncate(self.slot.end_of_file)
+        self._retire_older_slot()
 
     def append(self, records: Sequence[Record]) -> list[int]:
         """Add rows to the transaction in flight; returns the file offset of each payload.
@@ -143,29 +150,23 @@ class Store:
         Raises:
             ArchiveWriteError: the system refused; none of these rows is in the transaction.
         """
-        before = list(self.extents), self._end, self._table_offset
+        before = list(self.extents), self._end, self._table_offset, self._version
         try:
             return self._append_all(records)
         except BaseException:
-            self.extents, self._end, self._table_offset = before
+            self.extents, self._end, self._table_offset, self._version = before
             raise
 
     def _append_all(self, records: Sequence[Record]) -> list[int]:
         offsets: list[int] = []
+        self._version = max(self._version, *(version_of(record.kind) for record in records), 1)
         while records:
-            last = self.extents[-1]
-            room, text = last.index_capacity - last.rows, last.text_capacity - last.text_bytes
-            fitting = 0
-            for record in records[:room]:
-                text -= len(record.name) + len(record.metadata)
-                if text < 0:
-                    break
-                fitting += 1
+            fitting = count_fitting(records, self.extents[-1])
             if fitting:
                 offsets += self._append_to_last(records[:fitting])
                 records = records[fitting:]
             else:
-                self._grow(records)
+                self._add_extent(*room_for(records, self.extents))
         return offsets
 
     def _append_to_last(self, records: Sequence[Record]) -> list[int]:
@@ -184,17 +185,15 @@ class Store:
         )
         return offsets
 
-    def _grow(self, records: Sequence[Record]) -> None:
-        """Add an extent with room for ``records`` and in proportion to the rows there are."""
-        text_bytes = sum(len(each.name) + len(each.metadata) for each in records)
-        per_row = sum(extent.text_bytes for extent in self.extents) // max(self.total_rows, 1) + 1
-        rows = max(len(records), _MIN_ROWS, self.total_rows // _GROWTH)
-        self._add_extent(rows, min(max(text_bytes, rows * per_row), _MAX_EXTENT_TEXT_BYTES))
-
     def _add_extent(self, rows: int, text_bytes: int) -> None:
         """Freeze the last extent and begin one behind the end of the file."""
         grown = new_extent(
-            self._end, self.extents, len(self.header_bytes), rows=rows, text_bytes=text_bytes
+            self._end,
+            self.extents,
+            len(self.header_bytes),
+            version=self._version,
+            rows=rows,
+            text_bytes=text_bytes,
         )
         self._write(self._end, grown.region)
         self.extents = grown.extents
@@ -206,9 +205,29 @@ class Store:
         Raises:
             ArchiveWriteError: the system refused; the archive is as before the transaction.
         """
+        self._commit()
+        self._retire_older_slot()
+
+    def _retire_older_slot(self) -> None:
+        """Once a commit raised the version: let the other slot not be of the version before.
+
+        A release of that version refuses the file for the newer slot, but would take the older
+        one, without a word, if the newer were ever damaged.
+        """
+        other = SLOT_OFFSETS[(self.slot.generation + 1) % 2]
+        found = slot_version(self.device.read(other, SECTOR))
+        if found is None or found[0] >= self.slot.version:
+            return
+        try:
+            self._commit()  # the same state again
+        except ArchiveWriteError:
+            # The transaction itself is durable; the next commit or the next writer does this.
+            with suppress(ArchiveWriteError):
+                self.abort()
+
+    def _commit(self) -> None:
         device = self._writable()
         device.require_in_place()
-        last = self.extents[-1]
         copy = (self.slot.generation + 1) % 2
         view = LastExtentView(self._table_offset, len(self.extents))
         table_crc32 = self.slot.table_crc32
@@ -216,18 +235,21 @@ class Store:
             table_crc32 = zlib.crc32(
                 device.read(self._table_offset, len(self.extents) * EXTENT_BYTES)
             )
-        slot = replace(
+        slot = next_slot(
             self.slot,
-            generation=self.slot.generation + 1,
+            self.extents,
+            version=self._version,
             table_offset=self._table_offset,
-            table_extents=len(self.extents),
             table_crc32=table_crc32,
-            rows=last.rows,
-            text_bytes=last.text_bytes,
-            heap_bytes=last.heap_bytes,
             end_of_file=self._end,
         )
-        self._write(view.copies[copy], extent_view(view.copies[copy], last))
+        replaced = slot_version(device.read(SLOT_OFFSETS[copy], SECTOR))
+        if replaced == (slot.version, True):
+            shown = extent_view(view.copies[copy], self.extents[-1])
+        else:  # this copy's root group tells another version
+            static_address, _ = static_view(len(self.header_bytes))
+            shown = view.encode_copy(copy, static_address, self.extents, slot.version)
+        self._write(view.copies[copy], shown)
         device.sync()
         superblock = view.superblock(copy, self._end)
         try:

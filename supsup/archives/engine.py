@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import torch
 
-from maskstore.archive import MaskArchive, StoredTask
+from maskstore import MaskArchive, StoredTask
 from supsup.archives.network import parse_device
 from supsup.archives.training import iter_train_into
 from supsup.datasets import ImageSet, load

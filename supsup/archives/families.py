@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from maskstore.archive import MaskArchive, StoredTask
+from maskstore import MaskArchive, StoredTask
 from maskstore.codecs import parse_codec
 from maskstore.errors import ArchiveWriteError
 from maskstore.maintenance import gone_if_empty

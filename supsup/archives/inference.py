@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from maskstore.archive import MaskArchive, StoredTask
+from maskstore import MaskArchive, StoredTask
 from supsup.archives.classes import classes_of, labels_of
 from supsup.archives.tasks import usable
 from supsup.datasets.base import levels_of

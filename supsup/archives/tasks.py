@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from os import PathLike
 
-from maskstore.archive import MaskArchive, StoredTask
+from maskstore import MaskArchive, StoredTask
 from maskstore.errors import InvalidInput, TaskNotFound
 from supsup.archives.classes import classes_of
 from supsup.datasets import ImageSet, load

@@ -6,8 +6,9 @@ from contextlib import nullcontext
 from itertools import chain
 from typing import Any
 
-from maskstore.archive import MaskArchive, StoredTask
+from maskstore.archive import MaskArchive
 from maskstore.errors import InvalidInput, TaskExists
+from maskstore.packed import StoredTask
 from supsup.archives.score_sums import ScoreSums
 from supsup.errors import TrainingDiverged
 from supsup.networks.backbone import Backbone

@@ -9,8 +9,9 @@ from typing import Any, get_args
 import torch
 from torch import Tensor
 
-from maskstore.archive import MaskArchive, MaskItem
+from maskstore.archive import MaskArchive
 from maskstore.errors import ArchiveExists, InvalidInput
+from maskstore.items import MaskItem
 from maskstore.layout import MaskLayout
 from maskstore.maintenance import gone_if_empty
 from maskstore.registry import check_one_of

@@ -8,8 +8,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from maskstore.archive import MaskArchive, StoredTask
+from maskstore.archive import MaskArchive
 from maskstore.errors import InvalidInput, SupsupError
+from maskstore.packed import StoredTask
 from supsup.archives.training import append, tasks_in_step
 from supsup.cluster.connect import connected
 from supsup.cluster.work import Work, rows_that_fit, train_recipes

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from maskstore.archive import MaskArchive, StoredTask
-from maskstore.packed import PackedMasks
+from maskstore.archive import MaskArchive
+from maskstore.packed import PackedMasks, StoredTask
 from supsup.archives import LocalEngine, backbone_of, train_missing
 from supsup.archives.tasks import accuracy_of
 from supsup.datasets import ImageSet, load

@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32
 
-from maskstore.archive import MaskArchive, StoredTask
+from maskstore.archive import MaskArchive
 from maskstore.errors import ArchiveWriteError, InvalidInput
 from maskstore.layout import sha256_of_bits
+from maskstore.packed import StoredTask
 from maskstore.storage.atomic import sync_folder, write_file
 from supsup.task_free.learner import Learner
 from supsup.task_free.stream import StreamBatch

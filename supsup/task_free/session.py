@@ -6,9 +6,9 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from maskstore.archive import StoredTask
 from maskstore.codecs import parse_codec
 from maskstore.maintenance import gone_if_empty
+from maskstore.packed import StoredTask
 from supsup.archives import check_classes, create_archive, open_or_create, parse_device
 from supsup.datasets import load
 from supsup.networks.construct import build

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from maskstore.archive import StoredTask
 from maskstore.errors import InvalidInput
+from maskstore.packed import StoredTask
 from maskstore.seeded.scores import ScoreStart
 from supsup.inference.ood import EnergyThreshold
 from supsup.tasks.fingerprint import Fingerprint

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from maskstore import MaskArchive
-from maskstore.interchange import load_masks, save_masks
-from tests.maskstore.helpers import LAYOUT, equal, random_masks
+from maskstore.interchange import load_task, save_masks
+from tests.maskstore.helpers import LAYOUT, equal, random_masks, random_tensors
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def test_list(archive, run):
     assert set(listed) == {"tasks", "total_bytes"}
     assert listed["total_bytes"] == archive.stat().st_size
     assert [set(task) for task in listed["tasks"]] == [
-        {"name", "index", "bits", "ones", "codec", "bytes", "sha256", "metadata"}
+        {"name", "index", "bits", "ones", "codec", "bytes", "sha256", "metadata", "tensors"}
     ] * 2
     first, second = listed["tasks"]
     assert (first["name"], first["index"], first["metadata"]) == ("a", 0, {"lr": 0.1})
@@ -52,13 +52,51 @@ def test_show(archive, run):
 def test_get(archive, run, tmp_path, suffix):
     out = tmp_path / f"out{suffix}"
     assert run("get", archive, "b", "--out", out).code == 0
-    assert equal(load_masks(out, LAYOUT), random_masks(2))
+    assert equal(load_task(out, LAYOUT)[0], random_masks(2))
     before = out.read_bytes()
     again = run("get", archive, "a", "--out", out)
     assert (again.code, "there is a file already" in again.err) == (1, True)
     assert out.read_bytes() == before
     assert run("get", archive, "a", "--out", out, "--force", "--json").json()["out"] == str(out)
-    assert equal(load_masks(out, LAYOUT), random_masks(1))
+    assert equal(load_task(out, LAYOUT)[0], random_masks(1))
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
+def test_tensors_come_in_and_go_out(archive, run, tmp_path, suffix):
+    file, out = tmp_path / f"in{suffix}", tmp_path / f"out{suffix}"
+    save_masks(file, random_masks(4), random_tensors(4))
+    added = run("add", archive, "c", file, "--json").json()
+    expected = [
+        {"name": name, "shape": list(array.shape), "dtype": array.dtype.name}
+        for name, array in random_tensors(4).items()
+    ]
+    stored = [each.pop("bytes") for each in added["tensors"]]
+    # The format of the file may bring them in another order.
+    assert sorted(added["tensors"], key=str) == sorted(expected, key=str)
+    listed = run("list", archive, "--json").json()["tasks"]
+    assert [each["bytes"] for each in listed[2]["tensors"]] == stored
+    assert [task["tensors"] for task in listed[:2]] == [[], []]
+    shown = run("show", archive, "c", "--json").json()
+    assert shown["tensors"] == listed[2]["tensors"]
+    assert run("show", archive, "--json").json()["format_version"] == 2
+    assert run("get", archive, "c", "--out", out).code == 0
+    masks, tensors = load_task(out, LAYOUT)
+    assert equal(masks, random_masks(4))
+    assert equal(tensors, random_tensors(4))
+    stats = run("stats", archive, "--json").json()
+    assert stats["tensor_bytes_per_task"] * 3 == sum(stored) + 37 * len(stored)
+    assert stats["shared_bytes"] == 0
+
+
+def test_rename(archive, run):
+    assert run("rename", archive, "a", "first", "--json").json()["index"] == 0
+    assert [each["name"] for each in run("list", archive, "--json").json()["tasks"]] == [
+        "first",
+        "b",
+    ]
+    taken = run("rename", archive, "first", "b")
+    assert (taken.code, "is there already" in taken.err) == (1, True)
+    assert run("rename", archive, "a", "x").code == 1
 
 
 def test_remove_and_compact(archive, run):
@@ -77,6 +115,8 @@ def test_stats(archive, run, tmp_path):
         "bits_per_mask",
         "file_bytes",
         "payload_bytes",
+        "tensor_bytes_per_task",
+        "shared_bytes",
         "bytes_per_task",
         "bits_per_weight",
         "bitpacked_bytes_per_task",

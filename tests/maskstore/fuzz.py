@@ -1,5 +1,6 @@
 """Damaged and forged archives, made from a sound one."""
 
+import hashlib
 import json
 import random
 import struct
@@ -9,11 +10,14 @@ from dataclasses import fields, replace
 from maskstore.storage.format import (
     EXTENT_BYTES,
     HEADER_OFFSET,
+    KIND_SHARED,
+    KIND_TENSORS,
     ROW,
     ROW_BYTES,
     ROW_CHECKED_BYTES,
     SECTOR,
     SLOT_OFFSETS,
+    Extent,
     Slot,
 )
 from maskstore.storage.store import Store
@@ -21,6 +25,8 @@ from maskstore.testing import MemoryDevice
 
 DAMAGE = ("flip", "truncate", "splice", "insert", "zero", "sectors")
 FORGERY = ("slot", "table", "row", "header", "payload")
+TENSOR_FORGERY = ("description", "checks", "tensor")
+"""What only files of version 2 have."""
 _INTERESTING = (0, 1, 2, 7, 8, 255, 256, 65_535, 2**24, 2**31, 2**32 - 1, 2**40, 2**63, 2**64 - 1)
 
 
@@ -84,7 +90,9 @@ def _number(rng: random.Random, size: int) -> int:
 def _slot(data: bytearray, rng: random.Random) -> bytearray:
     slot = _newest(data)
     for _ in range(rng.choice((1, 1, 2))):
-        name = rng.choice([each.name for each in fields(Slot) if each.name != "generation"])
+        name = rng.choice(
+            [each.name for each in fields(Slot) if each.name not in ("generation", "version")]
+        )
         wide = name in ("table_offset", "heap_bytes", "end_of_file")
         slot = replace(slot, **{name: _number(rng, 8 if wide else 4)})
     return _put_slot(data, slot)
@@ -160,3 +168,78 @@ def _payload(data: bytearray, rng: random.Random) -> bytearray:
     text = data[extent.text_offset + text_at :][: metadata_bytes + name_bytes]
     struct.pack_into("<I", data, start + ROW_CHECKED_BYTES, zlib.crc32(text, zlib.crc32(row)))
     return data
+
+
+def _tensor_row(data: bytearray, rng: random.Random) -> tuple[Extent, int]:
+    """(extent, offset of the row) of some tensors."""
+    rows = []
+    for extent in Store(MemoryDevice(bytes(data)), "m").extents:
+        for number in range(extent.rows):
+            start = extent.index_offset + number * ROW_BYTES
+            if data[start + 23] in (KIND_TENSORS, KIND_SHARED):
+                rows.append((extent, start))
+    return rng.choice(rows)
+
+
+def _seal(data: bytearray, extent: Extent, start: int, payload: bytes) -> bytearray:
+    """Make the checksums of a row good for ``payload`` and for what its text is now."""
+    struct.pack_into("<I", data, start + 28, zlib.crc32(payload))
+    text_at, metadata_bytes, name_bytes = struct.unpack_from("<IIH", data, start + 12)
+    text = data[extent.text_offset + text_at :][: metadata_bytes + name_bytes]
+    row = data[start : start + ROW_CHECKED_BYTES]
+    struct.pack_into("<I", data, start + ROW_CHECKED_BYTES, zlib.crc32(text, zlib.crc32(row)))
+    return data
+
+
+def _payload_at(data: bytearray, extent: Extent, start: int) -> tuple[int, int]:
+    offset, length = struct.unpack_from("<QI", data, start)
+    return extent.heap_offset + offset, length
+
+
+def _description(data: bytearray, rng: random.Random) -> bytearray:
+    """Other names, types, shapes, counts or lengths of tensors."""
+    extent, start = _tensor_row(data, rng)
+    text_at, metadata_bytes, name_bytes = struct.unpack_from("<IIH", data, start + 12)
+    at = extent.text_offset + text_at + name_bytes
+    where = at + rng.randrange(metadata_bytes)
+    size = min(rng.choice((1, 1, 2, 4)), at + metadata_bytes - where)
+    choices = (b"0", b"9", b",", b"[", b"4", bytes([rng.randrange(256)]))
+    data[where : where + size] = (
+        rng.choice(choices) * size
+        if rng.random() < 0.7
+        else _number(rng, size).to_bytes(size, "little")
+    )
+    begin, length = _payload_at(data, extent, start)
+    return _seal(data, extent, start, bytes(data[begin : begin + length]))
+
+
+def _checks(data: bytearray, rng: random.Random) -> bytearray:
+    """Other checksums and codings of tensors."""
+    extent, start = _tensor_row(data, rng)
+    begin, length = _payload_at(data, extent, start)
+    count = max(1, length // 40)
+    for _ in range(rng.choice((1, 3))):
+        where = begin + rng.randrange(min(length, 37 * count))
+        data[where] = rng.choice((0, 1, 2, 255, rng.randrange(256)))
+    return _seal(data, extent, start, bytes(data[begin : begin + length]))
+
+
+def _tensor(data: bytearray, rng: random.Random) -> bytearray:
+    """Other coded bytes of a tensor under a good CRC-32, at times with a sha256 of their own."""
+    extent, start = _tensor_row(data, rng)
+    begin, length = _payload_at(data, extent, start)
+    text_at, _, name_bytes = struct.unpack_from("<IIH", data, start + 12)
+    at = extent.text_offset + text_at + name_bytes
+    (count,) = struct.unpack_from("<H", data, at)
+    lengths = struct.unpack_from(f"<{count}I", data, at + 2)
+    which = rng.randrange(count)
+    stored = begin + 37 * count + sum(lengths[:which])
+    for _ in range(rng.choice((1, 5))):
+        if lengths[which]:
+            where = stored + rng.randrange(lengths[which])
+            data[where] = rng.choice((0, 1, 255, rng.randrange(256)))
+    coded = bytes(data[stored : stored + lengths[which]])
+    struct.pack_into("<I", data, begin + 37 * which, zlib.crc32(coded))
+    if rng.random() < 0.2:
+        data[begin + 37 * which + 5 : begin + 37 * (which + 1)] = hashlib.sha256(coded).digest()
+    return _seal(data, extent, start, bytes(data[begin : begin + length]))

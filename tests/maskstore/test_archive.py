@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 import maskstore
 from maskstore import MaskArchive
-from tests.maskstore.helpers import LAYOUT, equal, random_masks
+from tests.maskstore.helpers import LAYOUT, equal, random_masks, random_tensors
 
 
 def digest(path) -> str:
@@ -230,9 +230,9 @@ def test_files_that_are_no_archive(tmp_path):
 def test_a_later_version_is_refused_by_number(filled):
     data = bytearray(filled.read_bytes())
     for sector in (512, 1024):
-        data[sector + 8] = 2
+        data[sector + 8] = 3
     filled.write_bytes(data)
-    with pytest.raises(maskstore.UnsupportedVersion, match="version 2"):
+    with pytest.raises(maskstore.UnsupportedVersion, match="version 3, this .* versions 1 and 2"):
         MaskArchive.open(filled)
 
 
@@ -306,16 +306,51 @@ class ArchiveMachine(RuleBasedStateMachine):
         self.path = Path(self.folder.name) / "a.h5"
         self.archive = MaskArchive.create(self.path, LAYOUT)
         self.expected = {}
+        self.shared = {"a": {}, "b": {}}
         self.count = 0
 
-    @rule(size=st.integers(1, 40), metadata=st.dictionaries(st.text(), st.integers(), max_size=3))
-    def add_many(self, size, metadata):
+    @rule(
+        size=st.integers(1, 40),
+        metadata=st.dictionaries(st.text(), st.integers(), max_size=3),
+        with_tensors=st.sampled_from([0, 1, 3]),
+    )
+    def add_many(self, size, metadata, with_tensors):
         items = []
-        for _ in range(size):
+        for number in range(size):
             self.count += 1
-            items.append((f"t/{self.count}", random_masks(self.count), metadata))
+            tensors = random_tensors(self.count) if number < with_tensors else {}
+            items.append((f"t/{self.count}", random_masks(self.count), metadata, tensors))
         self.archive.add_many(items)
-        self.expected.update({name: (masks, metadata) for name, masks, metadata in items})
+        self.expected.update({name: tuple(rest) for name, *rest in items})
+
+    @precondition(lambda self: self.expected)
+    @rule(data=st.data(), empty=st.booleans())
+    def set_tensors(self, data, empty):
+        name = data.draw(st.sampled_from(sorted(self.expected)))
+        self.count += 1
+        tensors = {} if empty else random_tensors(self.count)
+        self.archive.set_tensors(name, tensors)
+        self.expected[name] = (*self.expected[name][:2], tensors)
+
+    @precondition(lambda self: self.expected)
+    @rule(data=st.data(), freed=st.booleans())
+    def rename(self, data, freed):
+        name = data.draw(st.sampled_from(sorted(self.expected)))
+        self.count += 1
+        new = f"freed {self.count}" if freed else f"t/{self.count}"
+        self.archive.rename(name, new)
+        self.expected = {new if key == name else key: v for key, v in self.expected.items()}
+
+    @rule(name=st.sampled_from("ab"), empty=st.booleans())
+    def set_shared_tensors(self, name, empty):
+        self.count += 1
+        tensors = {} if empty else random_tensors(self.count)
+        self.archive.set_shared_tensors(name, tensors)
+        self.shared[name] = tensors
+
+    @rule()
+    def compact(self):
+        maskstore.compact(self.archive)
 
     @precondition(lambda self: self.expected)
     @rule(data=st.data())
@@ -333,16 +368,23 @@ class ArchiveMachine(RuleBasedStateMachine):
     def a_failed_transaction(self):
         with pytest.raises(ZeroDivisionError), self.archive.transaction():
             for i in range(30):
-                self.archive.add(f"lost/{i}", random_masks(i))
+                self.archive.add(f"lost/{i}", random_masks(i), tensors=random_tensors(i))
+            self.archive.rename("lost/0", "lost/30")
+            self.archive.set_shared_tensors("a", random_tensors(0))
             raise ZeroDivisionError
 
     @invariant()
     def same_as_a_dict(self):
         assert self.archive.names() == list(self.expected)
         for task in self.archive:
-            masks, metadata = self.expected[task.name]
+            masks, metadata, tensors = self.expected[task.name]
             assert task.metadata == metadata
             assert equal(self.archive.get(task.name), masks)
+            assert equal(self.archive.tensors(task.name), tensors)
+            assert [each.name for each in task.tensors] == list(tensors)
+        for name, tensors in self.shared.items():
+            assert equal(self.archive.shared_tensors(name), tensors)
+            assert (name in self.archive.shared) == bool(tensors)
 
     def teardown(self):
         self.archive.close()

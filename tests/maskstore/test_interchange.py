@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from maskstore import ArchiveWriteError, InvalidInput
-from maskstore.interchange import load_masks, save_masks
+from maskstore.interchange import load_task, save_masks
 from tests.maskstore.helpers import LAYOUT, equal, random_masks
 
 
@@ -10,7 +10,7 @@ from tests.maskstore.helpers import LAYOUT, equal, random_masks
 def test_round_trip(tmp_path, suffix):
     path = tmp_path / f"mask{suffix}"
     save_masks(path, random_masks(3))
-    assert equal(load_masks(path, LAYOUT), random_masks(3))
+    assert equal(load_task(path, LAYOUT)[0], random_masks(3))
     assert [each.name for each in tmp_path.iterdir()] == [path.name]
 
 
@@ -27,25 +27,25 @@ def test_files_that_are_none(tmp_path, suffix, content):
     path = tmp_path / f"mask{suffix}"
     path.write_bytes(content)
     with pytest.raises(InvalidInput, match="not a readable"):
-        load_masks(path, LAYOUT)
+        load_task(path, LAYOUT)
 
 
 def test_missing_file_other_ending_and_pickles(tmp_path):
     with pytest.raises(InvalidInput, match="No such file"):
-        load_masks(tmp_path / "none.npz", LAYOUT)
+        load_task(tmp_path / "none.npz", LAYOUT)
     with pytest.raises(InvalidInput, match="ends in .npz or .safetensors"):
-        load_masks(tmp_path / "mask.pt", LAYOUT)
+        load_task(tmp_path / "mask.pt", LAYOUT)
     pickled = tmp_path / "pickled.npz"
     np.savez(pickled, w=np.array([{"a": 1}], object))
     with pytest.raises(InvalidInput, match="pickle"):
-        load_masks(pickled, LAYOUT)
+        load_task(pickled, LAYOUT)
 
 
 def test_a_file_far_larger_than_a_mask_is_not_read(tmp_path):
     path = tmp_path / "bomb.npz"
     np.savez_compressed(path, w=np.zeros(50_000_000, bool))
     with pytest.raises(InvalidInput, match="at most"):
-        load_masks(path, LAYOUT)
+        load_task(path, LAYOUT)
 
 
 def test_an_unwritable_place(tmp_path):

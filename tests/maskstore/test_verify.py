@@ -29,7 +29,7 @@ def test_an_intact_archive_has_no_damage(filled, deep):
 @pytest.mark.parametrize("deep", [False, True])
 def test_a_damaged_payload_costs_one_task(filled, deep):
     with MaskArchive.open(filled) as archive:
-        offset = archive._index.entries["task/7"].offset
+        offset = archive.entry("task/7").offset
     flip(filled, offset + 1)
     with MaskArchive.open(filled) as archive:
         damage = verify(archive, deep=deep)

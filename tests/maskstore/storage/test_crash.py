@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
@@ -18,29 +19,59 @@ import pytest
 
 from maskstore import ArchiveWriteError, MaskArchive
 from maskstore._verify import verify
+from maskstore.storage.format import SECTOR, SLOT_OFFSETS, Slot
 from maskstore.storage.store import Store
 from maskstore.testing import MemoryDevice, Sync, apply, crash_states
-from tests.maskstore.helpers import LAYOUT, random_masks
+from tests.maskstore.helpers import LAYOUT, equal, random_masks, random_tensors
 
 HEADER = {"layout": LAYOUT.to_json()}
 PATH = Path("memory.h5")
 
 
 def state_of(archive) -> dict:
-    """Every task with the digest of its decoded mask."""
-    return {task.name: (archive.get_packed(task.name).tobytes(), task.metadata) for task in archive}
+    """Every task with its place, its mask and all that belongs to it; then the shared tensors."""
+    state = {
+        task.name: (
+            archive.get_packed(task.name).tobytes(),
+            task.metadata,
+            task.index,
+            bytes_of(archive.tensors(task.name)),
+        )
+        for task in archive
+    }
+    return state | {
+        ("shared", name): bytes_of(archive.shared_tensors(name)) for name in archive.shared
+    }
 
 
-def recorded_workload(transactions: int):
-    """(device, [(operations done, state)]) of a writer that adds, removes and changes."""
+def bytes_of(tensors) -> dict:
+    return {name: (str(array.dtype), array.tobytes()) for name, array in tensors.items()}
+
+
+def recorded_workload(transactions: int, version: int = 1):
+    """(device, [(operations done, state)]) of a writer that adds, removes and changes.
+
+    Version 2 comes in the middle: three transactions of version 1, then tensors, renames and all.
+    """
     device = MemoryDevice()
     archive = MaskArchive(Store.create(device, HEADER, "memory"), PATH)
     committed = [(len(device.trace), state_of(archive))]
     rng = random.Random(1)
     for number in range(transactions):
-        kind = rng.choice(["add", "add", "many", "remove", "update"])
+        kinds = ["add", "add", "many", "remove", "update"]
+        if version == 2 and number >= 3:
+            kinds += ["tensors", "tensors", "set", "rename", "shared"]
+        kind = rng.choice(kinds) if version == 1 or number != 3 else "tensors"
         names = archive.names()
-        if kind == "many":
+        if kind == "tensors":
+            archive.add(f"add/{number}", random_masks(number), tensors=random_tensors(number))
+        elif kind == "set" and names:
+            archive.set_tensors(rng.choice(names), random_tensors(number) if number % 2 else {})
+        elif kind == "rename" and names:
+            archive.rename(rng.choice(names), f"renamed/{number}")
+        elif kind == "shared":
+            archive.set_shared_tensors(f"set {number % 2}", random_tensors(number))
+        elif kind == "many":
             archive.add_many(
                 (f"many/{number}/{i}", random_masks(i), {"i": i})
                 for i in range(rng.choice([3, 30]))
@@ -55,9 +86,19 @@ def recorded_workload(transactions: int):
     return device, committed
 
 
-def check_every_crash_point(transactions: int, samples: int, stride: int = 1) -> dict[str, int]:
-    """Count the crash states tried, by kind; raises AssertionError at the first violation."""
-    device, committed = recorded_workload(transactions)
+def check_every_crash_point(
+    transactions: int,
+    samples: int,
+    stride: int = 1,
+    version: int = 1,
+    look: Callable[[bytes, list[dict], str], None] | None = None,
+) -> dict[str, int]:
+    """Count the crash states tried, by kind; raises AssertionError at the first violation.
+
+    Args:
+        look: checks the content of each, given the states allowed, too.
+    """
+    device, committed = recorded_workload(transactions, version)
     rng = np.random.default_rng(0)
     tried: dict[str, int] = {}
     durable, pending = bytearray(), []
@@ -68,7 +109,10 @@ def check_every_crash_point(transactions: int, samples: int, stride: int = 1) ->
             allowed = [state for _, state in committed[last : last + 2]]
             for kind, content in crash_states(bytes(durable), pending, rng, samples=samples):
                 tried[kind] = tried.get(kind, 0) + 1
-                check_one_crash(content, allowed, f"{kind} after {done} operations")
+                where = f"{kind} after {done} operations"
+                check_one_crash(content, allowed, where)
+                if look is not None:
+                    look(content, allowed, where)
         if done < len(device.trace):
             operation = device.trace[done]
             pending.append(operation)
@@ -90,6 +134,9 @@ def check_one_crash(content: bytes, allowed: list[dict], where: str) -> None:
     store.recover()
     writer = MaskArchive(store, PATH)
     assert state_of(writer) == state_of(reader), where
+    slots = [Slot.decode(device.read(offset, SECTOR)) for offset in SLOT_OFFSETS]
+    # No release of version 1 may find an older state than this.
+    assert {slot.version for slot in slots if slot} == {store.slot.version}, where
     assert verify(writer) == [], where
     writer.add("after the crash", random_masks(1))
     with h5py.File(io.BytesIO(device.content), "r") as file:
@@ -97,8 +144,9 @@ def check_one_crash(content: bytes, allowed: list[dict], where: str) -> None:
     assert rows == writer.store.total_rows, where
 
 
-def test_power_loss_at_every_operation():
-    tried = check_every_crash_point(transactions=12, samples=2)
+@pytest.mark.parametrize("version", [1, 2])
+def test_power_loss_at_every_operation(version):
+    tried = check_every_crash_point(transactions=12, samples=2, version=version)
     assert sum(tried.values()) > 500
     assert {"prefix", "none", "dropped", "reordered", "torn at 512", "torn at 4096"} == set(tried)
 
@@ -184,36 +232,79 @@ def test_an_interrupt_during_a_commit(monkeypatch):
         assert "next" in found
 
 
+def test_a_refused_write_or_sync_while_the_version_changes():
+    """The first tensors of a file: all of it or nothing, whichever operation is refused."""
+    source, committed = recorded_workload(3)
+    before, state = bytes(source.content), committed[-1][1]
+    outcomes = []
+    for number in range(200):
+        fail_at, for_good = 1 + number // 2, bool(number % 2)
+        device = FailingDevice(before, fail_at, for_good=for_good)
+        archive = MaskArchive(Store(device, "memory"), PATH)
+        try:
+            archive.add("new", random_masks(0), tensors=random_tensors(0))
+            outcomes.append("committed")
+        except ArchiveWriteError:
+            outcomes.append("refused")
+            assert for_good or bytes(device.content) == before
+        if device.done < fail_at:
+            break
+        found = MaskArchive(Store(MemoryDevice(bytes(device.content)), "m"), PATH)
+        if outcomes[-1] == "committed" or "new" in found:
+            assert equal(found.tensors("new"), random_tensors(0))
+            assert found.store.slot.version == 2
+        else:
+            assert state_of(found) == state
+        assert verify(found) == []
+        if not for_good:  # the same object goes on, whatever was refused
+            archive.add("next", random_masks(1), tensors=random_tensors(1))
+            found = MaskArchive(Store(MemoryDevice(bytes(device.content)), "m"), PATH)
+            assert verify(found, deep=True) == []
+            assert equal(found.tensors("next"), random_tensors(1))
+            assert ("new" in found) == (outcomes[-1] == "committed")
+    assert {"committed", "refused"} == set(outcomes)
+    assert outcomes.count("committed") > 4  # the second slot of the new version, refused
+
+
 WRITER = """
 import sys
 from maskstore import MaskArchive
 from maskstore.maintenance import compact
-from tests.maskstore.helpers import random_masks
+from tests.maskstore.helpers import random_masks, random_tensors
+version = int(sys.argv[2])
+def item(number):
+    tensors = random_tensors(number) if version == 2 and number % 2 else {}
+    return f"t/{number}", random_masks(number), {"with": sorted(tensors)}, tensors
 with MaskArchive.open(sys.argv[1], "a") as archive:
     number = len(archive)
     while True:
         if number % 5 == 4:
-            archive.add_many((f"t/{number + i}", random_masks(number + i), {}) for i in range(20))
+            archive.add_many(item(number + i) for i in range(20))
             number += 20
-        elif number % 7 == 0:
-            compact(archive)
-            archive.add(f"t/{number}", random_masks(number))
-            number += 1
         else:
-            archive.add(f"t/{number}", random_masks(number))
+            if number % 7 == 0:
+                compact(archive)
+            archive.add_many([item(number)])
             number += 1
+            if version == 2 and number % 3 == 0:
+                archive.set_tensors(f"t/{number - 1}", random_tensors(number - 1 + 10**6))
         print(number, flush=True)
 """
 
 
-def kill_writers(path: Path, kills: int, seed: int) -> int:
-    """Kill a real writer ``kills`` times at random moments; returns the tasks that are there."""
+def kill_writers(path: Path, kills: int, seed: int, version: int = 1) -> int:
+    """Kill a real writer ``kills`` times at random moments; returns the tasks that are there.
+
+    In version 2 every second task has tensors; a second commit replaces those of some.
+    """
     rng = random.Random(seed)
     MaskArchive.create(path, LAYOUT).close()
     expected = 0
     for _ in range(kills):
         with subprocess.Popen(
-            [sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", WRITER, str(path), str(version)],
+            stdout=subprocess.PIPE,
+            text=True,
         ) as process:
             assert process.stdout is not None
             first = process.stdout.readline()  # imports done, writing
@@ -229,6 +320,10 @@ def kill_writers(path: Path, kills: int, seed: int) -> int:
                 assert np.array_equal(
                     archive.get_packed(f"t/{number}"), LAYOUT.pack(random_masks(number))
                 )
+                found = archive.tensors(f"t/{number}")
+                first = random_tensors(number) if version == 2 and number % 2 else {}
+                assert archive.task(f"t/{number}").metadata == {"with": sorted(first)}
+                assert equal(found, first) or equal(found, random_tensors(number + 10**6))
             assert verify(archive) == []
         with h5py.File(path) as file:
             assert "00000" in file
@@ -236,5 +331,6 @@ def kill_writers(path: Path, kills: int, seed: int) -> int:
     return expected
 
 
-def test_killed_writers_lose_nothing(tmp_path):
-    assert kill_writers(tmp_path / "a.h5", kills=10, seed=0) > 10
+@pytest.mark.parametrize("version", [1, 2])
+def test_killed_writers_lose_nothing(tmp_path, version):
+    assert kill_writers(tmp_path / "a.h5", kills=10, seed=0, version=version) > 10
