@@ -17,12 +17,14 @@ if TYPE_CHECKING:
         evaluation,
         figures,
         inference,
+        model,
         plots,
         recovery,
         task_free,
     )
     from supsup.errors import TrainingDiverged
     from supsup.evaluation.score import EVAL_BATCH, Evaluation, TaskAccuracy, accuracy, evaluate_gg
+    from supsup.model import SupSup
     from supsup.networks.backbone import Backbone
     from supsup.networks.construct import build
     from supsup.networks.recipe import BackboneRecipe
@@ -39,12 +41,12 @@ else:
             "supsup.errors": ("TrainingDiverged",),
             "supsup.evaluation.score": (
                 "EVAL_BATCH",
-                "DatasetTask",
                 "Evaluation",
                 "TaskAccuracy",
                 "accuracy",
                 "evaluate_gg",
             ),
+            "supsup.model": ("SupSup",),
             "supsup.networks.backbone": ("Backbone",),
             "supsup.networks.construct": ("build",),
             "supsup.networks.recipe": ("BackboneRecipe",),
@@ -64,6 +66,7 @@ else:
             "evaluation",
             "figures",
             "inference",
+            "model",
             "plots",
             "recovery",
             "task_free",
@@ -79,6 +82,7 @@ __all__ = [
     "Evaluation",
     "LoaderTask",
     "Progress",
+    "SupSup",
     "TaskAccuracy",
     "TaskData",
     "TensorTask",
@@ -96,6 +100,7 @@ __all__ = [
     "evaluation",
     "figures",
     "inference",
+    "model",
     "plots",
     "recovery",
     "task_free",

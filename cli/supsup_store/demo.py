@@ -10,6 +10,7 @@ import supsup
 from supsup_store import options
 from supsup_store.console import print_json, print_line, print_note, print_table
 from supsup_store.inference import print_evaluation
+from supsup_store.progress import progress_bar
 
 
 def register(app: typer.Typer) -> None:
@@ -25,10 +26,10 @@ def demo(
     quiet: options.Quiet = False,
 ) -> None:
     """Train SplitMNIST on the embedded digits, append, read back, evaluate, recover, report."""
-    from supsup_store.training_bar import TrainingBar
+    from supsup.training.bar import TrainingBar
 
     start = time.perf_counter()
-    with TrainingBar(supsup.demo.DEMO_TASKS, quiet=quiet) as bar:
+    with TrainingBar(supsup.demo.DEMO_TASKS, progress_bar(quiet=quiet)) as bar:
         made = supsup.demo.run_demo(
             out,
             progress=bar.progress,

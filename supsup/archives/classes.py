@@ -20,6 +20,17 @@ def classes_of(stored: StoredTask) -> int | None:
         return None
 
 
+def require_classes(archive: MaskArchive, stored: StoredTask) -> int:
+    """How many classes a mask is for; raises InvalidInput where nobody said."""
+    if (classes := classes_of(stored)) is None:
+        raise InvalidInput(
+            f"{archive.path}: task {stored.name!r} was added by hand without the number of its "
+            "classes, so it cannot be evaluated; add it with them, as in "
+            "--metadata '{\"classes\": 10}'"
+        )
+    return classes
+
+
 def class_names_of_mask(stored: StoredTask) -> tuple[str, ...] | None:
     """What the classes of a mask's task are called, label by label; None where nobody knows.
 

@@ -45,12 +45,12 @@ def bank_of(
         backbone,
         masks,
         classes=[classes_of(stored) or 0 for stored in good],
-        levels=_levels(good),
+        levels=levels_of_masks(good),
         progress=progress,
     )
 
 
-def _levels(stored: list[StoredTask]) -> tuple[float, float] | None:
+def levels_of_masks(stored: list[StoredTask]) -> tuple[float, float] | None:
     """The range of the numbers that masks were trained on; None where one's is not known."""
     found: list[tuple[float | None, float | None]] = []
     for metadata in map(TaskMetadata.of, stored):
@@ -90,7 +90,7 @@ def infer_file(
     """
     good, skipped = usable(archive)
     # What is wrong with the data is said before thousands of masks are read.
-    read = _read(data, good[0], largest) if good else None
+    read = read_for(good[0], data, largest=largest) if good else None
     bank = bank_of(archive, backbone, progress)
     assert read is not None  # the bank of an empty archive is refused
     found = infer_in(bank, read.images, method=method, objective=objective, mode=mode)
@@ -100,7 +100,12 @@ def infer_file(
     return replace(found, files=read.files, labels=labels, note=note)
 
 
-def _read(data: Path, stored: StoredTask, largest: int) -> UnlabelledImages:
+def read_for(stored: StoredTask, data: Path, *, largest: int = LARGEST_INPUT) -> UnlabelledImages:
+    """Images in a file as a task was trained on them.
+
+    Raises:
+        InvalidInput: they cannot be read.
+    """
     recipe = TaskMetadata.of(stored).task
     if recipe:
         return read_images(data, TaskRecipe.from_json(recipe).dataset, largest=largest)

@@ -1,10 +1,12 @@
 """The network of an archive: made with it, and regenerated from what it keeps."""
 
+from dataclasses import asdict
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from maskstore.archive import MaskArchive
 from maskstore.errors import InvalidInput, LayoutMismatch
@@ -12,7 +14,7 @@ from maskstore.seeded.scores import ScoreStart
 from supsup.inference.ood import EnergyThreshold
 from supsup.networks.backbone import Backbone
 from supsup.networks.construct import build
-from supsup.networks.recipe import BackboneRecipe
+from supsup.networks.recipe import INITS, BackboneRecipe
 from supsup.tasks import TaskRecipe
 from supsup.training.config import TrainConfig
 from supsup.training.metadata import TaskMetadata
@@ -23,27 +25,39 @@ def create_archive(
 ) -> MaskArchive:
     """An empty archive for masks of ``backbone``, open for writing.
 
+    It keeps the recipe, which makes the network again. A module that was handed in has none: of it
+    the seed is kept, with ``net`` null, and whoever opens the archive hands the module over again
+    (:func:`backbone_from_module`).
+
     Args:
         config: how the tasks will be trained, where that is known: tasks with other settings can be
             added, too, but each of them keeps the differences.
 
     Raises:
-        InvalidInput: the backbone was made from a module and has no recipe.
+        InvalidInput: nothing says where the backbone's numbers come from.
         ArchiveExists, ArchiveWriteError: as :meth:`MaskArchive.create`.
     """
-    if backbone.recipe is None:
-        raise InvalidInput(
-            "an archive keeps the recipe of its backbone; make it with supsup.build(recipe), "
-            "where the recipe's net may be your own module:function"
-        )
     return MaskArchive.create(
         Path(path),
         backbone.layout,
-        backbone=backbone.recipe.to_json(),
+        backbone=_recipe_json(backbone),
         weights_digest=backbone.digest,
         parameters=backbone.parameter_count,
         metadata_example=_example(config or TrainConfig(steps=1000)),
     )
+
+
+def _recipe_json(backbone: Backbone) -> dict[str, Any]:
+    if backbone.recipe is not None:
+        return backbone.recipe.to_json()
+    if backbone.drawn is None:
+        raise InvalidInput(
+            "an archive keeps where the numbers of its backbone come from, and nothing says so of "
+            "this one; make it with supsup.build(recipe) or Backbone.from_module(module, seed=…)"
+        )
+    maskable = list(backbone.layout.shapes)
+    from_seed = asdict(backbone.drawn)
+    return {"net": None, "outputs": None, "maskable": maskable, "options": {}} | from_seed
 
 
 def _example(config: TrainConfig) -> dict[str, Any]:
@@ -83,6 +97,7 @@ def backbone_of(
             f"{archive.path}: made by hand, without the recipe of a network; "
             "make it with `supsup-store create ARCHIVE --net …` to train or evaluate"
         )
+    require_net(archive)
     recipe = BackboneRecipe.from_json(archive.backbone)
     backbone = build(recipe, allow_code=recipe.net == trusted_net)
     backbone.check_digest(archive.weights_digest)
@@ -91,6 +106,51 @@ def backbone_of(
             f"{archive.path}: its masks cover {', '.join(archive.layout.shapes)}, "
             f"those of its network {recipe.net} cover {', '.join(backbone.layout.shapes)}"
         )
+    return backbone.to(device)
+
+
+def require_net(archive: MaskArchive) -> None:
+    """Raise InvalidInput where the network is a module that somebody must hand over."""
+    if archive.backbone is not None and archive.backbone.get("net", "") is None:
+        raise InvalidInput(
+            f"{archive.path}: made for a module that was handed in, which nothing here makes "
+            "again; hand it over in Python, SupSup.open(path, network=module)"
+        )
+
+
+def backbone_from_module(
+    archive: MaskArchive, module: nn.Module, *, device: str | torch.device = "cpu"
+) -> Backbone:
+    """The network of an archive from a module of its architecture, whose weights do not matter.
+
+    Raises:
+        LayoutMismatch: the module does not have the parameters that the masks cover.
+        DigestMismatch: drawn from the archive's seed, its numbers are not those of the masks.
+        InvalidInput: the archive keeps no seed, or the module cannot be run under masks.
+    """
+    kept = archive.backbone
+    if kept is None:
+        raise InvalidInput(
+            f"{archive.path}: keeps no seed of a network, from which the weights of a module would "
+            "come; hand over a backbone, Backbone.from_module(module, seed=…)"
+        )
+    made = Backbone.from_module(
+        module,
+        seed=kept.get("seed", 0),
+        init=kept.get("init", INITS[0]),
+        fan_density=kept.get("fan_density", 0.5),
+    )
+    shapes = {name: tuple(weight.shape) for name, weight in made.module.named_parameters()}
+    for name, shape in archive.layout.shapes.items():
+        if shapes.get(name) != shape:
+            raise LayoutMismatch(
+                f"{archive.path}: its masks cover {name!r} of shape {shape}, the module "
+                f"{type(module).__name__} has {shapes.get(name, 'no such parameter')}; hand over "
+                "the module that the archive was made for"
+            )
+    backbone = Backbone(made.module, None, tuple(archive.layout.shapes), made.notes)
+    backbone.drawn = made.drawn
+    backbone.check_archive(archive)
     return backbone.to(device)
 
 

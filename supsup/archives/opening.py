@@ -6,7 +6,7 @@ from pathlib import Path
 
 from maskstore.archive import MaskArchive
 from maskstore.errors import InvalidInput
-from supsup.archives.network import check_recipe, create_archive
+from supsup.archives.network import check_recipe, create_archive, require_net
 from supsup.choices import DEFAULT_NET, DEFAULT_OUTPUTS
 from supsup.networks.backbone import Backbone
 from supsup.networks.construct import build
@@ -48,6 +48,7 @@ class NetworkOptions:
                 raise InvalidInput(
                     f"{archive.path}: made by hand, without a network; nothing to train"
                 )
+            require_net(archive)
             return BackboneRecipe.from_json(archive.backbone | asked)
 
     def build(self) -> Backbone:
@@ -67,20 +68,21 @@ def open_or_create(
     """The archive at ``path``, open for writing: the one that is there, or a new one.
 
     Args:
-        backbone: made from a recipe; an archive that is there must be for this very network.
+        backbone: an archive that is there must be for this very network.
         config: see :func:`create_archive`.
         timeout, lock: as :meth:`MaskArchive.open`.
 
     Raises:
-        InvalidInput: the backbone has no recipe.
+        InvalidInput: nothing says where the backbone's numbers come from.
         LayoutMismatch, DigestMismatch: the archive is for another network.
         ArchiveError: it cannot be opened or made, as :class:`MaskArchive` says.
     """
-    if backbone.recipe is None or not Path(path).exists():
+    if not Path(path).exists():
         return create_archive(path, backbone, config)
     archive = MaskArchive.open(Path(path), "a", timeout=timeout, lock=lock)
     try:
-        check_recipe(archive, backbone.recipe)
+        if backbone.recipe is not None:
+            check_recipe(archive, backbone.recipe)
         backbone.check_archive(archive)
     except BaseException:
         archive.close()

@@ -7,7 +7,7 @@ from os import PathLike
 
 from maskstore import MaskArchive, StoredTask
 from maskstore.errors import InvalidInput, TaskNotFound
-from supsup.archives.classes import classes_of
+from supsup.archives.classes import classes_of, require_classes
 from supsup.datasets import ImageSet, load
 from supsup.evaluation.score import Skipped
 from supsup.tasks import Task, TaskRecipe, make_task
@@ -61,10 +61,7 @@ def usable(archive: MaskArchive) -> tuple[list[StoredTask], list[Skipped]]:
         if classes_of(each) is None
     ]
     if bad and not good:
-        raise InvalidInput(
-            f"{archive.path}: task {bad[0].name!r} was {bad[0].reason}, so it cannot be evaluated; "
-            "add it with them, as in --metadata '{\"classes\": 10}'"
-        )
+        require_classes(archive, archive.task(bad[0].name))
     return good, bad
 
 

@@ -187,11 +187,11 @@ def parse_data(
     if bad:
         raise InvalidInput(f"data: {bad} of {len(x)} images have numbers that are NaN or infinite")
     if levels is not None:
-        _check_levels(x, *levels)
+        check_levels(x, *levels)
     return x
 
 
-def _check_levels(x: Float[Tensor, "batch ..."], black: float, white: float) -> None:
+def check_levels(x: Float[Tensor, "batch ..."], black: float, white: float) -> None:
     """Raise InvalidInput where numbers are pixels that were not normalised as in training."""
     low, high = float(x.min()), float(x.max())
     unit = black < 0 <= low and high <= 1  # of a normalised image something is below 0

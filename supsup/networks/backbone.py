@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,15 @@ if TYPE_CHECKING:
     from supsup.networks.probe import Probe
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drawn:
+    """How numbers come from a seed (:func:`supsup.networks.weights.freeze`)."""
+
+    seed: int
+    init: str
+    fan_density: float
+
+
 class Backbone:
     """A module whose weights W never change, computing p = f(x, W ⊙ M) (paper, eq. 2).
 
@@ -36,6 +46,7 @@ class Backbone:
         recipe: regenerates it; None for a module that was handed in.
         module: the frozen module. It is never written to after construction.
         layout: the parameters that masks cover, in the module's order.
+        drawn: how the numbers of a module that was handed in were drawn; None beside a recipe.
         notes: what was changed about a user's module, and what nobody checks, a line each.
         probed: what :func:`supsup.networks.probe.probe` found; None before.
     """
@@ -51,6 +62,7 @@ class Backbone:
         self.module = module
         self.recipe = recipe
         self.notes = notes
+        self.drawn: Drawn | None = None
         self.probed: Probe | None = None
         parameters = dict(module.named_parameters())
         if maskable is None:
@@ -97,8 +109,11 @@ class Backbone:
         fan_density = check_init(init, fan_density)
         names = None if maskable is None else parse_maskable(maskable)
         frozen, notes = parse_module(copy_module(module))
-        freeze(frozen, seed=parse_seed(seed), init=init, fan_density=fan_density)
-        return cls(frozen.eval(), None, names, notes)
+        seed = parse_seed(seed)
+        freeze(frozen, seed=seed, init=init, fan_density=fan_density)
+        made = cls(frozen.eval(), None, names, notes)
+        made.drawn = Drawn(seed=seed, init=init, fan_density=fan_density)
+        return made
 
     @property
     def weights(self) -> dict[str, Tensor]:
@@ -166,6 +181,7 @@ class Backbone:
             tuple(self.layout.shapes),
             self.notes,
         )
+        moved.drawn = self.drawn
         moved.digest = self.digest  # of the same values, wherever they are
         return moved
 
@@ -181,7 +197,7 @@ class Backbone:
         tensors = [*self.module.parameters(), *(() if buffers else self.module.buffers())]
         module = copy.deepcopy(self.module, {id(tensor): tensor for tensor in tensors})
         made = Backbone(module, self.recipe, tuple(self.layout.shapes), self.notes)
-        made.probed = self.probed
+        made.drawn, made.probed = self.drawn, self.probed
         return made
 
     def masked(self, masks: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -59,11 +59,19 @@ def test_an_archive_for_another_network_is_refused_and_let_go(tmp_path, change, 
     MaskArchive.open(path, "a", timeout=0.0).close()  # nobody holds it
 
 
-def test_a_module_without_a_recipe_makes_no_archive(tmp_path):
+def test_a_module_makes_an_archive_only_where_its_seed_is_known(tmp_path):
     module = Backbone.from_module(build(NET).module, seed=0)
-    with pytest.raises(InvalidInput, match="recipe"):
-        open_or_create(tmp_path / "a.h5", module)
+    unknown = Backbone(module.module, None, None)
+    with pytest.raises(InvalidInput, match="from_module"):
+        open_or_create(tmp_path / "a.h5", unknown)
     assert not list(tmp_path.iterdir())
+    open_or_create(tmp_path / "a.h5", module).close()
+    with open_or_create(tmp_path / "a.h5", module) as archive:  # the one that is there
+        assert archive.backbone["net"] is None
+    with pytest.raises(DigestMismatch):
+        open_or_create(tmp_path / "a.h5", Backbone.from_module(module.module, seed=1))
+    with pytest.raises(InvalidInput, match="handed in"):
+        NetworkOptions().recipe(tmp_path / "a.h5")
 
 
 def test_what_nobody_says_of_a_network_is_the_archives_or_the_default(tmp_path):

@@ -1,0 +1,141 @@
+"""Classes under the masks of tasks that are named, and a task as an ordinary module."""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float32, Int64
+from torch import Tensor, nn
+
+from maskstore.archive import MaskArchive
+from maskstore.errors import InvalidInput
+from supsup.archives.classes import labels_of, require_classes
+from supsup.archives.inference import levels_of_masks, read_for
+from supsup.inference.bank import mixes_images
+from supsup.inference.find_task import check_levels
+from supsup.networks.backbone import Backbone
+from supsup.networks.modes import plain_modes
+from supsup.tasks.arrays import Inputs
+from supsup.tasks.batch import map_inputs, parse_inputs, tensors_of
+
+_AT_A_TIME = 1024
+"""Images a forward pass, where none looks at another."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Predictions:
+    """What the masks of named tasks say of images; every member has one entry an image.
+
+    Attributes:
+        tasks: the task that was named.
+        predictions: the class, a number from 0.
+        labels: what the class is called; None where that is not known.
+        probabilities: of that class among the task's own, by the softmax.
+    """
+
+    tasks: tuple[str, ...]
+    predictions: Int64[np.ndarray, " batch"]
+    labels: tuple[str | None, ...]
+    probabilities: Float32[np.ndarray, " batch"]
+
+
+@plain_modes()
+def predict_with(
+    archive: MaskArchive, backbone: Backbone, images: Any, tasks: str | Sequence[str]
+) -> Predictions:
+    """Predict the classes of images whose tasks are known.
+
+    Outputs behind a task's classes have no part. All images of a task run together, apart from
+    those of others: a network that takes statistics of the batch takes them of one task.
+
+    Args:
+        images: as the tasks were trained on, normalised alike: a tensor, array or list, or a tuple
+            or dict of those where the network takes several; or the path of a file or folder of
+            pictures, read as the first task's.
+        tasks: the name of each image's task, or one for all.
+
+    Raises:
+        TaskNotFound: there is no such task.
+        InvalidInput: no images, not as many names, a mask that does not say how many classes it
+            is for, or data that the network does not take.
+        DigestMismatch: the archive's masks are of other weights.
+    """
+    backbone.check_archive(archive)
+    if isinstance(images, str | PathLike):
+        first = archive.task(tasks if isinstance(tasks, str) else next(iter(tasks), ""))
+        images = read_for(first, Path(images)).images
+    x = parse_inputs(images, "data")
+    count = len(tensors_of(x)[0])
+    names = (tasks,) * count if isinstance(tasks, str) else tuple(tasks)
+    if not count or len(names) != count:
+        raise InvalidInput(
+            f"data: expected at least one image and the name of a task for each, or one for all, "
+            f"got {count} images and {len(names)} names"
+        )
+    # All is asked for, and refused, before anything is answered.
+    classes = {name: require_classes(archive, archive.task(name)) for name in dict.fromkeys(names)}
+    x = map_inputs(lambda each: each.to(backbone.device), x)
+    predictions, sure = np.empty(count, np.int64), np.empty(count, np.float32)
+    for name, own_classes in classes.items():
+        rows = np.flatnonzero(np.array(names, object) == name)
+        chosen = torch.from_numpy(rows).to(backbone.device)
+        own = map_inputs(lambda each, chosen=chosen: each.index_select(0, chosen), x)  # type: ignore[misc]
+        if isinstance(own, Tensor) and own.is_floating_point():
+            levels = levels_of_masks([archive.task(name)])
+            if levels is not None:
+                check_levels(own, *levels)
+        probabilities = _logits(archive, backbone, own, name, own_classes).softmax(1)
+        best = probabilities.max(1)
+        predictions[rows] = best.indices.cpu().numpy()
+        sure[rows] = best.values.cpu().numpy()
+    return Predictions(
+        tasks=names,
+        predictions=predictions,
+        labels=labels_of(archive, names, predictions.tolist()),
+        probabilities=sure,
+    )
+
+
+def module_of(archive: MaskArchive, backbone: Backbone, task: str) -> nn.Module:
+    """A task as an ordinary module, on the backbone's device, in evaluation mode.
+
+    Its weights are W ⊙ M, so that it gives the logits that the masked network gives, those of spare
+    outputs among them. It is a copy: nothing that is done to it reaches the archive.
+
+    Raises:
+        TaskNotFound, CorruptArchive: as :meth:`MaskArchive.get`.
+        DigestMismatch: the archive's masks are of other weights.
+    """
+    backbone.check_archive(archive)
+    masked = backbone.masked(backbone.tensors(archive.get(task)))
+    module = copy.deepcopy(backbone.module)
+    with torch.no_grad():
+        for name, values in masked.items():
+            module.get_parameter(name).copy_(values)
+    return module.requires_grad_()
+
+
+def _logits(
+    archive: MaskArchive, backbone: Backbone, x: Inputs, task: str, classes: int
+) -> Float32[Tensor, "batch classes"]:
+    """Those of the task's own classes."""
+    weights = backbone.masked(backbone.tensors(archive.get(task)))
+    count = len(tensors_of(x)[0])
+    with torch.no_grad():
+        size = count if mixes_images(backbone, x) else _AT_A_TIME
+        parts = [
+            backbone.run(map_inputs(lambda each, at=at: each[at : at + size], x), weights)  # type: ignore[misc]
+            for at in range(0, count, size)
+        ]
+    logits = torch.cat(parts).float()
+    if classes > logits.shape[1]:
+        raise InvalidInput(
+            f"{archive.path}: task {task!r} is said to have {classes} classes, the network "
+            f"has {logits.shape[1]} outputs"
+        )
+    return logits[:, :classes]

@@ -1,0 +1,332 @@
+"""SupSup: the front door. One object for a network and the archive of its masks."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from os import PathLike
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import torch
+from torch import nn
+
+from maskstore.archive import MaskArchive, StoredTask
+from maskstore.errors import InvalidInput
+from supsup.archives.any_network import Network, backbone_for, new_backbone
+from supsup.archives.classes import labels_of
+from supsup.archives.evaluation import evaluate_archive
+from supsup.archives.inference import bank_of, infer_file
+from supsup.archives.network import create_archive, parse_device
+from supsup.archives.prediction import Predictions, module_of, predict_with
+from supsup.archives.task_view import TaskView
+from supsup.archives.tasks import recipe_of, remake
+from supsup.archives.training import iter_train_into
+from supsup.choices import DEFAULT_NET
+from supsup.datasets import load
+from supsup.evaluation.score import EVAL_BATCH, Evaluation
+from supsup.inference import Inference, MaskBank, infer_in
+from supsup.networks.backbone import Backbone
+from supsup.tasks import make_task, task_family
+from supsup.tasks.batch import one_tensor, parse_inputs
+from supsup.tasks.protocol import TaskData
+from supsup.tasks.subset import named
+from supsup.training.bar import TrainingBar, plain_bar
+from supsup.training.config import TrainConfig
+from supsup.training.metadata import TaskMetadata
+
+Tasks = str | TaskData | Iterable[TaskData]
+
+
+class SupSup:
+    """Many tasks on one frozen network, a mask each, in one file (paper, section 3).
+
+    Made by :meth:`create` and :meth:`open`; a context manager that closes its file. Everything that
+    it does the layers below do, too: ``archive`` and ``backbone`` are theirs
+    (:mod:`supsup.archives`).
+
+    Attributes:
+        archive: the masks.
+        backbone: the network.
+    """
+
+    def __init__(self, archive: MaskArchive, backbone: Backbone) -> None:
+        """Put an open archive and its network together.
+
+        Raises:
+            DigestMismatch: the archive's masks are of other weights.
+        """
+        backbone.check_archive(archive)
+        self.archive = archive
+        self.backbone = backbone
+        self._bank: tuple[int, MaskBank] | None = None
+
+    @classmethod
+    def create(
+        cls,
+        path: str | PathLike[str],
+        network: Network = DEFAULT_NET,
+        *,
+        outputs: int | None = None,
+        seed: int | None = None,
+        device: str | torch.device = "cpu",
+        **options: Any,
+    ) -> "SupSup":
+        """A new archive for masks over a network.
+
+        Args:
+            network: the name of a net that ships here, or ``module:function``, whose code is then
+                run; a recipe; a backbone; or any module, whose architecture it takes: its weights
+                are drawn from the seed, and :meth:`open` is given such a module again.
+            outputs: width of the last layer of a net that is named.
+            seed: of the weights of a net that is named, or of a module; by default 0.
+            options: further ones of a net that is named, such as ``inputs=100``.
+
+        Raises:
+            InvalidInput: a network that cannot be made or run under masks, or an option that says
+                what the network says already.
+            ArchiveExists, ArchiveWriteError: as :meth:`MaskArchive.create`.
+        """
+        place = parse_device(str(device))
+        backbone = new_backbone(network, outputs=outputs, seed=seed, options=options)
+        return cls(create_archive(path, backbone), backbone.to(place))
+
+    @classmethod
+    def open(
+        cls,
+        path: str | PathLike[str],
+        network: Network | None = None,
+        *,
+        mode: str = "r",
+        device: str | torch.device = "cpu",
+    ) -> "SupSup":
+        """An archive that is there, with its network, which comes back from the seed.
+
+        Args:
+            network: None for the archive's own, as far as its code is known here. The
+                ``module:function`` that it names is run only where it is named here again; a module
+                that was handed in is handed in again. Layout and digest decide whether it is the
+                right one.
+            mode: ``r`` to read, ``a`` to train more tasks.
+
+        Raises:
+            InvalidInput: the archive's network cannot be made, or must be named or handed in.
+            LayoutMismatch, DigestMismatch: the masks are of another network.
+            ArchiveError: as :meth:`MaskArchive.open`.
+        """
+        place = parse_device(str(device))
+        archive = MaskArchive.open(path if isinstance(path, str) else Path(path), mode)
+        try:
+            backbone = backbone_for(archive, network)
+            return cls(archive, backbone.to(place))
+        except BaseException:
+            archive.close()
+            raise
+
+    def train(
+        self,
+        tasks: Tasks,
+        config: TrainConfig | None = None,
+        *,
+        count: int | None = None,
+        resume: bool = False,
+        data: str | PathLike[str] | None = None,
+        parallel: int | None = None,
+        codec: str = "auto",
+        quiet: bool = False,
+        **settings: Any,
+    ) -> list[StoredTask]:
+        """Train a mask for each task and store it as soon as it is done.
+
+        Args:
+            tasks: one or many, or the name of a family, such as ``split-mnist-sample``.
+            config: how; None for :class:`TrainConfig` of ``settings``, 1000 steps with the
+                network's seed unless they say otherwise.
+            count: tasks of a family, the first ones; None for all that there are.
+            resume: skip the tasks whose data a mask was trained on already, in the same way.
+            data: folder of a family's data files.
+            parallel, codec: as in :func:`supsup.train` and :meth:`MaskArchive.add`.
+            quiet: no progress bar on stderr.
+
+        Returns:
+            What was stored, in the order of the tasks.
+
+        Raises:
+            TrainingDiverged: a loss is not finite; the tasks before it are stored, as after
+                Ctrl-C.
+            TaskExists: there is a mask of a task's name.
+            ArchiveClosed: the archive was opened to read.
+            InvalidInput: settings, tasks or data that cannot be used.
+        """
+        self.archive.store.require_writable()
+        config = self._config(config, settings)
+        todo = self._tasks(tasks, count, config, data)
+        stored: list[StoredTask] = []
+        total = len(todo) if isinstance(todo, Sequence) else None
+        with TrainingBar(total, plain_bar(quiet=quiet)) as bar:
+            for each in iter_train_into(
+                self.archive,
+                self.backbone,
+                todo,
+                config,
+                codec=codec,
+                parallel=parallel,
+                progress=bar.progress,
+                resume=resume,
+            ):
+                bar.trained(each.name, TaskMetadata.of(each).metrics)
+                stored.append(each)
+        return stored
+
+    def evaluate(
+        self,
+        tasks: TaskData | Iterable[TaskData] | None = None,
+        scenario: str = "GG",
+        *,
+        method: str = "auto",
+        objective: str = "auto",
+        mode: str = "image",
+        batch: int = EVAL_BATCH,
+        data: str | PathLike[str] | None = None,
+        force: bool = False,
+    ) -> Evaluation:
+        """Accuracy on test sets: of all tasks whose data can be had again, or of those given.
+
+        Arguments and errors are those of :func:`supsup.archives.evaluate_archive`.
+        """
+        return evaluate_archive(
+            self.archive,
+            self.backbone,
+            scenario=scenario,
+            tasks=[tasks] if isinstance(tasks, TaskData) else tasks,
+            force=force,
+            method=method,
+            objective=objective,
+            mode=mode,
+            batch=batch,
+            data_dir=data,
+        )
+
+    def infer(
+        self, images: Any, *, method: str = "auto", objective: str = "auto", mode: str = "image"
+    ) -> Inference:
+        """Find the task of unlabelled images, and their classes, by name where they have names.
+
+        Args:
+            images: as the tasks were trained on, normalised alike; or the path of a file, or a
+                folder of pictures, which are normalised as in training.
+            method, objective, mode: as in :func:`supsup.inference.find_task.infer`.
+
+        Raises:
+            InvalidInput: no masks that can be used, data that the network does not take, a setting.
+        """
+        if isinstance(images, str | PathLike):
+            return infer_file(
+                self.archive,
+                self.backbone,
+                Path(images),
+                method=method,
+                objective=objective,
+                mode=mode,
+            )
+        x = one_tensor(parse_inputs(images, "data"), "data")
+        found = infer_in(self._masks(), x, method=method, objective=objective, mode=mode)
+        labels = labels_of(self.archive, found.names, found.predictions.tolist())
+        return replace(found, labels=labels)
+
+    def predict(self, images: Any, tasks: str | Sequence[str]) -> Predictions:
+        """The classes of images whose tasks are known: one name for all, or one for each.
+
+        Arguments and errors are those of :func:`supsup.archives.prediction.predict_with`.
+        """
+        return predict_with(self.archive, self.backbone, images, tasks)
+
+    def module(self, task: str) -> nn.Module:
+        """A task as an ordinary module that holds W ⊙ M and gives the masked network's logits.
+
+        Raises:
+            TaskNotFound: there is no such task.
+        """
+        return module_of(self.archive, self.backbone, task)
+
+    def data(self, task: str, folder: str | PathLike[str] | None = None) -> TaskData:
+        """The data of a task, remade from the recipe that is kept with its mask.
+
+        Args:
+            folder: of the data files.
+
+        Raises:
+            TaskNotFound: there is no such task.
+            InvalidInput: it has no recipe, or its data set is not at hand.
+        """
+        (made,) = remake([recipe_of(self.archive, self.archive.task(task))], folder)
+        return named(made, task)
+
+    @property
+    def tasks(self) -> Mapping[str, StoredTask]:
+        """Name → what the archive knows of the task, in order of arrival."""
+        return TaskView(self.archive)
+
+    def close(self) -> None:
+        """Close the file; further calls change nothing."""
+        self.archive.close()
+
+    def __enter__(self) -> "SupSup":
+        """The object itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close."""
+        self.close()
+
+    def __repr__(self) -> str:
+        try:
+            size = f"{len(self.archive)} tasks in {self.archive.file_bytes:,} bytes"
+        except Exception:  # a repr is no place to fail: the file is closed, or gone
+            size = "closed"
+        return f"SupSup({str(self.archive.path)!r}: {size}, over {self.backbone.name})"
+
+    def _config(self, config: TrainConfig | None, settings: Mapping[str, Any]) -> TrainConfig:
+        if config is not None:
+            if settings:
+                raise InvalidInput(
+                    f"training: got a config and {next(iter(settings))}=…; put it into the config"
+                )
+            return config
+        given = dict(settings)
+        unknown = given.keys() - set(TrainConfig.__dataclass_fields__)
+        if unknown:
+            known = ", ".join(TrainConfig.__dataclass_fields__)
+            raise InvalidInput(f"training: no setting {min(unknown)!r}; there are {known}")
+        if given.get("epochs") is None:
+            given.setdefault("steps", 1000)
+        made_of = self.backbone.recipe or self.backbone.drawn
+        return TrainConfig(**{"seed": made_of.seed if made_of else 0} | given)
+
+    def _tasks(
+        self,
+        tasks: Tasks,
+        count: int | None,
+        config: TrainConfig,
+        data: str | PathLike[str] | None,
+    ) -> Iterable[TaskData]:
+        if isinstance(tasks, str):
+            recipes = task_family(tasks, count, seed=config.seed)
+            images = load(recipes[0].dataset, data).to(self.backbone.device)
+            return [make_task(recipe, images) for recipe in recipes]
+        if count is not None:
+            raise InvalidInput(
+                "count: how many of a family that is named; give fewer tasks instead"
+            )
+        return [tasks] if isinstance(tasks, TaskData) else tasks
+
+    def _masks(self) -> MaskBank:
+        """The masks for inference, read anew where the archive has changed."""
+        now = self.archive.store.slot.generation
+        if self._bank is None or self._bank[0] != now:
+            self._bank = now, bank_of(self.archive, self.backbone)
+        return self._bank[1]
