@@ -42,6 +42,12 @@ def settle(
 
     Raises:
         InvalidInput: one unit at a time where the energy is not quadratic.
+
+    >>> from hopfield import new_memory
+    >>> memory = new_memory("hebb", 4)
+    >>> memory.encode(np.int8([1, 1, -1, -1]))
+    >>> settle(memory, np.int8([1, 1, 1, -1])).pattern
+    array([ 1,  1, -1, -1], dtype=int8)
     """
     z = start.astype(np.float64)
     rng = np.random.default_rng(seed)
@@ -79,13 +85,24 @@ def _nothing(drive: Float[np.ndarray, " unit"]) -> float:
 
 
 def is_attractor(memory: HopfieldMemory, pattern: Int8[np.ndarray, " unit"]) -> bool:
-    """Whether the pattern is a fixed point of the synchronous dynamics."""
+    """Whether the pattern is a fixed point of the synchronous dynamics.
+
+    >>> from hopfield import new_memory
+    >>> memory = new_memory("hebb", 4)
+    >>> memory.encode(np.int8([1, 1, -1, -1]))
+    >>> is_attractor(memory, np.int8([1, 1, -1, -1])), is_attractor(memory, np.int8([1, 1, 1, -1]))
+    (True, False)
+    """
     settled = settle(memory, pattern, max_sweeps=1)
     return settled.at_rest
 
 
 def overlap(a: Int8[np.ndarray, " unit"], b: Int8[np.ndarray, " unit"]) -> float:
-    """m = a·b/d: 1 for the same pattern, 0 for unrelated ones."""
+    """m = a·b/d: 1 for the same pattern, 0 for unrelated ones.
+
+    >>> overlap(np.int8([1, 1, -1, -1]), np.int8([1, 1, 1, -1]))
+    0.5
+    """
     return float(np.dot(a.astype(np.float64), b.astype(np.float64))) / len(a)
 
 
@@ -107,6 +124,9 @@ def capacity(rule: str, size: int) -> float:
 
     Raises:
         InvalidInput: the rule has no such number (``modern`` is limited by its bytes alone).
+
+    >>> capacity("hebb", 1000), capacity("projection", 1000)
+    (138.0, 1000.0)
     """
     if rule in ("hebb", "covariance"):
         return 0.138 * size  # Amit, Gutfreund and Sompolinsky, 1985

@@ -94,6 +94,15 @@ def save_memory(path: str | Path, memory: HopfieldMemory, recipe: dict[str, Any]
     Raises:
         InvalidInput: the recipe is not JSON.
         ArchiveWriteError: the system refuses.
+
+    >>> from hopfield import new_memory
+    >>> memory = new_memory("modern", 8)
+    >>> memory.encode(np.int8([1, -1] * 4))
+    >>> save_memory("memory.h5", memory, {"note": "any JSON"}) > 1024
+    True
+    >>> again, recipe = load_memory("memory.h5")
+    >>> again.rule, again.count, recipe
+    ('modern', 1, {'note': 'any JSON'})
     """
     path, arrays = Path(path), memory.state()
     raw = b"".join(_planes(array) for array in arrays.values())

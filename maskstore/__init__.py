@@ -1,4 +1,14 @@
-"""Bit-packed, compressed, crash-safe HDF5 archives of supermasks. Never imports torch."""
+"""Bit-packed, compressed, crash-safe HDF5 archives of supermasks. Never imports torch.
+
+>>> mask = {"fc.weight": np.eye(4, dtype=bool)}
+>>> with MaskArchive.create("first.h5", {"fc.weight": (4, 4)}) as archive:
+...     stored = archive.add("diagonal", mask, {"note": "by hand"})
+>>> stored.ones, stored.metadata
+(4, {'note': 'by hand'})
+>>> with MaskArchive.open("first.h5") as archive:
+...     archive.names(), bool((archive.get("diagonal")["fc.weight"] == np.eye(4)).all())
+(['diagonal'], True)
+"""
 
 from maskstore._verify import verify
 from maskstore.archive import MaskArchive

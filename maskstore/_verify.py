@@ -24,6 +24,10 @@ def verify(
 
     Returns:
         What is damaged, with the task where one is lost; empty if all is well.
+
+    >>> with MaskArchive.create("verified.h5", {"w": (8, 8)}) as archive:
+    ...     verify(archive, deep=True)
+    []
     """
     damage = archive.damage
     damage += _verify_slots(archive.store)

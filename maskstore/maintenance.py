@@ -66,6 +66,13 @@ def compact(archive: MaskArchive, *, codec: str | None = None, on_task: OnTask =
     Raises:
         CorruptArchive: a task is damaged; nothing was changed.
         ArchiveWriteError: the system refused; nothing was changed.
+
+    >>> with MaskArchive.create("compact.h5", {"w": (8, 8)}) as archive:
+    ...     for name in ("kept", "removed"):
+    ...         _ = archive.add(name, {"w": np.eye(8, dtype=bool)})
+    ...     archive.remove("removed")
+    ...     compact(archive) > 0, archive.names()
+    (True, ['kept'])
     """
     allowed = None if codec is None else codecs.parse_codec(codec)
     before = archive.file_bytes
@@ -85,6 +92,11 @@ def repair(source: MaskArchive, path: str | Path, *, on_task: OnTask = _no_repor
 
     Raises:
         ArchiveExists, ArchiveWriteError: no new archive was made.
+
+    >>> with MaskArchive.create("to_repair.h5", {"w": (8, 8)}) as archive:
+    ...     _ = archive.add("intact", {"w": np.eye(8, dtype=bool)})
+    ...     repair(archive, "repaired.h5")
+    []
     """
     lost = source.damage
     intact = []
@@ -118,6 +130,13 @@ def merge(sources: Sequence[MaskArchive], path: str | Path, *, on_task: OnTask =
         LayoutMismatch: the sources are made for different networks, or share other tensors.
         TaskExists: a name is in two of them.
         ArchiveExists, ArchiveWriteError, CorruptArchive: no new archive was made.
+
+    >>> for name in ("one", "two"):
+    ...     with MaskArchive.create(f"{name}.h5", {"w": (8, 8)}) as archive:
+    ...         _ = archive.add(name, {"w": np.eye(8, dtype=bool)})
+    >>> with MaskArchive.open("one.h5") as one, MaskArchive.open("two.h5") as two:
+    ...     merge([one, two], "both.h5")
+    2
     """
     if not sources:
         raise InvalidInput("merge: expected at least one archive")

@@ -47,6 +47,11 @@ def new_memory(
 
     Raises:
         InvalidInput: unknown, a rule that has no such form, or too large for its matrices.
+
+    >>> memory = new_memory("hebb", 4)
+    >>> memory.encode(np.int8([1, 1, -1, -1]))
+    >>> memory.count, memory.size, memory.form
+    (1, 4, 'dense')
     """
     check_one_of("Hopfield rule", rule, RULES)
     form = form or RULES[rule].form

@@ -36,6 +36,11 @@ def create_archive(
     Raises:
         InvalidInput: nothing says where the backbone's numbers come from.
         ArchiveExists, ArchiveWriteError: as :meth:`MaskArchive.create`.
+
+    >>> backbone = build(BackboneRecipe(net="lenet-300-100", outputs=10, seed=0))
+    >>> with create_archive("new.h5", backbone) as archive:
+    ...     len(archive), archive.backbone["net"]
+    (0, 'lenet-300-100')
     """
     return MaskArchive.create(
         Path(path),
@@ -86,6 +91,11 @@ def backbone_of(
     Raises:
         InvalidInput: the archive has no recipe, or names code that is not trusted.
         DigestMismatch: the weights are not those that the masks were trained on.
+
+    >>> backbone = build(BackboneRecipe(net="lenet-300-100", outputs=10, seed=0))
+    >>> with create_archive("known.h5", backbone) as archive:
+    ...     backbone_of(archive).digest == backbone.digest
+    True
     """
     if archive.backbone is None and archive.weights_digest is not None:
         raise InvalidInput(

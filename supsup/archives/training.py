@@ -143,6 +143,17 @@ def train_into(
     """Train all tasks now, and append each mask as soon as it is done.
 
     Arguments and errors are those of :func:`iter_train_into`, which gives each mask meanwhile.
+
+    >>> from supsup import BackboneRecipe, build
+    >>> from supsup.archives import create_archive
+    >>> from supsup.datasets import load
+    >>> from supsup.tasks import make_task, task_family
+    >>> task = make_task(task_family("split-mnist-sample")[0], load("mnist-sample"))
+    >>> backbone = build(BackboneRecipe(net="lenet-300-100", outputs=2))
+    >>> with create_archive("trained.h5", backbone) as archive:
+    ...     (stored,) = train_into(archive, backbone, [task], TrainConfig(steps=5))
+    >>> stored.name, stored.bits
+    ('split-mnist/0', 265400)
     """
     return list(
         iter_train_into(

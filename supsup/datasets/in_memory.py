@@ -162,6 +162,10 @@ def load(
     Raises:
         InvalidInput: unknown name, ``data_dir`` is no folder, a file that is damaged or not the
             data set's, or a missing one that cannot be downloaded.
+
+    >>> digits = load("mnist-sample")
+    >>> digits.classes, digits.size
+    (10, (28, 28))
     """
     match source := find_source(name):
         case IdxSource():

@@ -186,6 +186,13 @@ def accuracy(
     Raises:
         InvalidMask: the masks do not fit the backbone.
         InvalidInput: the task has no test images, or labels the backbone has no output for.
+
+    >>> from supsup import BackboneRecipe, TensorTask, build
+    >>> backbone = build(BackboneRecipe(net="lenet-300-100", outputs=2, options={"inputs": 1}))
+    >>> masks = {name: np.zeros(shape, bool) for name, shape in backbone.layout.shapes.items()}
+    >>> task = TensorTask("sign", train=([[-1.0]], [0]), test=([[-1.0], [1.0]], [0, 1]), classes=2)
+    >>> accuracy(backbone, masks, task)
+    0.5
     """
     return accuracy_and_energy(backbone, masks, task, batch)[0]
 

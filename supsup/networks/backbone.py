@@ -97,7 +97,8 @@ class Backbone:
 
         Its numbers are those of a copy: buffers are as they are now, and part of the digest; what
         its constructor put into other attributes is taken as it is and is not (``notes`` names the
-        tensors among it). Only :func:`build` can make the module again and see that it is the same.
+        tensors among it). Only :func:`supsup.build` can make the module again and see that it
+        is the same.
 
         Args:
             module: float32; its weights do not matter, they are drawn from the seed.
@@ -105,6 +106,10 @@ class Backbone:
 
         Raises:
             InvalidInput: a parameter is unknown or not float32, or there is none to cover.
+
+        >>> backbone = Backbone.from_module(nn.Linear(4, 2, bias=False), seed=0)
+        >>> backbone.layout.shapes, backbone.parameter_count
+        ({'weight': (2, 4)}, 8)
         """
         fan_density = check_init(init, fan_density)
         names = None if maskable is None else parse_maskable(maskable)

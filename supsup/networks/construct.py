@@ -20,6 +20,12 @@ def build(recipe: BackboneRecipe, *, allow_code: bool = False) -> Backbone:
     Raises:
         InvalidInput: the net is unknown, not allowed, does not fit the recipe, cannot be run under
             masks, or is not the same each time it is made.
+
+    >>> backbone = build(BackboneRecipe(net="lenet-300-100", outputs=10, seed=0))
+    >>> backbone.layout.shapes
+    {'fc1.weight': (300, 784), 'fc2.weight': (100, 300), 'fc3.weight': (10, 100)}
+    >>> backbone.digest[:12]
+    'fc401a283630'
     """
     if recipe.net in NETS:
         with construction(SEEDS[0]):

@@ -33,6 +33,9 @@ class BackboneRecipe:
 
     Raises:
         InvalidInput: a field cannot be used; the message names it.
+
+    >>> BackboneRecipe(net="lenet-300-100", outputs=10).to_json()["init"]
+    'signed-constant'
     """
 
     net: str

@@ -27,6 +27,10 @@ class TaskRecipe:
 
     Raises:
         InvalidInput: an empty data set name, an unknown rule or option, or a value out of range.
+
+    >>> recipe = TaskRecipe(dataset="mnist-sample", rule="rotated", index=3)
+    >>> recipe.name, recipe.options["degrees"], recipe.class_count
+    ('rotated-mnist/3', 10, 10)
     """
 
     dataset: str
@@ -143,6 +147,9 @@ def task_family(
     Raises:
         InvalidInput: an unknown family, fewer than one task or more than there are, or no ``n``
             for a family without an end.
+
+    >>> [recipe.name for recipe in task_family("split-mnist-sample", 2)]
+    ['split-mnist/0', 'split-mnist/1']
     """
     rule, _, dataset = name.partition("-")
     if dataset not in SOURCES or rule not in rules_of(dataset):

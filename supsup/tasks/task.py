@@ -140,6 +140,12 @@ def make_task(recipe: TaskRecipe, dataset: ImageSet) -> Task:
     Raises:
         InvalidInput: the recipe is of another data set, or the data set has no such task or no
             images of its classes.
+
+    >>> from supsup.datasets import load
+    >>> recipe = TaskRecipe(dataset="mnist-sample", rule="split", index=1)
+    >>> task = make_task(recipe, load("mnist-sample"))
+    >>> task.classes, task.train_size
+    (2, 1200)
     """
     if recipe.dataset != dataset.name:
         raise InvalidInput(

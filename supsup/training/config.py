@@ -60,6 +60,11 @@ class TrainConfig:
 
     Raises:
         InvalidInput: a field cannot be used; the message names it.
+
+    >>> TrainConfig(epochs=1).steps_for(train_size=6000)
+    47
+    >>> TrainConfig(steps=10, optimizer="adam").peak_lr
+    0.003
     """
 
     steps: int | None = None

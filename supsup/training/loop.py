@@ -55,6 +55,13 @@ def train(
         InvalidInput: a task has no images, or more classes than the backbone has outputs; or
             ``parallel`` is above 1 with transfer.
         TrainingDiverged: no ``diverged`` is given, when the turn of such a task comes.
+
+    >>> from supsup import BackboneRecipe, TensorTask, build
+    >>> backbone = build(BackboneRecipe(net="lenet-300-100", outputs=2, options={"inputs": 1}))
+    >>> task = TensorTask("sign", train=([[-1.0], [1.0]], [0, 1]), test=([[-1.0], [1.0]], [0, 1]))
+    >>> (mask,) = train(backbone, [task], TrainConfig(steps=5, batch=2))
+    >>> mask.name, mask.masks["fc1.weight"].shape, mask.masks["fc1.weight"].dtype
+    ('sign', (300, 1), dtype('bool'))
     """
     transfer = transfer_of(config, backbone.layout, earlier)
     if transfer is not None and parallel is not None and parallel != 1:
