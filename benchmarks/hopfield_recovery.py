@@ -22,10 +22,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.paper_recovery import paper_recipe
 from benchmarks.recovery_report import JUDGED, many_piece, piece, report
 from benchmarks.results import study_cache
-from hopfield import layer_blocks, masks_of, new_memory, pattern_of
+from hopfield import layer_blocks, masks_of, new_memory, pattern_of, recover_literally
 from maskstore import MaskArchive
 from maskstore.layout import sha256_of_bits
 from supsup import BackboneRecipe, TrainConfig, accuracy, build
@@ -109,7 +108,8 @@ def judge(
             steps = -(-task.test_size // 64)
             start = time.perf_counter()
             entropy = MaskEntropy(known.backbone, whole, classes=1)
-            paper = paper_recipe(storkey, entropy, mean=known.start, steps=steps)
+            made = recover_literally(storkey, entropy, start=known.start, steps=steps)
+            paper = made.pattern
             rows[-1] |= {
                 "paper_seconds": time.perf_counter() - start,
                 "paper_hamming": int(np.count_nonzero(paper != truth)),

@@ -3,6 +3,7 @@
 from hopfield.descent import Schedule
 from hopfield.dynamics import Settled, capacity, crosstalk, is_attractor, overlap, settle
 from hopfield.file import load_memory, save_memory
+from hopfield.literal import recover_literally
 from hopfield.patterns import masks_of, pattern_of
 from hopfield.recovery import Candidate, Entropy, Recovery, Step, recover
 from hopfield.rules import (
@@ -37,6 +38,7 @@ __all__ = [
     "pattern_of",
     "quantised",
     "recover",
+    "recover_literally",
     "save_memory",
     "settle",
 ]

@@ -154,8 +154,8 @@ def recover(
     for restart in range(schedule.restarts + 1):
         z = begin.copy()
         trajectory += _descend(Deflated(memory, removed), entropy, z, schedule, restart)
-        pattern = settle(memory, _signs(z)).pattern
-        candidate = _judged(memory, entropy, pattern, schedule, accept)
+        pattern = settle(memory, signs(z)).pattern
+        candidate = judged(memory, entropy, pattern, schedule, accept)
         trajectory.append(
             Step(
                 restart=restart,
@@ -196,13 +196,13 @@ def _descend(
     steps = []
     for t in range(schedule.steps):
         step = restart * schedule.steps + t
-        value, slope = _checked(entropy, (z + 1) / 2, step)
+        value, slope = checked(entropy, (z + 1) / 2, step)
         steps.append(
             Step(
                 restart=restart,
                 energy=view.memory.energy(z),
                 entropy=value,
-                pattern=_signs(z),
+                pattern=signs(z),
             )
         )
         late = t / schedule.steps
@@ -220,15 +220,16 @@ def _without(
     return np.clip(total / (count - len(found)), -1, 1)
 
 
-def _judged(
+def judged(
     memory: HopfieldMemory,
     entropy: Entropy,
     pattern: Int8[np.ndarray, " unit"],
     schedule: Schedule,
     accept: Accept | None,
 ) -> Candidate:
+    """A pattern with its entropy on the batches that all candidates are judged on."""
     mask = (pattern.astype(np.float64) + 1) / 2
-    values = [_checked(entropy, mask, batch)[0] for batch in range(schedule.judging)]
+    values = [checked(entropy, mask, batch)[0] for batch in range(schedule.judging)]
     return Candidate(
         pattern=pattern,
         entropy=float(np.mean(values)),
@@ -237,9 +238,10 @@ def _judged(
     )
 
 
-def _checked(
+def checked(
     entropy: Entropy, mask: Float64[np.ndarray, " unit"], step: int
 ) -> tuple[float, Float64[np.ndarray, " unit"]]:
+    """The entropy and its slope; raises InvalidInput where they are not finite."""
     value, slope = entropy(mask, step)
     if not (np.isfinite(value) and np.isfinite(slope).all()):
         raise InvalidInput(
@@ -253,5 +255,6 @@ def _scaled(v: Float64[np.ndarray, " unit"]) -> Float64[np.ndarray, " unit"]:
     return v / rms if rms else v
 
 
-def _signs(z: Float64[np.ndarray, " unit"]) -> Int8[np.ndarray, " unit"]:
+def signs(z: Float64[np.ndarray, " unit"]) -> Int8[np.ndarray, " unit"]:
+    """The pattern nearest to z."""
     return np.where(z >= 0, 1, -1).astype(np.int8)

@@ -45,7 +45,7 @@ SamplingName = Literal["bilinear", "nearest"]
 ScenarioName = Literal["GG", "GNs", "GNu", "NNs"]
 MethodName = Literal["one-shot", "binary", "exhaustive", "logits", "hybrid"]
 """Beside ``auto``."""
-ObjectiveName = Literal["entropy", "superfluous", "energy", "max-probability"]
+ObjectiveName = Literal["entropy", "superfluous", "energy", "max-probability", "g"]
 """Beside ``auto``."""
 ModeName = Literal["image", "batch", "first"]
 AllocationName = Literal["level", "uniform"]
@@ -53,6 +53,7 @@ AllocationName = Literal["level", "uniform"]
 HopfieldRuleName = Literal["projection", "storkey", "covariance", "hebb", "modern"]
 HopfieldFormName = Literal["dense", "packed", "blocks"]
 """Forms of a memory that patterns are put into; ``quantised`` is made of one that is full."""
+RecoveryName = Literal["annealed", "eq6"]
 
 BaselineName = Literal[
     "upper-bound",

@@ -83,6 +83,7 @@ OPTIONS = [
     *((command, "mode", choices.ModeName) for command in ("eval", "infer")),
     ("encode", "rule", choices.HopfieldRuleName),
     ("compare", "rule", choices.HopfieldRuleName),
+    ("recover", "recipe", choices.RecoveryName),
     ("encode", "form", choices.HopfieldFormName),
     ("import", "mask", choices.CheckpointName),
     ("reproduce", "figure", choices.FigureName),

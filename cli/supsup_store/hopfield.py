@@ -10,7 +10,7 @@ import supsup
 from maskstore import MaskArchive
 from maskstore.interchange import require_mask_file, save_masks
 from maskstore.storage.atomic import require_writable
-from supsup.choices import HopfieldFormName, HopfieldRuleName
+from supsup.choices import HopfieldFormName, HopfieldRuleName, RecoveryName
 from supsup_store import options
 from supsup_store.console import counted, print_json, print_line, print_table
 from supsup_store.options import listed
@@ -104,6 +104,13 @@ def recover(
     out: Annotated[
         Path | None, typer.Option(help="Write the mask here: .npz or .safetensors.")
     ] = None,
+    recipe: Annotated[
+        str,
+        typer.Option(
+            help=f"{listed(RecoveryName)}: the paper's equation 6 by the letter, one pass over the "
+            "images, for memories of rule storkey and form blocks."
+        ),
+    ] = "annealed",
     net: options.TrustedNet = None,
     device: options.Device = "cpu",
     plot: options.Plot = None,
@@ -119,6 +126,7 @@ def recover(
         dataset=dataset,
         task=task,
         archive=archive,
+        recipe=recipe,
         device=device,
         trusted_net=net,
     )

@@ -11,6 +11,7 @@ from supsup.inference.objectives import (
     Entropy,
     MaxProbability,
     Objective,
+    PaperG,
     Superfluous,
 )
 from supsup.inference.query import Query
@@ -33,6 +34,7 @@ __all__ = [
     "Method",
     "Objective",
     "OneShot",
+    "PaperG",
     "Progress",
     "Query",
     "Resident",

@@ -146,10 +146,10 @@ class MaxProbability(Objective):
 class Superfluous(Objective):
     """G = logsumexp of the superfluous outputs (paper, superfluous neurons).
 
-    Training pushes outputs that never are the label down, on the task's own data only. The paper
-    takes the logsumexp of all outputs and lets the gradient through the superfluous ones alone;
-    for one image that is this gradient times a positive number, so the same task is found, and
-    here the value is comparable between masks, too.
+    Training pushes outputs that never are the label down, on the task's own data only. For one
+    image its gradient is that of the paper's code (:class:`PaperG`) times a positive number, so the
+    same task is found; on a batch, whose images that number weighs, it need not be. Here the value
+    is comparable between masks, too.
     """
 
     name: ClassVar[str] = "superfluous"
@@ -163,11 +163,40 @@ class Superfluous(Objective):
         return self.of(logits, classes) - math.log(logits.shape[-1] - classes)
 
     def check(self, outputs: int, classes: int) -> None:
-        if outputs <= classes:
-            raise InvalidInput(
-                f"objective superfluous: the network has {outputs} outputs for {classes} classes "
-                "and none to spare; use --objective entropy, or train with more --outputs"
-            )
+        _check_spare(self.name, outputs, classes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaperG(Objective):
+    """G as the paper's code has it (``adaptors.py``): logsumexp of all outputs, those of classes
+    without a gradient.
+
+    An image's slope is then weighted by the probability of its superfluous outputs: in a batch the
+    images that the superposed network takes for no class decide. As a value it says little: the
+    class outputs are in it, loud under the right mask.
+    """
+
+    name: ClassVar[str] = "g"
+
+    def of(self, logits: Float[Tensor, "*batch outputs"], classes: int) -> Float[Tensor, "*batch"]:
+        own = logits[..., :classes].detach()
+        return torch.cat([own, logits[..., classes:]], -1).logsumexp(-1)
+
+    def relative(
+        self, logits: Float[Tensor, "*batch outputs"], classes: int
+    ) -> Float[Tensor, "*batch"]:
+        return self.of(logits, classes) - math.log(logits.shape[-1])
+
+    def check(self, outputs: int, classes: int) -> None:
+        _check_spare(self.name, outputs, classes)
+
+
+def _check_spare(objective: str, outputs: int, classes: int) -> None:
+    if outputs <= classes:
+        raise InvalidInput(
+            f"objective {objective}: the network has {outputs} outputs for {classes} classes "
+            "and none to spare; use --objective entropy, or train with more --outputs"
+        )
 
 
 OBJECTIVES: Mapping[str, type[Objective]] = {
@@ -175,6 +204,7 @@ OBJECTIVES: Mapping[str, type[Objective]] = {
     "superfluous": Superfluous,
     "energy": Energy,
     "max-probability": MaxProbability,
+    "g": PaperG,
 }
 """What the command line's ``--objective`` names."""
 
@@ -197,6 +227,7 @@ __all__ = [
     "Entropy",
     "MaxProbability",
     "Objective",
+    "PaperG",
     "Superfluous",
     "parse_objective",
 ]

@@ -5,7 +5,7 @@ import binascii
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -17,14 +17,17 @@ from hopfield import (
     load_memory,
     masks_of,
     recover,
+    recover_literally,
     save_memory,
 )
 from maskstore import CorruptArchive, InvalidInput, MaskLayout
 from maskstore.layout import sha256_of_bits
+from maskstore.registry import check_one_of
+from supsup.choices import RecoveryName
 from supsup.networks.backbone import Backbone
 from supsup.networks.construct import build
 from supsup.networks.recipe import BackboneRecipe
-from supsup.recovery.mask_entropy import MaskEntropy
+from supsup.recovery.mask_entropy import BATCH, MaskEntropy
 from supsup.tasks import TaskRecipe
 
 
@@ -77,13 +80,26 @@ class MaskMemory:
             "give --dataset and --task"
         )
 
-    def recover(self, x: Tensor) -> Recovery:
-        """The stored mask that fits unlabelled images best."""
+    def recover(self, x: Tensor, recipe: str = "annealed") -> Recovery:
+        """The stored mask that fits unlabelled images best.
+
+        Args:
+            recipe: ``annealed`` (:func:`hopfield.recover`), or ``eq6``, one pass over the images by
+                the letter of the paper (:func:`hopfield.recover_literally`).
+
+        Raises:
+            InvalidInput: no such recipe, or a memory that it does not take.
+        """
+        check_one_of("recipe", recipe, get_args(RecoveryName))
         entropy = MaskEntropy(self.backbone, x, classes=1)
         calibrated = all(task.accept is not None for task in self.tasks)
-        return recover(
-            self.memory, entropy, start=self.start, accept=self._accept if calibrated else None
-        )
+        accept = self._accept if calibrated else None
+        if recipe == "eq6":
+            steps = -(-len(x) // BATCH)
+            return recover_literally(
+                self.memory, entropy, start=self.start, steps=steps, accept=accept
+            )
+        return recover(self.memory, entropy, start=self.start, accept=accept)
 
     def task_of(self, pattern: np.ndarray) -> KnownTask | None:
         """The task whose mask this is, bit for bit; None if it is no task's."""

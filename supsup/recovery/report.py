@@ -86,6 +86,7 @@ def recover_from(
     dataset: str | None = None,
     task: str | None = None,
     archive: str | None = None,
+    recipe: str = "annealed",
     device: str = "cpu",
     trusted_net: str | None = None,
 ) -> Recovered:
@@ -94,13 +95,15 @@ def recover_from(
     Args:
         data, dataset, task: see :func:`recovery_images`.
         archive: of the stored masks, only to count the bits that differ.
+        recipe: see :meth:`MaskMemory.recover`.
 
     Raises:
         InvalidInput, ArchiveError: as :meth:`MaskMemory.open`, :func:`recovery_images` and
             :func:`recovery_json`.
     """
     known = MaskMemory.open(memory, device=parse_device(device), trusted_net=trusted_net)
-    found = known.recover(recovery_images(known, data=data, dataset=dataset, task=task))
+    images = recovery_images(known, data=data, dataset=dataset, task=task)
+    found = known.recover(images, recipe)
     return Recovered(
         masks=masks_of(found.pattern, known.layout),
         document=recovery_json(known, found, task, archive),

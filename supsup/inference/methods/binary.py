@@ -16,12 +16,14 @@ from supsup.inference.superposition import gradients
 class Binary(Method):
     """Keeps one in ``base`` masks a round until one is left (paper, Algorithm 2: base 2).
 
-    The paper drops masks up to the median, which keeps none where all gradients are equal, and
-    may keep all with other bases. Here exactly ceil(n / base) of n masks survive, at least one
-    fewer each round, of equal ones the first: it ends after ceil(log_base k) rounds.
+    Of n masks exactly ceil(n / base) survive, at least one fewer each round, of equal ones the
+    first: it ends after ceil(log_base k) rounds. That is what the paper's code keeps where no
+    gradients are equal: all up to the median or the k-th, that one included. The paper's text drops
+    the median, too, which makes a difference for an odd number of masks.
 
     Attributes:
         base: whole number from 2.
+        keep_median: False for the text's rule: floor(n / base) survive, at least one.
 
     Raises:
         InvalidInput: the base is below 2.
@@ -29,6 +31,7 @@ class Binary(Method):
 
     name: ClassVar[str] = "binary"
     base: int = 2
+    keep_median: bool = True
 
     def __post_init__(self) -> None:
         base = parse_whole("binary", self.base, least=2, expected="a base from 2")
@@ -44,7 +47,8 @@ class Binary(Method):
     def _rule_out(self, query: Query, scores: Float64[np.ndarray, " task"]) -> None:
         left = np.arange(len(scores))
         while len(left) > self.base:
-            best = np.argsort(-scores[left], kind="stable")[: -(-len(left) // self.base)]
+            kept = -(-len(left) // self.base) if self.keep_median else len(left) // self.base
+            best = np.argsort(-scores[left], kind="stable")[:kept]
             left = np.sort(left[best])
             now = -gradients(query, rows=left)[0]
             scores[:] = -np.inf

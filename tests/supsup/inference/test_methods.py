@@ -78,13 +78,13 @@ def test_logits_is_the_largest_class_logit(case):
         np.testing.assert_allclose(row, values.numpy(), rtol=1e-4, atol=1e-5)
 
 
-def brute_binary(backbone, x, masks, objective, base):
+def brute_binary(backbone, x, masks, objective, base, keep_median=True):
     """Algorithm 2 by hand: rounds of autograd over the survivors."""
     left = list(range(len(masks)))
     rounds = 0
     while len(left) > 1:
         slope = brute_gradient(backbone, x, masks, objective, 3, left)
-        keep = -(-len(left) // base)
+        keep = -(-len(left) // base) if keep_median else max(1, len(left) // base)
         order = sorted(range(len(left)), key=lambda at: (slope[at], at))
         left = sorted(left[at] for at in order[:keep])
         rounds += 1
@@ -105,6 +105,20 @@ def test_binary_is_rounds_of_one_shot(case, base):
         # Gradients that agree to rounding may swap two masks; then their evidence is equal.
         assert row[expected] == pytest.approx(best(row), rel=1e-4, abs=1e-9)
         assert 1 <= np.isfinite(row).sum() <= base
+
+
+@pytest.mark.parametrize(("count", "last"), [(3, 1), (5, 2), (7, 1), (11, 2)])
+def test_binary_without_the_median_is_the_papers_text(count, last):
+    backbone, masks, x = odd_net(), random_masks(odd_net(), count), images(4)
+    query = Query(bank=MaskBank(backbone, masks), x=x, objective=Entropy(), per_image=False)
+    kept, dropped = Binary().evidence(query)[0], Binary(keep_median=False).evidence(query)[0]
+    for evidence, keep_median in ((kept, True), (dropped, False)):
+        expected, _ = brute_binary(backbone, x, masks, Entropy(), 2, keep_median)
+        assert evidence.argmax() == expected
+    assert [int(np.isfinite(each).sum()) for each in (kept, dropped)] == [2, last]
+    # What is kept is what torch's median keeps, as in the paper's code.
+    slopes = torch.from_numpy(brute_gradient(backbone, x, masks, Entropy(), 3))
+    assert int((slopes <= slopes.median()).sum()) == -(-count // 2)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 64, 65])

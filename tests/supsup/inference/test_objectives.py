@@ -1,11 +1,24 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 
 from maskstore.errors import InvalidInput
-from supsup.inference import OBJECTIVES, Energy, Entropy, MaxProbability, Objective, Superfluous
+from supsup.inference import (
+    OBJECTIVES,
+    Energy,
+    Entropy,
+    MaskBank,
+    MaxProbability,
+    Objective,
+    OneShot,
+    PaperG,
+    Query,
+    Superfluous,
+)
 from supsup.inference.objectives import parse_objective
+from tests.supsup.inference.helpers import brute_gradient, images, odd_net, random_masks
 
 
 def logits(*shape: int) -> torch.Tensor:
@@ -67,6 +80,34 @@ def test_superfluous_has_the_papers_gradient_up_to_a_factor_per_image():
     torch.testing.assert_close(factor, factor[:, :1].expand_as(factor))
 
 
+def test_g_of_the_papers_code():
+    """``se_oneshot_g_minimization`` of its ``adaptors.py``, value and gradient of a batch."""
+    z = logits(3, 8).requires_grad_()
+    m = (torch.arange(8) < 5).to(z.dtype)[None]
+    theirs = ((z * m).detach() + z * (1 - m)).logsumexp(1).mean()
+    ours = PaperG()(z, 5).mean()
+    torch.testing.assert_close(ours, theirs)
+    (expected,), (found,) = (torch.autograd.grad(each, z) for each in (theirs, ours))
+    torch.testing.assert_close(found, expected)
+    assert (found[:, :5] == 0).all()
+
+
+def test_both_g_find_the_same_task_of_one_image_and_need_not_of_a_batch():
+    backbone, masks = odd_net(), random_masks(odd_net(), 40)
+    bank, x = MaskBank(backbone, masks, classes=2), 6 * images(30)
+
+    def found(objective, per_image):
+        query = Query(bank=bank, x=x, objective=objective, per_image=per_image)
+        return OneShot().evidence(query)
+
+    singles = [found(objective, True).argmax(1) for objective in (Superfluous(), PaperG())]
+    np.testing.assert_array_equal(*singles)
+    ours, paper = (found(objective, False)[0] for objective in (Superfluous(), PaperG()))
+    slopes = brute_gradient(backbone, x, masks, PaperG(), 2)
+    np.testing.assert_allclose(paper, -slopes, rtol=1e-3, atol=1e-6)
+    assert np.corrcoef(ours, paper)[0, 1] < 0.9999  # not one times a number
+
+
 def test_energy_and_probability():
     z = logits(4, 6)
     torch.testing.assert_close(
@@ -86,6 +127,8 @@ def test_no_superfluous_outputs():
     with pytest.raises(InvalidInput, match="4 outputs for 4 classes and none to spare"):
         Superfluous().check(4, 4)
     Superfluous().check(5, 4)
+    with pytest.raises(InvalidInput, match="objective g: the network has 4 outputs"):
+        PaperG().check(4, 4)
 
 
 @pytest.mark.parametrize("temperature", [0.0, -1.0, math.nan, math.inf])
