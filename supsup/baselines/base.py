@@ -3,7 +3,7 @@ trained on each of its tasks.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, get_args
 
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from maskstore.errors import InvalidInput
 from maskstore.numbers import parse_positive
-from maskstore.registry import check_one_of, did_you_mean
+from maskstore.registry import check_one_of
 from maskstore.seeded.streams import parse_seed
 from supsup.choices import BaselineOptimizerName
 from supsup.networks.backbone import Backbone
@@ -83,11 +83,14 @@ class Baseline(ABC):
 
     Attributes:
         name: in :data:`supsup.baselines.BASELINES`.
+        methods: names of the ways to find the task of images that apply to it, the usual one first,
+            see :func:`supsup.baselines.evaluate_baseline`.
         backbone: the layers and, from its seed, the weights that training starts from. It is
             never written to.
     """
 
     name: ClassVar[str]
+    methods: ClassVar[tuple[str, ...]] = ("exhaustive", "logits")
 
     def __init__(self, backbone: Backbone, config: BaselineConfig) -> None:
         """A baseline that has learnt nothing.
@@ -128,7 +131,6 @@ class Baseline(ABC):
         self._classes[task.name] = task.classes
         return loss
 
-    @plain_modes()
     def logits(
         self, task: str, images: Float[Tensor, "image ..."]
     ) -> Float[Tensor, "image classes"]:
@@ -137,15 +139,36 @@ class Baseline(ABC):
         Raises:
             InvalidInput: the task was not learnt, or the network does not take the images.
         """
+        return self.outputs(task, images)[:, : self.classes(task)]
+
+    @plain_modes()
+    def outputs(
+        self, task: str, images: Float[Tensor, "image ..."]
+    ) -> Float[Tensor, "image outputs"]:
+        """All outputs for a learnt task, those of its classes first; as :meth:`logits`."""
+        self.classes(task)
+        with torch.no_grad():
+            return self._logits(task, images.to(self.backbone.device))
+
+    def classes(self, task: str) -> int:
+        """How many a learnt task has; raises InvalidInput on another."""
         if task not in self._classes:
             learnt = ", ".join(self._classes) or "none"
             raise InvalidInput(
                 f"task {task!r}: {self.name} has not learnt it; expected one of: {learnt}"
-                + did_you_mean(task, self._classes)
             )
-        with torch.no_grad():
-            logits = self._logits(task, images.to(self.backbone.device))
-        return logits[:, : self._classes[task]]
+        return self._classes[task]
+
+    def superposed(
+        self, shares: Float[Tensor, " task"], images: Float[Tensor, "image ..."]
+    ) -> Float[Tensor, "image outputs"]:
+        """Outputs of what all learnt tasks have of their own, each with its share (paper, section
+        3.3, where the shares are α); gradients reach them.
+
+        Raises:
+            InvalidInput: ``one-shot`` is not among its methods.
+        """
+        raise InvalidInput(f"method one-shot: {self.name} has nothing to superpose")
 
     @abstractmethod
     def bytes(self) -> int:
@@ -175,3 +198,8 @@ def bytes_of(*tensors: Weights | Iterable[Tensor] | Tensor) -> int:
         else:
             total += bytes_of(*(part.values() if isinstance(part, Mapping) else part))
     return total
+
+
+def sum_of(shares: Float[Tensor, " task"], tensors: Sequence[Tensor]) -> Tensor:
+    """Σ share · tensor, over tasks."""
+    return torch.tensordot(shares, torch.stack(list(tensors)), dims=1)

@@ -6,7 +6,7 @@ from torch.nn.functional import cross_entropy
 
 from maskstore.numbers import parse_positive
 from maskstore.seeded import streams as seeded
-from supsup.baselines.base import Baseline, BaselineConfig, Weights, bytes_of
+from supsup.baselines.base import Baseline, BaselineConfig, Weights, bytes_of, sum_of
 from supsup.baselines.training import fit
 from supsup.evaluation.score import check_outputs
 from supsup.networks.backbone import Backbone
@@ -29,6 +29,7 @@ class BatchE(Baseline):
     """
 
     name = "batche"
+    methods = ("exhaustive", "logits", "one-shot")
 
     def __init__(
         self, backbone: Backbone, config: BaselineConfig, *, vector_lr: float = 1e-2
@@ -85,11 +86,24 @@ class BatchE(Baseline):
                 own[f"{name}/{vector}"] = torch.from_numpy(signs).to(self.backbone.device)
         return own
 
+    def superposed(self, shares: Tensor, images: Tensor) -> Tensor:
+        own = list(self.own.values())
+        weights = {name: sum_of(shares, [each[name] for each in own]) for name in self._plain}
+        for name, weight in self.shared.items():
+            # Of the rank-one factors, not of their vectors: as the paper's code stacks them.
+            s, r = (torch.stack([each[f"{name}/{v}"] for each in own]) for v in "sr")
+            weights[name] = _times(weight, torch.einsum("t,to,ti->oi", shares, s, r))
+        return self.backbone.run(images, weights)
+
     def _effective(self, weights: Weights) -> dict[str, Tensor]:
         """The network's parameters for one task, of the shared and its own."""
         effective = {name: weights[name] for name in self._plain}
         for name in self.shared:
-            weight, r, s = weights[name], weights[f"{name}/r"], weights[f"{name}/s"]
-            factor = torch.outer(s, r)
-            effective[name] = weight * factor.view(*factor.shape, *[1] * (weight.ndim - 2))
+            r, s = weights[f"{name}/r"], weights[f"{name}/s"]
+            effective[name] = _times(weights[name], torch.outer(s, r))
         return effective
+
+
+def _times(weight: Tensor, factor: Tensor) -> Tensor:
+    """A layer's weights times one number for each pair of an output and an input channel."""
+    return weight * factor.view(*factor.shape, *[1] * (weight.ndim - 2))

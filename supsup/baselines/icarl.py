@@ -30,7 +30,8 @@ class Icarl(Baseline):
     what the network answered before the task. Then each of its classes keeps the exemplars that
     herding chooses, and the others give up their last ones, so that all together stay within
     ``memory``. An image belongs to the class whose exemplars' mean feature is
-    nearest; features have length 1. The task is given, so its classes compete alone.
+    nearest; features have length 1. Where the task is given its classes compete alone, otherwise
+    those of all tasks, as in its paper.
 
     Exemplars are kept as the network sees them, in float32. A :class:`supsup.LoaderTask`, whose
     loader chooses the images, cannot be learnt. Networks with batch statistics cannot be used: a
@@ -42,6 +43,7 @@ class Icarl(Baseline):
     """
 
     name = "icarl"
+    methods = ("logits",)  # distances to means, which are no probabilities
 
     def __init__(self, backbone: Backbone, config: BaselineConfig, *, memory: int = 2000) -> None:
         """A baseline that has learnt nothing.
