@@ -2,17 +2,13 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 from maskstore import codecs
 from maskstore.archive import MaskArchive
-from maskstore.codecs.history import DIGEST_BYTES, HistoryCodec, reference_of
-from maskstore.codecs.references import BLOCK, choose_references
-from maskstore.errors import ArchiveError, CorruptArchive, InvalidInput, LayoutMismatch, TaskExists
+from maskstore.errors import ArchiveError, InvalidInput, LayoutMismatch, TaskExists
 from maskstore.items import records_of_task
-from maskstore.layout import sha256_of_bits
-from maskstore.parallel import map_ahead
+from maskstore.recoding import kept, recoded
 from maskstore.storage.format import KIND_SHARED
 from maskstore.storage.index import Damage
 from maskstore.storage.lifecycle import create_file
@@ -122,6 +118,44 @@ def repair(source: MaskArchive, path: str | Path, *, on_task: OnTask = _no_repor
     return lost
 
 
+def copy_tasks(
+    source: MaskArchive,
+    names: Sequence[str],
+    target: MaskArchive,
+    *,
+    on_task: OnTask = _no_report,
+) -> None:
+    """Append tasks of one archive to another of the same network, with all that they have.
+
+    All of them are there at once, or none. The stored bytes stay as they are, except of a mask that
+    is coded against one that does not come along.
+
+    Args:
+        target: open for writing.
+
+    Raises:
+        TaskNotFound, CorruptArchive: a task is not there, or damaged.
+        LayoutMismatch: the archives are made for different networks.
+        TaskExists: the other archive has a task of that name.
+    """
+    _require_same_network(target, source)
+    for name in names:
+        source.check_stored(name)
+        if name in target:
+            raise TaskExists(
+                f"{target.path}: task {name!r} is there already; rename or remove one of the two"
+            )
+    with target.transaction():
+        _copy(
+            source,
+            names,
+            target.store,
+            allowed=None,
+            on_task=on_task,
+            append=target.append_records,
+        )
+
+
 def merge(sources: Sequence[MaskArchive], path: str | Path, *, on_task: OnTask = _no_report) -> int:
     """Join archives of the same layout and backbone into a new one; returns its tasks.
 
@@ -143,12 +177,7 @@ def merge(sources: Sequence[MaskArchive], path: str | Path, *, on_task: OnTask =
     first = sources[0]
     names: dict[str, str | Path] = {}
     for source in sources:
-        if any(source.store.header.get(k) != first.store.header.get(k) for k in _IDENTITY):
-            raise LayoutMismatch(
-                f"{source.path}: made for another network than {first.path} "
-                "(`supsup-store show` prints layout, backbone and digest of each)"
-            )
-        _require_same_shared(first, source)
+        _require_same_network(first, source)
         for name in source.names():
             if name in names:
                 raise TaskExists(
@@ -158,6 +187,15 @@ def merge(sources: Sequence[MaskArchive], path: str | Path, *, on_task: OnTask =
     parts = [(source, source.names()) for source in sources]
     _write_new(path, parts, list(first.shared_entries), on_task)
     return len(names)
+
+
+def _require_same_network(first: MaskArchive, other: MaskArchive) -> None:
+    if any(other.store.header.get(k) != first.store.header.get(k) for k in _IDENTITY):
+        raise LayoutMismatch(
+            f"{other.path}: made for another network than {first.path} "
+            "(`supsup-store show` prints layout, backbone and digest of each)"
+        )
+    _require_same_shared(first, other)
 
 
 def _require_same_shared(first: MaskArchive, other: MaskArchive) -> None:
@@ -215,18 +253,21 @@ def _copy(
     *,
     allowed: tuple[codecs.Codec, ...] | None,
     on_task: OnTask,
+    append: Callable[[list[Record]], object] | None = None,
 ) -> None:
     """Append the tasks to the transaction in flight of ``target``.
 
     Args:
         allowed: the codecs to choose among; None keeps the stored bytes.
+        append: takes the rows; ``target`` by default, whose index nobody has read yet.
     """
+    append = append or target.append
     batch: list[Record] = []
     size = 0
     same_example = source.store.header.get("metadata_example") == target.header.get(
         "metadata_example"
     )
-    payloads = _kept(source, names) if allowed is None else _recoded(source, names, allowed)
+    payloads = kept(source, names) if allowed is None else recoded(source, names, allowed)
     for name, (used, payload) in zip(names, payloads, strict=True):
         entry = source.entry(name)
         records = records_of_task(
@@ -241,10 +282,10 @@ def _copy(
         batch += records
         size += sum(len(record.payload) + len(record.metadata) for record in records)
         if size > _BATCH_BYTES:
-            target.append(batch)
+            append(batch)
             batch, size = [], 0
         on_task(name)
-    target.append(batch)
+    append(batch)
 
 
 def _translate(source: MaskArchive, name: str, target: Store) -> bytes:
@@ -252,58 +293,3 @@ def _translate(source: MaskArchive, name: str, target: Store) -> bytes:
     example = target.header.get("metadata_example")
     stored = encode_json("metadata example", example) if example else b""
     return encode_metadata(name, source.task(name).metadata, stored)
-
-
-def _kept(source: MaskArchive, names: Sequence[str]) -> Iterator[tuple[int, bytes]]:
-    """The stored bytes of the tasks, except of those whose reference does not come along."""
-    entries = map(source.entry, names)
-    digests = {each.sha256[:DIGEST_BYTES] for each in entries if each.codec != HistoryCodec.id}
-    for name in names:
-        entry, stored = source.entry(name), source.stored_bytes(name)
-        if entry.codec == HistoryCodec.id and reference_of(stored) not in digests:
-            yield _recode(source, name, codecs.PRESETS["auto"], None)
-        else:
-            yield entry.codec, stored
-
-
-def _recoded(
-    source: MaskArchive, names: Sequence[str], allowed: tuple[codecs.Codec, ...]
-) -> Iterator[tuple[int, bytes]]:
-    def recode(task: tuple[str, str | None]) -> tuple[int, bytes]:
-        return _recode(source, task[0], allowed, task[1])
-
-    with_history = any(codec.id == HistoryCodec.id for codec in allowed)
-    yield from map_ahead(
-        recode, _with_references(source, names) if with_history else ((n, None) for n in names)
-    )
-
-
-def _with_references(source: MaskArchive, names: Sequence[str]) -> Iterator[tuple[str, str | None]]:
-    """Each task, and the one that it may be coded against."""
-    for start in range(0, len(names), BLOCK):
-        block = names[start : start + BLOCK]
-        masks = list(source.packed(block).bits)
-        priors = [_prior_of(source, name) for name in block]
-        for name, at in zip(block, choose_references(masks, priors), strict=True):
-            yield name, None if at is None else block[at]
-
-
-def _prior_of(source: MaskArchive, name: str) -> codecs.Prior:
-    return source.prior.of_task(source.task(name).metadata)
-
-
-def _recode(
-    source: MaskArchive, name: str, allowed: tuple[codecs.Codec, ...], reference: str | None
-) -> tuple[int, bytes]:
-    prior = _prior_of(source, name)
-    if reference is not None:
-        earlier = source.get_packed(reference)
-        prior = replace(prior, reference=earlier, find=lambda digest: earlier)
-    used, payload = codecs.encode(source.get_packed(name), prior, allowed)
-    # The old bytes go once this returns: prove that the new ones give the same mask.
-    if sha256_of_bits(used.decode(payload, prior)) != source.entry(name).sha256:
-        raise CorruptArchive(
-            f"{source.path}: task {name!r}: codec {used.name!r} does not give its mask back, so "
-            "nothing was changed; please report this, and compact with another codec"
-        )
-    return used.id, payload

@@ -10,12 +10,14 @@ from bitarray import bitarray
 from jaxtyping import Bool, Shaped, UInt8
 
 from maskstore import codecs
+from maskstore.access import TaskAccess
 from maskstore.codecs.cache import LruCache
 from maskstore.codecs.history import HistoryCodec, reference_of
 from maskstore.errors import ArchiveClosed, CorruptArchive, InvalidInput, TaskNotFound
 from maskstore.layout import MaskLayout, count_ones, sha256_of_bits
 from maskstore.packed import PackedMasks, StoredTask
 from maskstore.parallel import THREADS, map_ahead
+from maskstore.registry import did_you_mean
 from maskstore.storage.index import Damage, Entry, Index, payload_of
 from maskstore.storage.metadata import decode_metadata, encode_json
 from maskstore.storage.store import Store
@@ -29,7 +31,7 @@ _KEPT_BYTES = 1 << 22
 """What the masks that others are coded against may take together, once decoded."""
 
 
-class ArchiveReader:
+class ArchiveReader(TaskAccess):
     """The committed state of one :class:`Store`. Users open it as a ``MaskArchive``."""
 
     def __init__(self, store: Store, path: str | Path) -> None:
@@ -222,12 +224,11 @@ class ArchiveReader:
         try:
             return self._index[name]
         except (KeyError, TypeError):
-            damaged = len(self._index.damage)
-            hint = f" ({damaged} damaged index rows: run `supsup-store verify`)" if damaged else ""
-            raise TaskNotFound(
-                f"{self.path}: no task {name!r} among its {len(self)} tasks{hint}; "
-                "`supsup-store list` shows them"
-            ) from None
+            hint = did_you_mean(name, self.names())
+            if damaged := len(self._index.damage):
+                hint += f" ({damaged} damaged index rows: run `supsup-store verify`)"
+            message = f"{self.path}: no task {name!r} among its {len(self)} tasks{hint}"
+            raise TaskNotFound(f"{message}; `supsup-store list` shows them") from None
 
     def _decode(self, name: str, entry: Entry) -> UInt8[np.ndarray, " bytes"]:
         payload = payload_of(self.store, name, entry)

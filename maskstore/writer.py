@@ -85,9 +85,9 @@ class ArchiveWriter(ArchiveReader):
                 size += sum(len(record.payload) + len(record.metadata) for record in records)
                 added += 1
                 if size > _BATCH_BYTES:
-                    self._append(batch)
+                    self.append_records(batch)
                     batch, size = [], 0
-            self._append(batch)
+            self.append_records(batch)
         return added
 
     def remove(self, name: str) -> None:
@@ -98,7 +98,7 @@ class ArchiveWriter(ArchiveReader):
         """
         self.entry(name)
         with self.transaction():
-            self._append([Record(kind=KIND_REMOVE, name=name.encode())])
+            self.append_records([Record(kind=KIND_REMOVE, name=name.encode())])
 
     def rename(self, name: str, new: str) -> StoredTask:
         """Give a task another name; it keeps its place, its mask and all that belongs to it.
@@ -114,7 +114,9 @@ class ArchiveWriter(ArchiveReader):
             if new != name:
                 if new in self._index:
                     raise self._taken(new)
-                self._append([Record(kind=KIND_RENAME, name=name.encode(), metadata=encoded)])
+                self.append_records(
+                    [Record(kind=KIND_RENAME, name=name.encode(), metadata=encoded)]
+                )
         return self.task(new)
 
     def set_tensors(self, name: str, tensors: Mapping[str, TensorValue]) -> StoredTask:
@@ -128,7 +130,7 @@ class ArchiveWriter(ArchiveReader):
         stored = encode_set(f"task {name!r}", tensors)
         with self.transaction():
             if tensors or self.tensor_entry(name) is not None:
-                self._append([tensor_record(KIND_TENSORS, name, stored)])
+                self.append_records([tensor_record(KIND_TENSORS, name, stored)])
         return self.task(name)
 
     def set_shared_tensors(self, name: str, tensors: Mapping[str, TensorValue]) -> None:
@@ -144,7 +146,7 @@ class ArchiveWriter(ArchiveReader):
         stored = encode_set(f"shared tensors {name!r}", tensors)
         with self.transaction():
             if tensors or name in self._index.shared:
-                self._append([tensor_record(KIND_SHARED, name, stored)])
+                self.append_records([tensor_record(KIND_SHARED, name, stored)])
 
     def update(self, name: str, metadata: Mapping[str, Any]) -> StoredTask:
         """Replace a task's metadata. Raises TaskNotFound, InvalidInput."""
@@ -152,7 +154,7 @@ class ArchiveWriter(ArchiveReader):
         stored = encode_metadata(name, metadata, self.metadata_example)
         record = Record(kind=KIND_METADATA, name=name.encode(), metadata=stored)
         with self.transaction():
-            self._append([record])
+            self.append_records([record])
         return self.task(name)
 
     @contextmanager
@@ -201,7 +203,8 @@ class ArchiveWriter(ArchiveReader):
             metadata_example=self.metadata_example,
         )
 
-    def _append(self, batch: list[Record]) -> None:
+    def append_records(self, batch: list[Record]) -> None:
+        """Append rows to the transaction in flight; raises TaskExists where a name is taken."""
         names = [record.name.decode() for record in batch]
         for name, record in zip(names, batch, strict=True):
             if record.kind in MASK_KINDS and name in self._index:

@@ -17,6 +17,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from maskstore.errors import InvalidInput
+from maskstore.queries import Overlap
 from maskstore.stats import ArchiveStats
 from maskstore.storage.atomic import require_writable, write_file
 from supsup.evaluation.score import TaskAccuracy
@@ -69,6 +70,9 @@ COLOURS: Mapping[str, str] = MappingProxyType(
     }
 )
 """Method → colour, the same in every plot; a curve has that of the method its label begins with."""
+
+_NAMED = 30
+"""Tasks whose names are legible on the axes of one panel."""
 
 _ACTION = "save the plot"
 
@@ -190,6 +194,29 @@ def plot_report(per_task: Sequence[TaskAccuracy], stats: ArchiveStats, path: Pat
         axes.set_ylim(max(0.0, 100 * low - 10), 101.5)
         axes.set(ylabel="test accuracy, %", title="Accuracy by task")
         _draw_bytes(right, stats)
+
+
+def plot_overlap(overlap: Overlap, path: Path) -> None:
+    """Of each two masks the weights that both keep, over those that either keeps.
+
+    Raises:
+        InvalidInput: the path's ending is no picture format.
+        ArchiveWriteError: the system refuses.
+    """
+    with drawing(path, (6.4, 5.6)) as figure:
+        axes = figure.subplots()
+        image = axes.imshow(overlap.jaccard, vmin=0.0, vmax=1.0, cmap="viridis")
+        figure.colorbar(image, ax=axes, label="weights that both keep, of those that either keeps")
+        axes.grid(False)
+        if len(overlap.names) <= _NAMED:
+            ticks = range(len(overlap.names))
+            axes.set_xticks(ticks, overlap.names, rotation=90)
+            axes.set_yticks(ticks, overlap.names)
+        else:
+            axes.set(xlabel="task, in order of arrival", ylabel="task, in order of arrival")
+        axes.set_title(
+            f"Overlap of {len(overlap.names)} masks" + f", {overlap.layer}" * bool(overlap.layer)
+        )
 
 
 def _draw_bytes(axes: Axes, stats: ArchiveStats) -> None:

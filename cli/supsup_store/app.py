@@ -15,6 +15,7 @@ from supsup_store import (
     models,
     network,
     nns,
+    queries,
     reproduce,
     training,
 )
@@ -72,5 +73,6 @@ models.register(app)
 hopfield.register(app)
 nns.register(app)
 reproduce.register(app)
+queries.register(app)
 archive_commands.register(app)
 command_help.describe(app)

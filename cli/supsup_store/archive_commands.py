@@ -3,7 +3,7 @@
 import json
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -22,7 +22,6 @@ from supsup_store.progress import task_progress
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the app."""
-    app.command("list")(list_tasks)
     for command in (add, show, get, remove, rename, stats, verify, repair, compact, merge):
         app.command()(command)
 
@@ -51,36 +50,6 @@ def add(
             f"added {added.name}: {counted(added.bytes, 'byte')} ({added.codec}), "
             f"{counted(added.ones, 'one')}"
         )
-
-
-def list_tasks(archive: options.Archive, as_json: options.Json = False) -> None:
-    """List the tasks in order of arrival."""
-    with MaskArchive.open(archive) as opened:
-        tasks = list(opened)
-        total = opened.file_bytes
-    if as_json:
-        print_json({"tasks": [task.to_json() for task in tasks], "total_bytes": total})
-        return
-    rows = [
-        (
-            task.index,
-            task.name,
-            task.ones / task.bits,
-            task.codec,
-            task.bytes + sum(each.bytes for each in task.tensors),
-            8 * task.bytes / task.bits,
-            _accuracy(task.metadata),
-            task.sha256[:12],
-        )
-        for task in tasks
-    ]
-    headings = ("#", "task", "density", "codec", "bytes", "bits/weight", "accuracy", "sha256")
-    print_table(
-        headings,
-        rows,
-        title=f"{archive}: {counted(len(tasks), 'task')}, {counted(total, 'byte')}",
-        least_wanted=("sha256", "codec", "bits/weight", "density", "#"),
-    )
 
 
 def show(
@@ -303,12 +272,6 @@ def merge(
         print_json({"out": str(out), "tasks": tasks})
     else:
         print_line(f"{out}: {counted(tasks, 'task')} from {counted(len(archives), 'archive')}")
-
-
-def _accuracy(metadata: dict[str, Any]) -> Any:
-    """What training recorded; anything may stand there in a mask added by hand."""
-    metrics = metadata.get("metrics")
-    return metrics.get("accuracy") if isinstance(metrics, dict) else None
 
 
 def _parse_json_object(text: str) -> dict[str, object]:

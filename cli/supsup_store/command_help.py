@@ -61,7 +61,9 @@ COMMANDS: dict[str, CommandHelp] = {
     "eval": _row(_USE, "rotated.h5 --scenario GNu --method exhaustive --mode batch", _UNCHANGED),
     "infer": _row(_USE, "rotated.h5 --data digits.npy", _UNCHANGED),
     "export": _row(_USE, "rotated.h5 rotated-mnist/1 --out dense.safetensors", _NO_FILE),
-    "list": _row(_KEEP, "rotated.h5", _UNCHANGED),
+    "list": _row(_KEEP, "rotated.h5 'rotated-*' --sort bytes", _UNCHANGED),
+    "diff": _row(_KEEP, "rotated.h5 rotated-mnist/0 rotated-mnist/1", _UNCHANGED),
+    "overlap": _row(_KEEP, "rotated.h5 --per-layer --plot overlap.png", _UNCHANGED),
     "show": _row(_KEEP, "rotated.h5 rotated-mnist/1", _UNCHANGED),
     "get": _row(_KEEP, "rotated.h5 rotated-mnist/1 --out mask.npz", _NO_FILE),
     "stats": _row(_KEEP, "rotated.h5 --per-layer --plot bytes.png", _UNCHANGED),
@@ -69,6 +71,7 @@ COMMANDS: dict[str, CommandHelp] = {
     "add": _row(_CHANGE, "masks.h5 by-hand mask.npz", _WHOLE),
     "rename": _row(_CHANGE, "masks.h5 by-hand made-by-hand", _WHOLE),
     "remove": _row(_CHANGE, "masks.h5 by-hand", _WHOLE),
+    "copy": _row(_CHANGE, "rotated.h5 'rotated-mnist/*' other.h5", _WHOLE),
     "merge": _row(_CHANGE, "one.h5 two.h5 --out all.h5", _NO_FILE),
     "repair": _row(_CHANGE, "damaged.h5 --out repaired.h5", _NO_FILE),
     "compact": _row(

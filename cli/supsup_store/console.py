@@ -1,11 +1,12 @@
 """What every command prints: one JSON document or a table on stdout; all else on stderr."""
 
+import csv
 import json
 import os
 import sys
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from io import TextIOWrapper
+from io import StringIO, TextIOWrapper
 from typing import Any
 
 import typer
@@ -65,6 +66,16 @@ def _readable(value: Any, indent: int, begun: int = 0) -> str:
     inner = ",".join(f"\n{' ' * (indent + 2)}{part}" for part in parts)
     first, last = "{}" if isinstance(value, dict) else "[]"
     return f"{first}{inner}\n{' ' * indent}{last}"
+
+
+def print_csv(headings: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Print comma-separated values on stdout; None is empty."""
+    text = StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    for row in (headings, *rows):
+        writer.writerow([printable(each) if isinstance(each, str) else each for each in row])
+    with _standard_output():
+        typer.echo(text.getvalue(), nl=False)
 
 
 def print_line(text: str) -> None:

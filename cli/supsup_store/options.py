@@ -36,6 +36,10 @@ Archive = Annotated[
     ),
 ]
 TaskName = Annotated[str, typer.Argument(metavar="TASK", help="Name of the task.")]
+TaskPattern = Annotated[
+    str | None,
+    typer.Option("--task", metavar="PATTERN", help="Only these tasks: a name, or 'split-*'."),
+]
 Codec = Annotated[
     str,
     typer.Option(help=f"{listed(PresetName, CodecName)}; auto takes the smallest for each mask."),
@@ -134,6 +138,7 @@ Schedule = Annotated[str, typer.Option(help=f"{listed(ScheduleName)}.")]
 
 # What is printed.
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
+AsCsv = Annotated[bool, typer.Option("--csv", help="Print comma-separated values.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar, no notes on stderr.")]
 Plot = Annotated[Path | None, typer.Option("--plot", metavar="PATH", help="Save a plot here.")]
 

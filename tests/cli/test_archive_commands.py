@@ -1,3 +1,4 @@
+import csv
 import hashlib
 import json
 
@@ -301,3 +302,64 @@ def test_a_folder_that_must_not_be_looked_into_is_one_line(archive, run, monkeyp
     monkeypatch.setattr("pathlib.Path.exists", refused)
     found = run("train", archive, "--dataset", "split-mnist-sample")
     assert (found.code, found.err) == (1, f"error: {archive}: Permission denied\n")
+
+
+def test_list_some_sorted_and_as_csv(archive, run, tmp_path):
+    assert run("add", archive, "[x]", tmp_path / "a.npz", "--metadata", '{"x": {"y": 1}}').code == 0
+    names = [task["name"] for task in run("list", archive, "?", "--json").json()["tasks"]]
+    assert names == ["a", "b"]
+    backwards = run("list", archive, "--sort", "name", "--reverse", "--json").json()["tasks"]
+    assert [task["name"] for task in backwards] == ["b", "a", "[x]"]
+    rows = list(csv.DictReader(run("list", archive, "--csv").out.splitlines()))
+    assert [row["name"] for row in rows] == ["a", "b", "[x]"]
+    assert [row["x.y"] for row in rows] == ["", "", "1"]
+    assert_one_line(run("list", archive, "c*"), "no task of 3 is called 'c*' or matches it")
+    assert_one_line(run("list", archive, "--sort", "nam"), "did you mean 'name'?")
+
+
+def test_diff(archive, run):
+    found = run("diff", archive, "a", "b", "--json").json()
+    assert (found["first"], found["second"]) == ("a", "b")
+    assert found["metadata"] == {"lr": [0.1, None]}
+    assert [row["layer"] for row in found["layers"]] == list(LAYOUT.shapes)
+    a, b = (LAYOUT.join(random_masks(seed)) for seed in (1, 2))
+    assert found["total"]["hamming"] == int((a ^ b).sum())
+    shown = run("diff", archive, "a", "b").out
+    assert "a beside b" in shown
+    assert "lr" in shown
+    assert_one_line(run("diff", archive, "a", "bb"), "no task 'bb'")
+
+
+def test_overlap(archive, run, tmp_path):
+    plot = tmp_path / "overlap.svg"
+    found = run("overlap", archive, "--per-layer", "--json", "--plot", plot).json()
+    a, b = (LAYOUT.join(random_masks(seed)) for seed in (1, 2))
+    assert found["both"][0][1] == int((a & b).sum())
+    assert found["jaccard"][0][1] == pytest.approx((a & b).sum() / (a | b).sum())
+    assert [each["layer"] for each in found["layers"]] == list(LAYOUT.shapes)
+    assert plot.read_text().startswith("<?xml")
+    rows = list(csv.reader(run("overlap", archive, "--per-layer", "--csv").out.splitlines()))
+    assert rows[0] == ["layer", "task", "a", "b"]
+    assert [row[:2] for row in rows[1:3]] == [["all", "a"], ["all", "b"]]
+    assert len(rows) == 1 + 2 * 3
+    assert run("overlap", archive, "--task", "a", "--json").json()["tasks"] == ["a"]
+    assert "1.00" in run("overlap", archive).out
+    for index in range(8):
+        run("add", archive, f"t/{index}", tmp_path / "a.npz")
+    assert "shares most with" in run("overlap", archive).out
+
+
+def test_copy(archive, run, tmp_path):
+    other = tmp_path / "other.h5"
+    run("create", other, "--like", tmp_path / "a.npz")
+    before = digest(archive)
+    assert run("copy", archive, "a", other, "--json").json() == {
+        "copied": ["a"],
+        "out": str(other),
+        "tasks": 1,
+    }
+    assert run("show", other, "a", "--json").json()["metadata"] == {"lr": 0.1}
+    assert_one_line(run("copy", archive, "*", other), "task 'a' is there already")
+    assert_one_line(run("copy", archive, "b", tmp_path / "none.h5"), "no archive there")
+    assert f"copied 1 task; {other} has 2 tasks" in run("copy", archive, "b", other).out
+    assert digest(archive) == before

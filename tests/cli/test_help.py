@@ -94,6 +94,10 @@ WORK = {
     "verify": ("maskstore.MaskArchive.get_packed", ("{tmp}/a.h5", "--deep")),
     "add": ("maskstore.storage.store.Store.append", ("{tmp}/a.h5", "new", "{tmp}/m.npz")),
     "remove": ("maskstore.storage.store.Store.append", ("{tmp}/a.h5", "t")),
+    "rename": ("maskstore.storage.store.Store.append", ("{tmp}/a.h5", "t", "u")),
+    "copy": ("maskstore.storage.store.Store.append", ("{tmp}/a.h5", "t", "{tmp}/o.h5")),
+    "diff": ("maskstore.MaskArchive.get_packed", ("{tmp}/a.h5", "t", "t")),
+    "overlap": ("maskstore.MaskArchive.packed", ("{tmp}/a.h5",)),
     "merge": ("maskstore.storage.store.Store.append", ("{tmp}/a.h5", "--out", "{tmp}/n.h5")),
     "repair": ("maskstore.storage.store.Store.append", ("{tmp}/a.h5", "--out", "{tmp}/n.h5")),
     "compact": ("maskstore.storage.store.Store.append", ("{tmp}/a.h5",)),
@@ -112,6 +116,7 @@ def test_ctrl_c_says_what_is_kept_and_how_to_go_on(name, run, tmp_path, monkeypa
     save_masks(tmp_path / "m.npz", random_masks(0))
     with MaskArchive.create(tmp_path / "a.h5", LAYOUT) as archive:
         archive.add("t", random_masks(0))
+    MaskArchive.create(tmp_path / "o.h5", LAYOUT).close()
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     work, arguments = WORK[name]
 

@@ -46,7 +46,7 @@ def is_harmless(output: str) -> bool:
 def hostile(tmp_path, monkeypatch, request):
     """An archive whose path, task, metadata and recipe are hostile text, as a forger may write."""
     text = HOSTILE[request.param]
-    monkeypatch.setattr("maskstore.archive.parse_name", lambda name: name.encode())
+    monkeypatch.setattr("maskstore.writer.parse_name", lambda name, *_: name.encode())
     path = tmp_path / "here" / f"{text}.h5"
     path.parent.mkdir(parents=True)  # one of them has a slash
     with MaskArchive.create(path, LAYOUT, backbone={"net": text, "outputs": 2}) as archive:
@@ -61,6 +61,14 @@ def shown(text: str) -> str:
 
 COMMANDS = {
     "list": lambda a, t, d: ("list", a),
+    "list PATTERN": lambda a, t, d: ("list", a, f"{t}*", "--csv"),
+    "diff": lambda a, t, d: ("diff", a, t, "other"),
+    "overlap": lambda a, t, d: ("overlap", a, "--per-layer"),
+    "overlap as CSV": lambda a, t, d: ("overlap", a, "--csv"),
+    "copy": lambda a, t, d: ("copy", a, t, d / "to.h5"),
+    "copy twice": lambda a, t, d: ("copy", a, t, a),
+    "rename": lambda a, t, d: ("rename", a, t, "new"),
+    "rename to": lambda a, t, d: ("rename", a, "other", t),
     "show": lambda a, t, d: ("show", a),
     "show TASK": lambda a, t, d: ("show", a, t),
     "stats": lambda a, t, d: ("stats", a, "--per-task", "--per-layer"),

@@ -8,7 +8,7 @@ import pytest
 from maskstore import CorruptArchive, MaskArchive, MaskLayout
 from maskstore._verify import verify
 from maskstore.codecs import PRESETS
-from maskstore.maintenance import compact, merge, repair
+from maskstore.maintenance import compact, copy_tasks, merge, repair
 from maskstore.stats import layer_stats
 from tests.maskstore.codecs.helpers import RECIPE, START, almost, packed_mask, trained_masks
 
@@ -229,3 +229,16 @@ def test_adding_knows_no_reference(tmp_path):
         archive.add("noise", LAYOUT.unpack(packed_mask(LAYOUT, 0.5)), codec="history")
         assert [task.codec for task in archive] == ["seeded", "seeded", "raw"]
     assert {codec.name for codec in PRESETS["history"]} > {codec.name for codec in PRESETS["auto"]}
+
+
+def test_a_mask_is_copied_without_the_one_it_is_coded_against(path, tmp_path):
+    with (
+        MaskArchive.open(path) as archive,
+        MaskArchive.create(tmp_path / "b.h5", LAYOUT, backbone=RECIPE) as other,
+    ):
+        coded = [task.name for task in archive if task.codec == "history"]
+        copy_tasks(archive, coded[:1], other)
+        assert np.array_equal(other.get_packed(coded[0]), archive.get_packed(coded[0]))
+        assert other.task(coded[0]).codec != "history"
+    with MaskArchive.open(tmp_path / "b.h5") as other:
+        assert not verify(other, deep=True)
