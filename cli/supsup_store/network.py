@@ -24,6 +24,8 @@ def create(
     seed: options.SeedOrArchive = None,
     init: options.Init = None,
     fan_density: options.FanDensity = None,
+    weights: options.Weights = None,
+    weights_for: options.WeightsFor = None,
     like: Annotated[
         Path | None,
         typer.Option(help="Without a network: take the layers of this mask file (.npz, …)."),
@@ -32,12 +34,18 @@ def create(
 ) -> None:
     """Make an empty archive for a network, or for masks like those of a file."""
     if like is not None:
-        if any(option is not None for option in (net, outputs, seed, init, fan_density)):
+        if any(option is not None for option in (net, outputs, seed, init, fan_density, weights)):
             raise typer.BadParameter("--like goes without options of a network")
         made = MaskArchive.create(archive, layout_of(like))
     else:
         network = supsup.archives.NetworkOptions(
-            net=net, outputs=outputs, seed=seed, init=init, fan_density=fan_density
+            net=net,
+            outputs=outputs,
+            seed=seed,
+            init=init,
+            fan_density=fan_density,
+            weights=weights,
+            weights_for=tuple(weights_for or ()),
         )
         made = supsup.archives.create_archive(archive, network.build())
     with made:

@@ -89,6 +89,22 @@ SeedOrArchive = Annotated[
         "in a new archive 0.",
     ),
 ]
+Weights = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Trained weights of the network: .safetensors, or what torch.save wrote; by default "
+        "all are from the seed, or as the archive has them.",
+    ),
+]
+WeightsFor = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="PATTERN",
+        help="The parameters that --weights gives, such as 'features.*'; may be repeated, by "
+        "default all. The others are from the seed.",
+    ),
+]
 TrustedNet = Annotated[
     str | None,
     typer.Option("--net", help="Name the archive's own module:function to trust its code."),

@@ -29,6 +29,8 @@ def train(
     seed: options.SeedOrArchive = None,
     init: options.Init = None,
     fan_density: options.FanDensity = None,
+    weights: options.Weights = None,
+    weights_for: options.WeightsFor = None,
     mask: options.Mask = "threshold",
     density: options.Density = 0.5,
     budget: Annotated[str, typer.Option(help=f"topk, gradual: {listed(BudgetName)}.")] = "uniform",
@@ -107,7 +109,13 @@ def train(
     if address is not None and engine == "local":
         raise typer.BadParameter("--address goes with --engine ray")
     network = supsup.archives.NetworkOptions(
-        net=net, outputs=outputs, seed=seed, init=init, fan_density=fan_density
+        net=net,
+        outputs=outputs,
+        seed=seed,
+        init=init,
+        fan_density=fan_density,
+        weights=weights,
+        weights_for=tuple(weights_for or ()),
     )
     config = supsup.TrainConfig(
         steps=1000 if steps is None and epochs is None else steps,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -43,6 +44,8 @@ class Prior:
     Attributes:
         layout: of the mask.
         weights: signs of the frozen weights; None where the archive has no recipe for them.
+        seeded: whether all weights under the mask are drawn from a seed. Over trained ones scores
+            start from those, which codecs do not know, so that no start is known then.
         start: where the scores of the task at hand started, if known. Only encoders look at it:
             a stored mask names its start itself, as metadata may be changed later.
         reference: the packed mask of an earlier task that the one at hand may be coded against.
@@ -53,6 +56,7 @@ class Prior:
 
     layout: MaskLayout
     weights: WeightSigns | None = None
+    seeded: bool = True
     start: ScoreStart | None = None
     reference: UInt8[np.ndarray, " bytes"] | None = None
     find: Callable[[bytes], UInt8[np.ndarray, " bytes"]] = field(default=_find_nothing, repr=False)
@@ -63,10 +67,14 @@ class Prior:
     @classmethod
     def of_archive(cls, layout: MaskLayout, backbone: Mapping[str, Any] | None) -> "Prior":
         """The prior of all masks of an archive, from its header."""
+        if covers_trained(layout, backbone):
+            return cls(layout=layout, seeded=False)
         return cls(layout=layout, weights=WeightSigns.from_recipe(backbone))
 
     def of_task(self, metadata: Mapping[str, Any]) -> "Prior":
         """The prior of one task, from the ``scores`` that training left in its metadata."""
+        if not self.seeded:
+            return self
         try:
             start = ScoreStart.from_json(metadata.get("scores"))
         except InvalidInput:
@@ -76,6 +84,20 @@ class Prior:
     def draw(self, start: ScoreStart) -> Start:
         """The initial scores from ``start``, as contexts."""
         return self._starts.get(start, lambda: _draw(start, self.layout, self.weights))
+
+
+def covers_trained(layout: MaskLayout, backbone: Mapping[str, Any] | None) -> bool:
+    """Whether a recipe's weights file gives one of the parameters under the mask.
+
+    A recipe that cannot be understood is taken to.
+    """
+    weights = backbone.get("weights") if isinstance(backbone, Mapping) else None
+    if weights is None:
+        return False
+    patterns = weights.get("parameters") if isinstance(weights, Mapping) else None
+    if not isinstance(patterns, list) or not all(isinstance(each, str) for each in patterns):
+        return True
+    return any(fnmatchcase(name, pattern) for name in layout.shapes for pattern in patterns)
 
 
 def _draw(start: ScoreStart, layout: MaskLayout, weights: WeightSigns | None) -> Start:

@@ -217,7 +217,8 @@ def train_recipes(
         if not missing:
             on_begin(0)
             return 0
-    backbone = build(network, allow_code=network.net == trusted_net)
+    allowed = network.net == trusted_net
+    backbone = build(network, allow_code=allowed, beside=[path.parent])
     with ExitStack() as stack:
         train_into = stack.enter_context(engine.begin(missing))
         is_new = not path.exists()

@@ -1,6 +1,6 @@
 """The network of an archive: made with it, and regenerated from what it keeps."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from supsup.inference.ood import EnergyThreshold
 from supsup.networks.backbone import Backbone
 from supsup.networks.construct import build
 from supsup.networks.recipe import INITS, BackboneRecipe
+from supsup.networks.weights_file import WeightsFile
 from supsup.tasks import TaskRecipe
 from supsup.training.config import TrainConfig
 from supsup.training.metadata import TaskMetadata
@@ -81,15 +82,23 @@ def _example(config: TrainConfig) -> dict[str, Any]:
 
 
 def backbone_of(
-    archive: MaskArchive, *, device: str | torch.device = "cpu", trusted_net: str | None = None
+    archive: MaskArchive,
+    *,
+    device: str | torch.device = "cpu",
+    trusted_net: str | None = None,
+    weights: str | PathLike[str] | None = None,
 ) -> Backbone:
     """Regenerate the network of an archive and compare its digest with the recorded one.
 
     Args:
         trusted_net: a ``module:function`` that may be imported, if the archive names just that.
+        weights: the file of its trained weights, or another one with the same values; None looks
+            for the archive's own (:meth:`supsup.networks.weights_file.WeightsFile.found`), beside
+            the archive, too.
 
     Raises:
-        InvalidInput: the archive has no recipe, or names code that is not trusted.
+        InvalidInput: the archive has no recipe, or names code that is not trusted; or its weights
+            file is not found.
         DigestMismatch: the weights are not those that the masks were trained on.
 
     >>> backbone = build(BackboneRecipe(net="lenet-300-100", outputs=10, seed=0))
@@ -109,7 +118,12 @@ def backbone_of(
         )
     require_net(archive)
     recipe = BackboneRecipe.from_json(archive.backbone)
-    backbone = build(recipe, allow_code=recipe.net == trusted_net)
+    if weights is not None:
+        recipe = with_weights(recipe, weights)
+    beside = [Path(archive.path).parent]
+    backbone = build(recipe, allow_code=recipe.net == trusted_net, beside=beside)
+    if weights is not None:
+        backbone.check_archive(archive)
     backbone.check_digest(archive.weights_digest)
     if backbone.layout != archive.layout:
         raise LayoutMismatch(
@@ -164,10 +178,29 @@ def backbone_from_module(
     return backbone.to(device)
 
 
+def with_weights(recipe: BackboneRecipe, weights: str | PathLike[str]) -> BackboneRecipe:
+    """A recipe whose trained weights are those of another file, for the same parameters.
+
+    Raises:
+        InvalidInput: there is no such file, or the recipe has no trained weights.
+    """
+    if recipe.weights_file is None:
+        raise InvalidInput(
+            f"weights {weights}: all weights of {recipe.net} are from its seed; leave the file out"
+        )
+    file = WeightsFile.of(weights, parameters=recipe.weights_file.parameters)
+    return replace(recipe, weights=file)
+
+
 def check_recipe(archive: MaskArchive, wanted: BackboneRecipe) -> None:
     """Raise LayoutMismatch unless the archive was made for ``wanted``."""
     found = archive.backbone or {}
-    for key, value in wanted.to_json().items():
+    asked = wanted.to_json()
+    # The digest of the weights will say whether two files have the same ones.
+    kept, own = found.get("weights") or {}, asked.pop("weights", None) or {}
+    asked["weights of parameters"] = own.get("parameters")
+    found = found | {"weights of parameters": kept.get("parameters")}
+    for key, value in asked.items():
         if found.get(key) != value:
             raise LayoutMismatch(
                 f"{archive.path}: made for {key} {found.get(key)!r}, asked for {value!r}; "

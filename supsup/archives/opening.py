@@ -1,6 +1,6 @@
 """Which network an archive is for, and the archive: opened where there is one, made where not."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from supsup.choices import DEFAULT_NET, DEFAULT_OUTPUTS
 from supsup.networks.backbone import Backbone
 from supsup.networks.construct import build
 from supsup.networks.recipe import BackboneRecipe
+from supsup.networks.weights_file import ALL, WeightsFile
 from supsup.training.config import TrainConfig
 
 
@@ -21,6 +22,9 @@ class NetworkOptions:
     Attributes:
         net, outputs, seed, init, fan_density: as in :class:`BackboneRecipe`; None leaves it open.
             A ``net`` of the form ``module:function`` is trusted: whoever names it may run it.
+        weights: a file of trained weights; None leaves it open, too.
+        weights_for: patterns of the parameters that it gives; by default those of the archive, in
+            a new one all.
     """
 
     net: str | None = None
@@ -28,6 +32,8 @@ class NetworkOptions:
     seed: int | None = None
     init: str | None = None
     fan_density: float | None = None
+    weights: str | PathLike[str] | None = None
+    weights_for: tuple[str, ...] = ()
 
     def recipe(self, path: str | PathLike[str] | None = None) -> BackboneRecipe:
         """The whole recipe.
@@ -38,18 +44,30 @@ class NetworkOptions:
         Raises:
             InvalidInput: a value cannot be used, or the archive has no network.
         """
-        asked = {key: value for key, value in asdict(self).items() if value is not None}
+        names = ("net", "outputs", "seed", "init", "fan_density")
+        asked = {key: value for key in names if (value := getattr(self, key)) is not None}
         if path is None or not Path(path).exists():
-            return BackboneRecipe.from_json(
-                {"net": DEFAULT_NET, "outputs": DEFAULT_OUTPUTS} | asked
-            )
+            made = {"net": DEFAULT_NET, "outputs": DEFAULT_OUTPUTS} | asked
+            return self._with_weights(BackboneRecipe.from_json(made))
         with MaskArchive.open(Path(path)) as archive:
             if archive.backbone is None:
                 raise InvalidInput(
                     f"{archive.path}: made by hand, without a network; nothing to train"
                 )
             require_net(archive)
-            return BackboneRecipe.from_json(archive.backbone | asked)
+            return self._with_weights(BackboneRecipe.from_json(archive.backbone | asked))
+
+    def _with_weights(self, recipe: BackboneRecipe) -> BackboneRecipe:
+        if self.weights is None:
+            if self.weights_for:
+                raise InvalidInput(
+                    f"weights for {', '.join(self.weights_for)}: from which file? "
+                    "Name it with --weights FILE"
+                )
+            return recipe
+        kept = recipe.weights_file
+        patterns = self.weights_for or (ALL if kept is None else kept.parameters)
+        return replace(recipe, weights=WeightsFile.of(self.weights, parameters=patterns))
 
     def build(self) -> Backbone:
         """The network itself; raises as :func:`supsup.build`."""

@@ -21,7 +21,7 @@ from supsup.checkpoints.paper import paper_scores
 from supsup.checkpoints.piggyback import has_real_masks, packed_scores, piggyback_scores
 from supsup.checkpoints.scores import CheckpointScores
 from supsup.choices import CheckpointName
-from supsup.networks.unpickle import load_checkpoint, numbers_of
+from supsup.networks.unpickle import load_checkpoint, numbers_of, state_of
 from supsup.networks.weights import digest_of
 
 KINDS: tuple[str, ...] = get_args(CheckpointName)
@@ -133,7 +133,7 @@ def _scores(
     if not isinstance(loaded, Mapping):
         raise InvalidInput(f"{path}: expected a state_dict, found {type(loaded).__name__}")
     packed = "dataset2masks" in loaded
-    state = {} if packed else _state(path, loaded)
+    state = {} if packed else state_of(path, loaded)
     if packed or (kind is None and has_real_masks(state)) or kind == "piggyback":
         if kind not in (None, "piggyback"):
             raise InvalidInput(f"{path}: a pack of Piggyback's masks; leave --mask {kind} out")
@@ -141,22 +141,6 @@ def _scores(
             raise InvalidInput(f"{path}: Piggyback's masks have no density to choose; leave it out")
         return packed_scores(path, loaded) if packed else piggyback_scores(path, loaded, state)
     return paper_scores(path, loaded, state, kind=kind, density=density, multiplier=multiplier)
-
-
-def _state(path: Path, loaded: Mapping[Any, Any]) -> dict[str, Tensor]:
-    """The tensors of a ``state_dict``, without the prefix that DataParallel gives them."""
-    state = loaded
-    for key in ("state_dict", "model"):
-        if isinstance(loaded.get(key), Mapping):
-            state = loaded[key]
-            break
-    for name in state:
-        if not isinstance(name, str):
-            raise InvalidInput(f"{path}: expected names of tensors as text, found {name!r:.40}")
-    tensors = {name: value for name, value in state.items() if isinstance(value, Tensor)}
-    if tensors and all(name.startswith("module.") for name in tensors):
-        tensors = {name.removeprefix("module."): value for name, value in tensors.items()}
-    return tensors
 
 
 def _check_scores(path: Path, found: CheckpointScores) -> None:

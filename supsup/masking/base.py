@@ -1,5 +1,6 @@
 """The family of mask rules."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol, runtime_checkable
@@ -60,6 +61,18 @@ class MaskRule(ABC):
     def gain(self, name: str) -> float:
         """By what the weights of layer ``name`` are multiplied while training is at this point."""
         return 1.0
+
+    def trained_start(self, weight: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+        """The scores that a layer of trained weights starts from: |W| in [0, 1/sqrt(fan_in)].
+
+        Sehwag et al. (2020), "HYDRA", scaled initialization: scores in proportion to the weights,
+        so that the first masks keep the largest. Here to |W|, as some rules order scores and not
+        their size; scaled as seeded scores are (:class:`maskstore.seeded.scores.ScoreStart`).
+        """
+        size = weight.abs()
+        fan_in = math.prod(weight.shape[1:]) if weight.ndim > 1 else len(weight)
+        largest = size.max().clamp_min(torch.finfo(size.dtype).tiny)
+        return size / largest / math.sqrt(fan_in)
 
     def relax(self, name: str, scores: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
         """The mask of ``select`` as 0. and 1., its gradient that of ``through``; for autograd."""

@@ -1,10 +1,15 @@
 """The threshold rule: keep every weight whose score is not negative."""
 
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from maskstore.layout import MaskLayout
 from supsup.masking.base import MaskRule, RuleSettings
+
+PIGGYBACK_START = 1e-2 - 5e-3
+"""Mallya et al. (2018): real-valued masks start at 1e-2 and their threshold is 5e-3; here it is 0,
+so scores start at the difference."""
 
 
 class Threshold(MaskRule):
@@ -23,6 +28,10 @@ class Threshold(MaskRule):
 
     def select_each(self, name: str, scores: Float[Tensor, "task ..."]) -> Bool[Tensor, "task ..."]:
         return scores >= 0
+
+    def trained_start(self, weight: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+        """Piggyback's: every weight is kept, at the same small distance from being dropped."""
+        return torch.full_like(weight, PIGGYBACK_START)
 
     def through(self, scores: Float[Tensor, "..."], gradient: Float[Tensor, "..."]) -> None:
         """The two are the same."""

@@ -1,10 +1,11 @@
 """Backbone: a frozen random network, run under masks."""
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
 from functools import cached_property
+from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,30 +14,21 @@ from jaxtyping import Bool, Float, Float32, Shaped
 from torch import Tensor, nn
 
 from maskstore.archive import MaskArchive
-from maskstore.errors import DigestMismatch, InvalidInput
-from maskstore.layout import MaskLayout
-from maskstore.seeded.streams import parse_seed
+from maskstore.errors import DigestMismatch
 from supsup.networks.explain import Raised, explained, parse_logits
 from supsup.networks.modes import plain_modes
-from supsup.networks.parse_module import copy_module, parse_module
-from supsup.networks.recipe import BackboneRecipe, check_init, parse_maskable
+from supsup.networks.parse_module import copy_module, layout_over, parse_module
+from supsup.networks.recipe import BackboneRecipe, parse_maskable
 from supsup.networks.registry import NETS
 from supsup.networks.swap import Slots, attributes_restored, slots_of, swapped
-from supsup.networks.weights import digest_of, freeze
+from supsup.networks.trained import place_values, values_in, values_of
+from supsup.networks.weights import Drawn, digest_of
+from supsup.networks.weights_file import ALL, apart
 from supsup.tasks.arrays import Inputs
 from supsup.tasks.batch import tensors_of
 
 if TYPE_CHECKING:
     from supsup.networks.probe import Probe
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Drawn:
-    """How numbers come from a seed (:func:`supsup.networks.weights.freeze`)."""
-
-    seed: int
-    init: str
-    fan_density: float
 
 
 class Backbone:
@@ -48,6 +40,8 @@ class Backbone:
         layout: the parameters that masks cover, in the module's order.
         drawn: how the numbers of a module that was handed in were drawn; None beside a recipe.
         notes: what was changed about a user's module, and what nobody checks, a line each.
+        trained: the parameters and buffers whose values are not from the seed, but from a weights
+            file or a module (:meth:`pretrained`).
         probed: what :func:`supsup.networks.probe.probe` found; None before.
     """
 
@@ -57,30 +51,16 @@ class Backbone:
         recipe: BackboneRecipe | None,
         maskable: tuple[str, ...] | None,
         notes: tuple[str, ...] = (),
+        trained: frozenset[str] = frozenset(),
     ) -> None:
         """Used by :func:`supsup.build` and :meth:`from_module`; ``module`` is frozen already."""
         self.module = module
         self.recipe = recipe
         self.notes = notes
         self.drawn: Drawn | None = None
+        self.trained = trained
         self.probed: Probe | None = None
-        parameters = dict(module.named_parameters())
-        if maskable is None:
-            maskable = tuple(n for n, w in parameters.items() if w.ndim >= 2 and w.numel())
-        for name in maskable:
-            if name not in parameters:
-                known = ", ".join(parameters)
-                raise InvalidInput(f"maskable: no parameter {name!r}; the module has: {known}")
-            if not parameters[name].numel():
-                shape = tuple(parameters[name].shape)
-                raise InvalidInput(
-                    f"maskable: parameter {name!r} of shape {shape} is empty; leave it out"
-                )
-        if not maskable:
-            raise InvalidInput("the module has no parameter that a mask could cover")
-        self.layout = MaskLayout(
-            {name: tuple(w.shape) for name, w in parameters.items() if name in maskable}
-        )
+        self.layout = layout_over(module, maskable)
 
     @classmethod
     @plain_modes()
@@ -95,13 +75,14 @@ class Backbone:
     ) -> "Backbone":
         """A backbone with the architecture of any module; the module itself is left alone.
 
-        Its numbers are those of a copy: buffers are as they are now, and part of the digest; what
-        its constructor put into other attributes is taken as it is and is not (``notes`` names the
-        tensors among it). Only :func:`supsup.build` can make the module again and see that it
-        is the same.
+        Its parameters are drawn from the seed; those that the module has, trained ones too, are not
+        used (:meth:`pretrained` takes them). Buffers are as they are now, and part of the digest;
+        what its constructor put into other attributes is taken as it is and is not (``notes`` names
+        the tensors among it). Only :func:`supsup.build` can make it again and see that it is the
+        same.
 
         Args:
-            module: float32; its weights do not matter, they are drawn from the seed.
+            module: float32.
             maskable: names of the parameters that masks cover; None for all of two axes or more.
 
         Raises:
@@ -111,14 +92,49 @@ class Backbone:
         >>> backbone.layout.shapes, backbone.parameter_count
         ({'weight': (2, 4)}, 8)
         """
-        fan_density = check_init(init, fan_density)
+        drawn = Drawn(seed=seed, init=init, fan_density=fan_density)
         names = None if maskable is None else parse_maskable(maskable)
         frozen, notes = parse_module(copy_module(module))
-        seed = parse_seed(seed)
-        freeze(frozen, seed=seed, init=init, fan_density=fan_density)
-        made = cls(frozen.eval(), None, names, notes)
-        made.drawn = Drawn(seed=seed, init=init, fan_density=fan_density)
+        drawn.freeze(frozen)
+        note = f"weights: drawn from seed {seed}; Backbone.pretrained(module) takes the module's"
+        made = cls(frozen.eval(), None, names, (*notes, note))
+        made.drawn = drawn
         return made
+
+    @classmethod
+    @plain_modes()
+    def pretrained(
+        cls,
+        module: nn.Module,
+        *,
+        weights: str | PathLike[str] | None = None,
+        parameters: Sequence[str] = ALL,
+        seed: int = 0,
+        init: str = "signed-constant",
+        fan_density: float = 0.5,
+        maskable: tuple[str, ...] | None = None,
+    ) -> "Backbone":
+        """A backbone over trained weights, those of any module or of a file; the module is copied.
+
+        Args:
+            weights: a ``.safetensors`` file, or what ``torch.save`` wrote; None: the module's own.
+            parameters: patterns of the trained ones; the others are drawn from the seed.
+
+        Raises:
+            InvalidInput: as :meth:`from_module`; or the file is missing, or not of this network.
+        """
+        drawn = Drawn(seed=seed, init=init, fan_density=fan_density)
+        names = None if maskable is None else parse_maskable(maskable)
+        frozen, notes = parse_module(copy_module(module))
+        what, values = values_of(frozen) if weights is None else values_in(Path(weights))
+        drawn.freeze(frozen)
+        trained = place_values(frozen, values, what=what, patterns=parameters)
+        return cls(frozen.eval(), None, names, notes, trained)
+
+    def trained_values(self) -> dict[str, Shaped[Tensor, "..."]]:
+        """The values that no seed gives back, by name, in the module's order."""
+        named = [*self.module.named_parameters(), *self.module.named_buffers()]
+        return {name: tensor.detach() for name, tensor in named if name in self.trained}
 
     @property
     def weights(self) -> dict[str, Tensor]:
@@ -126,7 +142,7 @@ class Backbone:
         return {name: self.module.get_parameter(name) for name in self.layout.shapes}
 
     def flat_weights(self) -> Float32[Tensor, " bits"]:
-        """Those weights as one row (:meth:`MaskLayout.join`): a copy, where they are."""
+        """Those weights as one row, layer after layer: a copy, where they are."""
         with torch.no_grad():
             out = torch.empty(self.layout.bits, dtype=torch.float32, device=self.device)
             return self.layout.join(self.weights, out)
@@ -169,9 +185,10 @@ class Backbone:
         expected = archive.weights_digest
         own = self.digest if archive.backbone is not None else digest_of(self.weights.items())
         if expected is not None and expected not in (own, self.digest):
+            files = apart(archive.backbone, self.recipe.weights_file) if self.recipe else ""
             raise DigestMismatch(
                 f"{archive.path}: its masks are of weights of digest {expected}, "
-                f"backbone {self.name} has {own}; take the archive's own network, "
+                f"backbone {self.name} has {own}{files}; take the archive's own network, "
                 "supsup.archives.backbone_of(archive), or make another archive"
             )
 
@@ -180,12 +197,8 @@ class Backbone:
         """The same backbone on another device; itself where it is there already."""
         if torch.device(device) == self.device:
             return self
-        moved = Backbone(
-            copy.deepcopy(self.module).to(device),
-            self.recipe,
-            tuple(self.layout.shapes),
-            self.notes,
-        )
+        names, module = tuple(self.layout.shapes), copy.deepcopy(self.module).to(device)
+        moved = Backbone(module, self.recipe, names, self.notes, self.trained)
         moved.drawn = self.drawn
         moved.digest = self.digest  # of the same values, wherever they are
         return moved
@@ -201,7 +214,8 @@ class Backbone:
         """
         tensors = [*self.module.parameters(), *(() if buffers else self.module.buffers())]
         module = copy.deepcopy(self.module, {id(tensor): tensor for tensor in tensors})
-        made = Backbone(module, self.recipe, tuple(self.layout.shapes), self.notes)
+        names = tuple(self.layout.shapes)
+        made = Backbone(module, self.recipe, names, self.notes, self.trained)
         made.drawn, made.probed = self.drawn, self.probed
         return made
 

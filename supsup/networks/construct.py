@@ -1,6 +1,11 @@
 """The backbone of a recipe: its module made, checked, and given its numbers."""
 
-from torch import nn
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from jaxtyping import Shaped
+from torch import Tensor, nn
 
 from supsup.networks.backbone import Backbone
 from supsup.networks.constructor_randomness import SEEDS, make_twice
@@ -8,18 +13,29 @@ from supsup.networks.modes import construction, plain_modes
 from supsup.networks.parse_module import parse_module
 from supsup.networks.recipe import BackboneRecipe
 from supsup.networks.registry import NETS, default_maskable, make_module
+from supsup.networks.trained import place_values
 from supsup.networks.weights import freeze
+from supsup.networks.weights_file import read_weights
 
 
-def build(recipe: BackboneRecipe, *, allow_code: bool = False) -> Backbone:
+def build(
+    recipe: BackboneRecipe,
+    *,
+    allow_code: bool = False,
+    values: Mapping[str, Shaped[Tensor, "..."]] | None = None,
+    beside: Iterable[Path] = (),
+) -> Backbone:
     """The backbone of a recipe, on the CPU.
 
     Args:
         allow_code: whether ``module:function`` may be imported and called.
+        values: those of the recipe's weights file, where they are at hand; None reads the file.
+        beside: further folders to look for that file in.
 
     Raises:
         InvalidInput: the net is unknown, not allowed, does not fit the recipe, cannot be run under
-            masks, or is not the same each time it is made.
+            masks, or is not the same each time it is made; or its weights file is missing, another
+            one, or not of this network.
 
     >>> backbone = build(BackboneRecipe(net="lenet-300-100", outputs=10, seed=0))
     >>> backbone.layout.shapes
@@ -27,25 +43,41 @@ def build(recipe: BackboneRecipe, *, allow_code: bool = False) -> Backbone:
     >>> backbone.digest[:12]
     'fc401a283630'
     """
+    if recipe.weights_file is not None and values is None:
+        found = recipe.weights_file.found(beside)
+        assert found.path is not None
+        recipe, values = replace(recipe, weights=found), read_weights(found.path)
     if recipe.net in NETS:
         with construction(SEEDS[0]):
-            return _frozen(make_module(recipe, allow_code=allow_code), recipe)
+            return _frozen(make_module(recipe, allow_code=allow_code), recipe, values=values)
 
     def make() -> tuple[nn.Module, tuple[str, ...]]:
         return parse_module(make_module(recipe, allow_code=allow_code))
 
     module, notes = make_twice(make, recipe.net)
-    return _frozen(module, recipe, notes)
+    return _frozen(module, recipe, notes, values=values)
 
 
-def remade(recipe: BackboneRecipe) -> Backbone:
-    """The backbone of a recipe that was built already, its constructor run under another seed."""
+def remade(backbone: Backbone) -> Backbone:
+    """The backbone of a recipe made once more, its constructor run under another seed."""
+    recipe = backbone.recipe
+    assert recipe is not None
     with construction(SEEDS[1]):
         module, notes = parse_module(make_module(recipe, allow_code=True))
-    return _frozen(module, recipe, notes)
+    return _frozen(module, recipe, notes, values=backbone.trained_values())
 
 
 @plain_modes()
-def _frozen(module: nn.Module, recipe: BackboneRecipe, notes: tuple[str, ...] = ()) -> Backbone:
+def _frozen(
+    module: nn.Module,
+    recipe: BackboneRecipe,
+    notes: tuple[str, ...] = (),
+    *,
+    values: Mapping[str, Shaped[Tensor, "..."]] | None,
+) -> Backbone:
     freeze(module, seed=recipe.seed, init=recipe.init, fan_density=recipe.fan_density)
-    return Backbone(module.eval(), recipe, default_maskable(recipe), notes)
+    trained: frozenset[str] = frozenset()
+    if (file := recipe.weights_file) is not None and values is not None:
+        what = f"weights {file.file}"
+        trained = place_values(module, values, what=what, patterns=file.parameters)
+    return Backbone(module.eval(), recipe, default_maskable(recipe), notes, trained)

@@ -9,6 +9,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.parameter import is_lazy
 
 from maskstore.errors import InvalidInput
+from maskstore.layout import MaskLayout
 
 _WRAPPERS = {
     "DataParallel": "module",
@@ -113,6 +114,32 @@ def check_parts(module: nn.Module) -> None:
                     f"{where}: has a sparse or quantized tensor, expected dense ones; "
                     "call to_dense() or dequantize() on it"
                 )
+
+
+def layout_over(module: nn.Module, maskable: tuple[str, ...] | None) -> MaskLayout:
+    """The layout of masks over those parameters, in the module's order.
+
+    Args:
+        maskable: their names; None for all of two axes or more.
+
+    Raises:
+        InvalidInput: one is unknown or empty, or there is none.
+    """
+    parameters = dict(module.named_parameters())
+    if maskable is None:
+        maskable = tuple(n for n, w in parameters.items() if w.ndim >= 2 and w.numel())
+    for name in maskable:
+        if name not in parameters:
+            known = ", ".join(parameters)
+            raise InvalidInput(f"maskable: no parameter {name!r}; the module has: {known}")
+        if not parameters[name].numel():
+            shape = tuple(parameters[name].shape)
+            raise InvalidInput(
+                f"maskable: parameter {name!r} of shape {shape} is empty; leave it out"
+            )
+    if not maskable:
+        raise InvalidInput("the module has no parameter that a mask could cover")
+    return MaskLayout({name: tuple(w.shape) for name, w in parameters.items() if name in maskable})
 
 
 def loose_tensors(module: nn.Module) -> Iterator[str]:

@@ -154,7 +154,7 @@ def _same_each_time(backbone: Backbone, scratch: Backbone, x: Inputs, weights: W
 
 def _same_when_remade(backbone: Backbone, x: Inputs, weights: Weights, answers: Tensor) -> None:
     assert backbone.recipe is not None
-    other = remade(backbone.recipe).to(backbone.device)
+    other = remade(backbone).to(backbone.device)
     if not close(answers, other.run(x, weights)):
         raise InvalidInput(
             f"network {backbone.name}: answers otherwise each time it is made, with equal "

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from numbers import Integral, Real
+from os import PathLike
 from typing import Any, get_args
 
 from maskstore.errors import InvalidInput
@@ -11,6 +12,7 @@ from maskstore.numbers import parse_share, parse_whole
 from maskstore.registry import check_one_of
 from maskstore.seeded.streams import parse_seed
 from supsup.choices import InitName
+from supsup.networks.weights_file import WeightsFile, parse_weights
 
 INITS: tuple[str, ...] = get_args(InitName)
 
@@ -30,6 +32,8 @@ class BackboneRecipe:
             activations have the size that they would have in a dense network.
         maskable: names of the parameters that masks cover; None takes the net's own choice.
         options: keyword arguments of the net, JSON values.
+        weights: the file of the parameters that are trained (a path, or a
+            :class:`supsup.networks.weights_file.WeightsFile`); None draws all from the seed.
 
     Raises:
         InvalidInput: a field cannot be used; the message names it.
@@ -45,6 +49,7 @@ class BackboneRecipe:
     fan_density: float = 0.5
     maskable: Sequence[str] | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    weights: WeightsFile | Mapping[str, Any] | str | PathLike[str] | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.net, str) or not self.net:
@@ -63,17 +68,28 @@ class BackboneRecipe:
         except (TypeError, ValueError) as error:
             raise InvalidInput(f"net options: must be JSON ({error})") from error
         object.__setattr__(self, "options", options)
+        object.__setattr__(self, "weights", parse_weights(self.weights))
 
     def __hash__(self) -> int:
         return hash(json.dumps(self.to_json(), sort_keys=True))
 
+    @property
+    def weights_file(self) -> WeightsFile | None:
+        """``weights`` as it is kept, whatever it was given as."""
+        assert self.weights is None or isinstance(self.weights, WeightsFile)
+        return self.weights
+
     def to_json(self) -> dict[str, Any]:
         """The recipe as JSON."""
         value = {f.name: getattr(self, f.name) for f in fields(self)}
-        return value | {
+        weights = self.weights_file
+        del value["weights"]
+        value |= {
             "maskable": None if self.maskable is None else list(self.maskable),
             "options": dict(self.options),
         }
+        # Left out where there is none: a recipe that older releases read, byte for byte.
+        return value if weights is None else value | {"weights": weights.to_json()}
 
     @classmethod
     def from_json(cls, value: object) -> "BackboneRecipe":

@@ -4,7 +4,7 @@ import argparse
 import re
 import warnings
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -55,6 +55,26 @@ def load_checkpoint(path: Path) -> Any:
                 f"{path}: not a checkpoint of tensors alone: it holds {held}, and "
                 f"nothing of a checkpoint is executed here; {_WHOLE_MODULE}"
             ) from error
+
+
+def state_of(path: Path, loaded: Mapping[Any, Any]) -> dict[str, Tensor]:
+    """The tensors of a ``state_dict``, without the prefix that DataParallel gives them.
+
+    Raises:
+        InvalidInput: a name is no text.
+    """
+    state = loaded
+    for key in ("state_dict", "model"):
+        if isinstance(loaded.get(key), Mapping):
+            state = loaded[key]
+            break
+    for name in state:
+        if not isinstance(name, str):
+            raise InvalidInput(f"{path}: expected names of tensors as text, found {name!r:.40}")
+    tensors = {name: value for name, value in state.items() if isinstance(value, Tensor)}
+    if tensors and all(name.startswith("module.") for name in tensors):
+        tensors = {name.removeprefix("module."): value for name, value in tensors.items()}
+    return tensors
 
 
 def numbers_of(name: str, tensor: Tensor) -> Tensor:

@@ -6,13 +6,37 @@ The specification of the weights is :mod:`maskstore.seeded.weights`.
 import hashlib
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from maskstore.errors import InvalidInput
+from maskstore.seeded.streams import parse_seed
 from maskstore.seeded.weights import draw_weights
+from supsup.networks.recipe import check_init
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drawn:
+    """How numbers come from a seed.
+
+    Raises:
+        InvalidInput: the seed or the distribution is none.
+    """
+
+    seed: int
+    init: str
+    fan_density: float
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "seed", parse_seed(self.seed))
+        object.__setattr__(self, "fan_density", check_init(self.init, self.fan_density))
+
+    def freeze(self, module: nn.Module) -> None:
+        """:func:`freeze` a module at those numbers."""
+        freeze(module, seed=self.seed, init=self.init, fan_density=self.fan_density)
 
 
 def freeze(module: nn.Module, *, seed: int, init: str, fan_density: float) -> None:

@@ -166,7 +166,8 @@ class MaskMemory:
             raise CorruptArchive(
                 f"{path}: not a memory that `supsup-store encode` made ({error})"
             ) from error
-        backbone = build(network, allow_code=network.net == trusted_net)
+        allowed = network.net == trusted_net
+        backbone = build(network, allow_code=allowed, beside=[Path(path).parent])
         backbone.check_digest(digest)
         if backbone.layout != layout or layout.bits != memory.size or not memory.count:
             raise CorruptArchive(f"{path}: its masks are not those of its network {network.net}")

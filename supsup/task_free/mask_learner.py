@@ -22,6 +22,7 @@ from supsup.training.config import TrainConfig, start_of
 from supsup.training.fused_updates import update_of
 from supsup.training.gradients import Gradients, gradients_of
 from supsup.training.metadata import Source, TaskMetadata
+from supsup.training.starts import begin, seeded_start
 from supsup.training.updates import Update
 
 LEVEL_RATE = 0.1
@@ -73,7 +74,7 @@ class MaskLearner:
         self._recipes: dict[str, Any] = {}
         self._backbone, self._config, self._rule = backbone, config, rule
         self._low = torch.bfloat16 if config.precision == "bfloat16" else torch.float32
-        drawn = Buffers.draw(backbone.layout, [self.start], backbone.device, self._low)
+        drawn = begin(backbone, rule, [self.start], self._low)
         self._scores: Tensor | None = drawn.scores  # None once finished
         self._active: tuple[Gradients, Update] | None = None  # None while it rests
         self._masks: dict[str, np.ndarray] = {}
@@ -154,7 +155,7 @@ class MaskLearner:
         metadata = TaskMetadata(
             task=sources[0].task if sources else None,
             training=self._config.to_json(),
-            scores=self.start,
+            scores=seeded_start(self._backbone, self.start),
             metrics={"level": self.level, "steps": self.steps},
             sources=sources,
         )

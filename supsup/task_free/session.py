@@ -112,7 +112,8 @@ def learn_family(
     check_classes(recipes, network.outputs)
     images = load(recipes[0].dataset, data_dir, quiet=quiet).to(place)
     made = [make_task(recipe, images) for recipe in recipes]
-    backbone = build(network, allow_code=network.net == trusted_net)
+    allowed = network.net == trusted_net
+    backbone = build(network, allow_code=allowed, beside=[path.parent])
     learner = Learner(
         backbone.to(place),
         config,

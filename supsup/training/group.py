@@ -12,13 +12,13 @@ from supsup.tasks.arrays import Inputs
 from supsup.tasks.batch import map_inputs, one_tensor
 from supsup.tasks.protocol import TaskData
 from supsup.training.batches import Batches, batches_for
-from supsup.training.buffers import Buffers
 from supsup.training.config import TrainConfig, rule_of, start_of
 from supsup.training.fused_updates import update_of
 from supsup.training.gradients import gradients_of
 from supsup.training.outcome import Outcome, Outcomes
 from supsup.training.outliers import Outliers
 from supsup.training.progress import LossMeter, Progress
+from supsup.training.starts import begin
 from supsup.training.transfer import Transfer
 
 
@@ -55,7 +55,7 @@ def train_group(
     padded = [*tasks, *list(tasks[-1:]) * (rows - len(tasks))]
     starts = [start_of(config, task.name) for task in padded]
     low = torch.bfloat16 if config.precision == "bfloat16" else torch.float32
-    buffers = Buffers.draw(backbone.layout, starts, backbone.device, low)
+    buffers = begin(backbone, rule, starts, low)
     steps = config.steps_for(tasks[0].train_size)
     outcomes = Outcomes(
         backbone=backbone,

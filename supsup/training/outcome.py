@@ -20,6 +20,7 @@ from supsup.training.batches import held_out_of
 from supsup.training.config import TrainConfig, start_of
 from supsup.training.metadata import TaskMetadata
 from supsup.training.progress import diverged, not_finite
+from supsup.training.starts import seeded_start
 from supsup.training.transfer import Transfer
 
 
@@ -92,7 +93,7 @@ class Outcomes:
         metadata = TaskMetadata(
             task=None if task.recipe is None else task.recipe.to_json(),
             training=self.config.to_json(),
-            scores=start_of(self.config, task.name),
+            scores=seeded_start(self.backbone, start_of(self.config, task.name)),
             energy=self._usual_energy(task, masks),
             earlier=self.earlier,
             rows=self.rows if self.rows > 1 else None,

@@ -217,7 +217,8 @@ one line, before anything is trained or stored.
 
 `backbone.notes` says it of a module, a line each.
 
-- **Parameters** are drawn from the seed, whatever the constructor put there. The row of an
+- **Parameters** are drawn from the seed, whatever the constructor put there, unless they are from a
+  weights file ([trained weights](howto/pretrained.md)). The row of an
   embedding that stands for padding stays 0. Buffers are as the constructor leaves them, and part of
   the digest, as all parameters are.
 - **Modes**: training runs the module in training mode, evaluation and inference in evaluation mode.

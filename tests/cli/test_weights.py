@@ -1,0 +1,88 @@
+"""train, create, eval and list over trained weights, as a user runs them."""
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from supsup import BackboneRecipe
+from supsup.networks.registry import make_module
+from supsup.networks.weights_file import sha256_of_file
+
+TINY = ("--dataset", "split-mnist-sample", "--tasks", "2", "--steps", "5")
+TINY += ("--optimizer", "adam", "--lr", "0.001")
+
+
+@pytest.fixture
+def weights(tmp_path, monkeypatch):
+    """A file of weights of lenet-300-100, which might have been trained."""
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    recipe = BackboneRecipe(net="lenet-300-100", outputs=10)
+    save_file(make_module(recipe, allow_code=False).state_dict(), "w.safetensors")
+    torch.save(make_module(recipe, allow_code=False).state_dict(), "other.pt")
+    return tmp_path / "w.safetensors"
+
+
+def one_line(result) -> str:
+    assert result.code == 1
+    assert not result.out
+    (line,) = result.err.splitlines()
+    return line
+
+
+def test_masks_are_trained_over_a_file_and_evaluated_with_it(weights, run, tmp_path):
+    made = run("train", "a.h5", *TINY, "--outputs", "10", "--weights", weights, "--json", "--quiet")
+    assert made.code == 0, made.err
+    kept = run("show", "a.h5", "--json").json()["backbone"]["weights"]
+    assert kept == {
+        "file": "w.safetensors",
+        "bytes": weights.stat().st_size,
+        "sha256": sha256_of_file(weights),
+        "parameters": ["*"],
+    }
+    accuracy = run("eval", "a.h5", "--json", "--quiet").json()["accuracy"]
+    assert accuracy == pytest.approx(
+        sum(t["metadata"]["metrics"]["accuracy"] for t in made.json()["trained"]) / 2
+    )
+    # Trained ones are no seeded start, so that the codec of one does not apply.
+    assert {task["codec"] for task in made.json()["trained"]} <= {"raw", "ans", "gaps", "zstd"}
+
+    hidden = tmp_path / "hidden"
+    hidden.mkdir()
+    weights.rename(hidden / weights.name)
+    said = one_line(run("eval", "a.h5", "--quiet"))
+    assert kept["sha256"] in said
+    assert "SUPSUP_WEIGHTS" in said
+    (tmp_path / "other.pt").rename(weights)
+    assert sha256_of_file(weights) in one_line(run("eval", "a.h5", "--quiet"))
+
+
+def test_a_file_is_found_in_the_folder_that_the_environment_names(
+    weights, run, tmp_path, monkeypatch
+):
+    assert run("create", "a.h5", "--outputs", "10", "--weights", weights).code == 0
+    hidden = tmp_path / "hidden"
+    hidden.mkdir()
+    weights.rename(hidden / weights.name)
+    monkeypatch.setenv("SUPSUP_WEIGHTS", str(hidden))
+    assert run("train", "a.h5", *TINY, "--quiet").code == 0
+
+
+def test_other_weights_for_an_archive_are_refused_before_training(weights, run):
+    assert run("create", "a.h5", "--outputs", "10", "--weights", weights).code == 0
+    said = one_line(run("train", "a.h5", *TINY, "--weights", "other.pt", "--quiet"))
+    assert sha256_of_file(weights) in said
+    assert run("create", "b.h5", "--outputs", "10").code == 0
+    said = one_line(run("train", "b.h5", *TINY, "--weights", weights, "--quiet"))
+    assert "weights of parameters" in said
+
+
+def test_a_part_of_the_parameters(weights, run):
+    asked = ("--outputs", "100", "--weights", weights)
+    said = one_line(run("create", "a.h5", *asked))
+    assert "'fc3.weight': the network's is of shape (100, 100), found (10, 100)" in said
+    some = ("--weights-for", "fc1.*", "--weights-for", "fc2.*")
+    assert run("create", "a.h5", *asked, *some).code == 0
+    assert run("train", "a.h5", *TINY, "--quiet").code == 0
+    assert "from which file" in one_line(run("create", "b.h5", "--weights-for", "fc1.*"))
+    assert "cannot read" in one_line(run("create", "b.h5", "--weights", "gone.pt"))
