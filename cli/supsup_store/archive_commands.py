@@ -13,6 +13,7 @@ from maskstore import maintenance as maintain
 from maskstore._verify import verify as verify_archive
 from maskstore.choices import CodecName, PresetName
 from maskstore.interchange import load_task, require_mask_file, save_masks
+from maskstore.selection import select_from
 from maskstore.stats import MaskStats, archive_stats, layer_stats, task_stats
 from supsup_store import options
 from supsup_store.console import counted, print_json, print_line, print_readable, print_table
@@ -140,6 +141,7 @@ def rename(
 
 def stats(
     archive: options.Archive,
+    task: options.TaskPattern = None,
     per_task: Annotated[
         bool, typer.Option("--per-task", help="Also a row for every task.")
     ] = False,
@@ -150,10 +152,15 @@ def stats(
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Bytes a task, beside one bit a weight, the entropy bound and a dense model each."""
+    """Bytes a task, beside one bit a weight, the entropy bound and a dense model each.
+
+    With --task the file's bytes are the share of those tasks: their masks and tensors, and of the
+    rest of the file as much as any other task.
+    """
     options.check_plot(plot)
     details: dict[str, list[MaskStats]] = {}
-    with MaskArchive.open(archive) as opened:
+    with MaskArchive.open(archive) as whole:
+        opened = select_from(whole, task)
         figures = archive_stats(opened)
         if per_task:
             details["per_task"] = list(task_stats(opened))

@@ -1,5 +1,6 @@
 """Commands on Hopfield memories: encode, recover, compare."""
 
+from contextlib import ExitStack
 from pathlib import Path
 from statistics import fmean
 from typing import Annotated, Any
@@ -9,6 +10,7 @@ import typer
 import supsup
 from maskstore import MaskArchive
 from maskstore.interchange import require_mask_file, save_masks
+from maskstore.selection import select_from
 from maskstore.storage.atomic import require_writable
 from supsup.choices import HopfieldFormName, HopfieldRuleName, RecoveryName
 from supsup_store import options
@@ -37,19 +39,19 @@ def encode(
     bits: Annotated[
         int | None, typer.Option(help="Bits of a synapse (1, 2, 4 or 8); float32 without.")
     ] = None,
+    task: options.TaskPattern = None,
     net: options.TrustedNet = None,
     device: options.Device = "cpu",
     data: options.Data = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Write all masks of an archive into one Hopfield memory of fixed size."""
+    """Write all masks of an archive, or some, into one Hopfield memory of fixed size."""
     require_writable(out)
     place = supsup.archives.parse_device(device)
-    with (
-        MaskArchive.open(archive) as opened,
-        task_progress("encoding", len(opened), quiet=quiet) as report,
-    ):
+    with ExitStack() as stack:
+        opened = select_from(stack.enter_context(MaskArchive.open(archive)), task)
+        report = stack.enter_context(task_progress("encoding", len(opened), quiet=quiet))
         made = supsup.recovery.encode_archive(
             opened,
             rule=rule,

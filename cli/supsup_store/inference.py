@@ -1,5 +1,6 @@
 """Commands that use the masks of an archive: eval and infer."""
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -7,6 +8,8 @@ import typer
 
 import supsup
 from maskstore import MaskArchive
+from maskstore.queries import select
+from maskstore.selection import select_from
 from supsup.choices import MethodName, ObjectiveName
 from supsup_store import options
 from supsup_store.console import counted, print_json, print_note, print_table
@@ -43,6 +46,7 @@ def evaluate(
             "NNs: it was not known in training either."
         ),
     ] = "GG",
+    task: options.TaskPattern = None,
     method: Method = "auto",
     objective: Objective = "auto",
     mode: Mode = "image",
@@ -53,16 +57,20 @@ def evaluate(
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Evaluate the archive on the test sets of all its tasks."""
+    """Evaluate the archive on the test sets of its tasks.
+
+    With --task only on those of some; which of all masks is theirs is inferred all the same.
+    """
     place = supsup.archives.parse_device(device)
-    with (
-        MaskArchive.open(archive) as opened,
-        task_progress("evaluating", len(opened), quiet=quiet) as report,
-    ):
+    with ExitStack() as stack:
+        opened = stack.enter_context(MaskArchive.open(archive))
+        names = select(opened, task)
+        report = stack.enter_context(task_progress("evaluating", len(names), quiet=quiet))
         found = supsup.archives.evaluate_archive(
             opened,
             supsup.archives.backbone_of(opened, device=place, trusted_net=net),
             scenario=scenario,
+            names=None if task is None else names,
             method=method,
             objective=objective,
             mode=mode,
@@ -84,6 +92,7 @@ def infer(
         Path,
         typer.Option("--data", help="Images: .npy, .npz, IDX or a folder of pictures."),
     ],
+    task: options.TaskPattern = None,
     method: Method = "auto",
     objective: Objective = "auto",
     mode: Mode = "image",
@@ -95,9 +104,13 @@ def infer(
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Find the task of unlabelled images, and predict their classes."""
+    """Find the task of unlabelled images, and predict their classes.
+
+    With --task they are of one of those tasks; of a single one, only classes are predicted.
+    """
     place = supsup.archives.parse_device(device)
-    with MaskArchive.open(archive) as opened, stage_progress(quiet=quiet) as report:
+    with MaskArchive.open(archive) as whole, stage_progress(quiet=quiet) as report:
+        opened = select_from(whole, task)
         found = supsup.archives.infer_file(
             opened,
             supsup.archives.backbone_of(opened, device=place, trusted_net=net),

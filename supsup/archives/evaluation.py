@@ -1,6 +1,6 @@
 """Evaluation of an archive: each task's test set under its mask, or its task found first."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from os import PathLike
 
@@ -18,6 +18,7 @@ def evaluate_archive(
     backbone: Backbone,
     *,
     scenario: str = "GG",
+    names: Collection[str] | None = None,
     tasks: Iterable[TaskData] | None = None,
     force: bool = False,
     method: str = "auto",
@@ -33,6 +34,7 @@ def evaluate_archive(
         scenario: ``GG``: the task is given; ``GNs``, ``GNu``: it is inferred among all masks, and
             labels are shared or not; ``NNs``: as ``GNs``, over all tasks that the masks were given
             batches of.
+        names: only these tasks. They are inferred among all masks, as without it; None for all.
         tasks: data to evaluate on, each under the mask that was trained on them, whatever the name.
             None for those that the archive's recipes remake; masks of other data are skipped.
         force: also on other data than those that the mask of a task's name was trained on.
@@ -47,7 +49,7 @@ def evaluate_archive(
     told = parse_scenario(scenario)
     backbone.check_archive(archive)
     if tasks is None:
-        found, skipped = evaluable(archive, data_dir)
+        found, skipped = evaluable(archive, data_dir, names)
     else:
         found, skipped = iter(handed_over(archive, tasks, force=force)), []
     if told.given:
@@ -58,10 +60,11 @@ def evaluate_archive(
     data: Iterable[TaskData] = (each.task for each in found)
     owners = bank.names
     if not told.trained_by_name:
-        good = [archive.task(name) for name in bank.names]
+        chosen = bank.names if names is None else names
+        good = [archive.task(name) for name in bank.names if name in chosen]
         sources = (each for stored in good for each in sources_of(archive, stored))
         data = remake(dict.fromkeys(sources), data_dir)
-        owners = [recipe_of(archive, stored).name for stored in good]
+        owners = [recipe_of(archive, archive.task(name)).name for name in bank.names]
     evaluation = evaluate_inferred(
         told,
         bank,

@@ -1,7 +1,7 @@
 """The tasks of an archive: their data, remade from the recipes that it keeps."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from os import PathLike
 
@@ -66,16 +66,21 @@ def usable(archive: MaskArchive) -> tuple[list[StoredTask], list[Skipped]]:
 
 
 def evaluable(
-    archive: MaskArchive, data_dir: str | PathLike[str] | None
+    archive: MaskArchive,
+    data_dir: str | PathLike[str] | None,
+    names: Collection[str] | None = None,
 ) -> tuple[Iterator[Found], list[Skipped]]:
     """The masks whose data can be remade, one by one, and those that cannot be evaluated alone.
+
+    Args:
+        names: only these; None for all.
 
     Raises:
         InvalidInput: there are masks, and the data of none can be remade; with the first one, its
             data set is not at hand.
     """
     good, skipped = [], []
-    for stored in archive:
+    for stored in archive if names is None else map(archive.task, names):
         try:
             good.append((stored, recipe_of(archive, stored)))
         except InvalidInput as error:
