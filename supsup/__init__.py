@@ -1,6 +1,12 @@
 """Supermasks over one frozen random network: backbones, mask training, evaluation.
 
 Nothing is imported before it is asked for (:mod:`supsup._lazy`).
+
+>>> from supsup import SupSup
+>>> with SupSup.create("digits.h5", "lenet-300-100", outputs=10) as model:
+...     (stored,) = model.train("split-mnist-sample", count=1, steps=30, quiet=True)
+...     model.evaluate().accuracy > 0.9, list(model.tasks)
+(True, ['split-mnist/0'])
 """
 
 from typing import TYPE_CHECKING

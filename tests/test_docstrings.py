@@ -43,6 +43,7 @@ USED_MOST = [
     hopfield.pattern_of,
     hopfield.save_memory,
     hopfield.settle,
+    supsup,
     supsup.Backbone.from_module,
     supsup.BackboneRecipe,
     supsup.TensorTask.__init__,
