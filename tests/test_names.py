@@ -14,7 +14,7 @@ PAGES = [
     for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
     if page.name != "CHANGELOG.md"  # tells of releases whose names are gone
 ]
-ELSEWHERE = {"experiments/GNu/SplitMNIST/hopsupsup.py"}
+ELSEWHERE = {"data/partitionmnistv2.py", "experiments/GNu/SplitMNIST/hopsupsup.py"}
 """Files of the paper's code."""
 
 CODE = re.compile(r"```.*?```|`[^`]+`", re.S)
