@@ -11,6 +11,7 @@ from jaxtyping import Bool
 
 from maskstore.errors import ArchiveClosed, InvalidInput
 from maskstore.layout import MaskLayout
+from maskstore.notebook import counted, first_names, html_table
 from maskstore.packed import StoredTask
 from maskstore.task_table import flat_rows
 
@@ -42,7 +43,7 @@ class TaskTable(Mapping[str, StoredTask]):
         return len(self._archive)
 
     def __repr__(self) -> str:
-        return f"<{_counted(self)} of {self._archive!r}>"
+        return f"<{counted(len(self), 'task')}: {first_names(self._archive.names())}>"
 
 
 class TaskAccess(ABC):
@@ -115,10 +116,9 @@ class TaskAccess(ABC):
     def __repr__(self) -> str:
         if self.closed:
             return f"<{type(self).__name__} {str(self.path)!r}, closed>"
-        layers = len(self.layout.shapes)
         return (
-            f"<{type(self).__name__} {str(self.path)!r}: {_counted(self.tasks)}, masks of "
-            f"{self.layout.bits:,} bits in {layers} layer{'s' * (layers != 1)}, "
+            f"<{type(self).__name__} {str(self.path)!r}: {counted(len(self), 'task')}, masks of "
+            f"{self.layout.bits:,} bits in {counted(len(self.layout.shapes), 'layer')}, "
             f"{self.file_bytes:,} bytes>"
         )
 
@@ -135,16 +135,3 @@ class TaskAccess(ABC):
         if len(names) > _SHOWN:
             shown.append((f"… {len(names) - _SHOWN:,} more", "", "", ""))
         return line + html_table(("task", "density", "codec", "bytes"), shown)
-
-
-def html_table(headings: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
-    """A table in HTML; whatever text stands in it is shown, not obeyed."""
-    head = "".join(f"<th>{escape(each)}</th>" for each in headings)
-    body = "".join(
-        f"<tr>{''.join(f'<td>{escape(str(each))}</td>' for each in row)}</tr>" for row in rows
-    )
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-
-
-def _counted(tasks: Mapping[str, Any]) -> str:
-    return f"{len(tasks):,} task{'s' * (len(tasks) != 1)}"

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,11 +12,12 @@ from jaxtyping import Bool, UInt8
 from maskstore import bits
 from maskstore.errors import InvalidInput
 from maskstore.layout import MaskLayout
+from maskstore.notebook import Shown, counted, first_names
 from maskstore.tensors import TensorInfo
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PackedMasks:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class PackedMasks(Shown):
     """K packed masks of one layout.
 
     >>> layout = MaskLayout({"fc": (3,)})
@@ -48,6 +50,10 @@ class PackedMasks:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def _shown(self) -> str:
+        masks = f"{counted(len(self), 'mask')} of {counted(self.layout.bits, 'bit')}"
+        return f"{masks} in {counted(self.bits.nbytes, 'byte')}: {first_names(self.names)}"
 
     def unpack(self, index: int) -> dict[str, Bool[np.ndarray, "..."]]:
         """The boolean layers of one mask."""
@@ -112,6 +118,19 @@ class StoredTask(NamedTuple):
     sha256: str
     metadata: dict[str, Any]
     tensors: tuple[TensorInfo, ...] = ()
+
+    def __repr__(self) -> str:
+        """A line: what is kept with a task may be pages."""
+        parts = [f"{self.ones:,} of {counted(self.bits, 'bit')}", f"{self.codec} {self.bytes:,} B"]
+        if self.tensors:
+            parts.append(counted(len(self.tensors), "tensor"))
+        if self.metadata:
+            parts.append(f"metadata {', '.join(map(str, list(self.metadata)[:6]))}")
+        return f"<StoredTask {self.name!r}: {'; '.join(parts)}>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return f"<p>{escape(repr(self))}</p>"
 
     @property
     def classes(self) -> tuple[str, ...] | int | None:

@@ -18,7 +18,6 @@ from supsup.archives.evaluation import evaluate_archive
 from supsup.archives.inference import bank_of, infer_file
 from supsup.archives.network import create_archive, parse_device
 from supsup.archives.prediction import Predictions, module_of, predict_with
-from supsup.archives.task_view import TaskView
 from supsup.archives.tasks import recipe_of, remake
 from supsup.archives.training import iter_train_into
 from supsup.choices import DEFAULT_NET
@@ -264,7 +263,7 @@ class SupSup:
     @property
     def tasks(self) -> Mapping[str, StoredTask]:
         """Name → what the archive knows of the task, in order of arrival."""
-        return TaskView(self.archive)
+        return self.archive.tasks
 
     def close(self) -> None:
         """Close the file; further calls change nothing."""

@@ -1,14 +1,15 @@
 """HopfieldMemory: patterns of ±1 held as minima of an energy."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 
 import numpy as np
 from jaxtyping import Float, Int8
 
 from maskstore.errors import InvalidInput
+from maskstore.notebook import Shown, counted
 
 
-class HopfieldMemory(ABC):
+class HopfieldMemory(Shown):
     """An associative memory over d units (paper, section 4.4; lecture notes §6.1).
 
     Attributes:
@@ -26,6 +27,10 @@ class HopfieldMemory(ABC):
             raise InvalidInput(f"Hopfield memory: expected at least 2 units, got {size}")
         self.size = size
         self.count = 0
+
+    def _shown(self) -> str:
+        what = f"{self.rule}, {self.form}"
+        return f"({what}): {counted(self.count, 'pattern')} over {counted(self.size, 'unit')}"
 
     @abstractmethod
     def encode(self, pattern: Int8[np.ndarray, " unit"]) -> None:

@@ -1,6 +1,6 @@
 """ImageSet: labelled images of many classes, from which tasks take theirs."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Literal
 
@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor
 
+from maskstore.notebook import Shown
 from supsup.datasets.augment import Augment
 from supsup.datasets.lazy_images import Pictures
 
@@ -17,7 +18,7 @@ Levels = float | tuple[float, ...]
 """One number, or one for each channel."""
 
 
-class ImageSet(ABC):
+class ImageSet(Shown):
     """What a task is made from.
 
     Attributes:
@@ -33,6 +34,15 @@ class ImageSet(ABC):
     mean: Levels
     std: Levels
     augment: Augment | None
+
+    def _shown(self) -> str:
+        height, width = self.size
+        pixels = f"{height} × {width} pixels"
+        return f"{self.name!r}: {self.classes:,} classes, {self._images()} of {pixels}"
+
+    def _images(self) -> str:
+        """How many images there are, in words; a data set of a user's need not say."""
+        return "images"
 
     @property
     @abstractmethod

@@ -17,7 +17,7 @@ from supsup.datasets.catalog import FolderSource
 from supsup.datasets.lazy_images import PICTURES, Pictures, is_picture
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class ClassFolders(ImageSet):
     """Pictures that are listed, and then decoded, class by class as tasks ask for them.
 

@@ -24,7 +24,7 @@ from supsup.datasets.idx_files import read_files
 from supsup.datasets.image_folder import find_class_folders
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Dataset(ImageSet):
     """Images and labels in memory, all on one device and never changed.
 
@@ -60,6 +60,9 @@ class Dataset(ImageSet):
                 f"{self.name}: train images are {tuple(self.train_images.shape[1:])} pixels, "
                 f"test images {tuple(self.test_images.shape[1:])}; expected one size"
             )
+
+    def _images(self) -> str:
+        return f"{len(self.train_labels):,} training and {len(self.test_labels):,} test images"
 
     def _check(self, part: str, images: Tensor, labels: Tensor) -> None:
         if images.dtype != torch.uint8 or images.ndim not in (3, 4):

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from maskstore.archive import MaskArchive
 from maskstore.errors import InvalidInput, LayoutMismatch
+from maskstore.notebook import Shown, counted, first_names
 from maskstore.packed import PackedMasks
 from supsup.inference.kernels import CpuKernels, Kernels, SparseMasks, kernels_of, sparsify
 from supsup.inference.kernels.base import from_flat, to_flat
@@ -37,7 +38,7 @@ SPARSE_BYTES = 2**30
 """Most memory for unpacked non-zeros; archives with more are evaluated densely."""
 
 
-class MaskBank:
+class MaskBank(Shown):
     """A backbone and K masks. Make one bank for many calls: its totals are taken once.
 
     Attributes:
@@ -95,6 +96,11 @@ class MaskBank:
 
     def __len__(self) -> int:
         return len(self.source.names)
+
+    def _shown(self) -> str:
+        where = "in memory" if self.source.in_memory else "streamed"
+        masks = f"{counted(len(self), 'mask')} {where}"
+        return f"of {self.backbone.name}: {masks}: {first_names(self.source.names)}"
 
     @property
     def names(self) -> list[str]:

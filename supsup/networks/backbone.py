@@ -20,6 +20,7 @@ from supsup.networks.modes import plain_modes
 from supsup.networks.parse_module import copy_module, layout_over, parse_module
 from supsup.networks.recipe import BackboneRecipe, parse_maskable
 from supsup.networks.registry import NETS
+from supsup.networks.shown import ShownNetwork
 from supsup.networks.swap import Slots, attributes_restored, slots_of, swapped
 from supsup.networks.trained import place_values, values_in, values_of
 from supsup.networks.weights import Drawn, digest_of
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from supsup.networks.probe import Probe
 
 
-class Backbone:
+class Backbone(ShownNetwork):
     """A module whose weights W never change, computing p = f(x, W ⊙ M) (paper, eq. 2).
 
     Attributes:
@@ -291,10 +292,3 @@ class Backbone:
             name: torch.from_numpy(np.ascontiguousarray(masks[name])).to(self.device)
             for name in self.layout.shapes
         }
-
-    @property
-    def name(self) -> str:
-        """What errors call it."""
-        if self.recipe is None:
-            return type(self.module).__name__
-        return f"{self.recipe.net} (seed {self.recipe.seed}, {self.recipe.outputs} outputs)"

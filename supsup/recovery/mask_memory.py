@@ -22,6 +22,7 @@ from hopfield import (
 )
 from maskstore import CorruptArchive, InvalidInput, MaskLayout
 from maskstore.layout import sha256_of_bits
+from maskstore.notebook import Shown, first_names
 from maskstore.registry import check_one_of
 from supsup.choices import RecoveryName
 from supsup.networks.backbone import Backbone
@@ -47,8 +48,8 @@ class KnownTask:
     accept: float | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MaskMemory:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class MaskMemory(Shown):
     """A memory with what recovery from it needs; no archive is needed to use it.
 
     Attributes:
@@ -59,6 +60,10 @@ class MaskMemory:
     backbone: Backbone
     tasks: tuple[KnownTask, ...]
     start: np.ndarray
+
+    def _shown(self) -> str:
+        names = first_names([task.name for task in self.tasks])
+        return f"of {self.backbone.name}: {self.memory!r} of {names}"
 
     @property
     def layout(self) -> MaskLayout:

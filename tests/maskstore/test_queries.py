@@ -188,7 +188,7 @@ def test_repr_is_short_and_says_what_is_there(archive, tmp_path):
         f"<MaskArchive {str(tmp_path / 'a.h5')!r}: 5 tasks, masks of 75 bits in 2 layers, "
         f"{archive.file_bytes:,} bytes>"
     )
-    assert repr(archive.tasks) == f"<5 tasks of {archive!r}>"
+    assert repr(archive.tasks) == "<5 tasks: 'split/0', 'split/1', 'rotated/0', '[x]', 'split/10'>"
     html = archive._repr_html_()
     assert html.startswith("<p>&lt;MaskArchive")
     assert html.count("<tr>") == 6

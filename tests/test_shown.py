@@ -1,0 +1,130 @@
+"""What a terminal and a notebook show of each object: a short line, no array, no one's markup."""
+
+from dataclasses import replace
+from typing import get_args
+
+import numpy as np
+import pytest
+import torch
+
+from hopfield import FORMS, new_memory
+from supsup import BackboneRecipe, build
+from supsup.archives import create_archive
+from supsup.archives.inference import bank_of
+from supsup.choices import HopfieldFormName
+from supsup.datasets import ImageSet, load
+from supsup.inference import MaskBank
+from supsup.networks.backbone import Backbone
+from supsup.recovery import encode_archive
+
+NAMES = [f"t/{index}" for index in range(7)]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Each object by the name that the table has for it."""
+    backbone = build(BackboneRecipe(net="bn-2048", outputs=2, options={"width": 8}))
+    path = tmp_path_factory.mktemp("shown") / "a.h5"
+    rng = np.random.default_rng(0)
+    with create_archive(path, backbone) as archive:
+        for name in NAMES:
+            masks = {key: rng.random(shape) < 0.5 for key, shape in archive.layout.shapes.items()}
+            archive.add(name, masks, {"classes": 2, "lr": 0.1})
+        linear = Backbone.from_module(torch.nn.Linear(4, 3), seed=0)
+        yield {
+            "archive": archive,
+            "tasks": archive.tasks,
+            "task": archive.task("t/0"),
+            "packed": archive.packed(),
+            "one mask": archive.packed(["t/3"]),
+            "backbone": backbone,
+            "module": linear,
+            "bank": bank_of(archive, backbone),
+            "streamed bank": MaskBank(backbone, archive),
+            "memory": encode_archive(archive).memory,
+            "mask memory": encode_archive(archive),
+            "data": load("mnist-sample"),
+        }
+
+
+def bits(made) -> str:
+    return f"{made['backbone'].layout.bits:,}"
+
+
+SHOWN = {
+    "archive": "<MaskArchive '{path}': 7 tasks, masks of {bits} bits in {layers}, {size} bytes>",
+    "tasks": "<7 tasks: 't/0', 't/1', 't/2', 't/3', 't/4' and 2 more>",
+    "task": "<StoredTask 't/0': {ones} of {bits} bits; {codec} {bytes} B; metadata classes, lr>",
+    "packed": "<PackedMasks 7 masks of {bits} bits in {packed} bytes: 't/0', 't/1', 't/2', 't/3', "
+    "'t/4' and 2 more>",
+    "one mask": "<PackedMasks 1 mask of {bits} bits in {row}: 't/3'>",
+    "backbone": "<Backbone bn-2048 (seed 0, 2 outputs): masks cover {bits} of {weights} weights in "
+    "{layers}, on cpu>",
+    "module": "<Backbone Linear: masks cover 12 of 15 weights in 1 layer, on cpu>",
+    "bank": "<MaskBank of bn-2048 (seed 0, 2 outputs): 7 masks in memory: 't/0', 't/1', 't/2', "
+    "'t/3', 't/4' and 2 more>",
+    "streamed bank": "<MaskBank of bn-2048 (seed 0, 2 outputs): 7 masks streamed: 't/0', 't/1', "
+    "'t/2', 't/3', 't/4' and 2 more>",
+    "memory": "<{memory} (projection, {form}): 7 patterns over {bits} units>",
+    "mask memory": "<MaskMemory of bn-2048 (seed 0, 2 outputs): <{memory} (projection, {form}): 7 "
+    "patterns over {bits} units> of 't/0', 't/1', 't/2', 't/3', 't/4' and 2 more>",
+    "data": "<Dataset 'mnist-sample': 10 classes, {train} training and {test} test images of 28 × "
+    "28 pixels>",
+}
+
+
+@pytest.mark.parametrize("what", SHOWN)
+def test_repr_says_what_it_is_its_size_and_its_members(made, what):
+    archive, task, data = made["archive"], made["task"], made["data"]
+    layers = len(archive.layout.shapes)
+    assert repr(made[what]) == SHOWN[what].format(
+        path=archive.path,
+        bits=bits(made),
+        layers=f"{layers} layer{'s' * (layers != 1)}",
+        size=f"{archive.file_bytes:,}",
+        ones=f"{task.ones:,}",
+        codec=task.codec,
+        bytes=f"{task.bytes:,}",
+        packed=f"{7 * archive.layout.packed_bytes:,}",
+        row=f"{archive.layout.packed_bytes:,} byte{'s' * (archive.layout.packed_bytes != 1)}",
+        weights=f"{made['backbone'].parameter_count:,}",
+        memory=type(made["memory"]).__name__,
+        form=made["memory"].form,
+        train=f"{len(data.train_labels):,}",
+        test=f"{len(data.test_labels):,}",
+    )
+
+
+@pytest.mark.parametrize("what", [name for name in SHOWN if name != "tasks"])
+def test_a_notebook_shows_it_and_obeys_no_name(made, what):
+    html = made[what]._repr_html_()
+    assert html.startswith(f"<p>&lt;{type(made[what]).__name__} ")
+    assert len(html) < 1500
+
+
+def test_markup_in_names_is_shown(made):
+    packed = replace(made["one mask"], names=("<script>alert(1)</script>",))
+    assert "<script>" not in packed._repr_html_()
+    assert "&lt;script&gt;" in packed._repr_html_()
+    task = made["task"]._replace(name="<b>", metadata={"<i>": 1})
+    assert "<b>" not in task._repr_html_()
+    assert "<i>" not in task._repr_html_()
+
+
+MEMORIES = [(form, rule) for form in get_args(HopfieldFormName) for rule in FORMS[form]]
+
+
+@pytest.mark.parametrize(("form", "rule"), MEMORIES)
+def test_every_memory(form, rule):
+    memory = new_memory(rule, 8, form=form, blocks=(4, 4) if form == "blocks" else ())
+    assert repr(memory).endswith(f"({rule}, {form}): 0 patterns over 8 units>")
+    memory.encode(np.ones(8, np.int8))
+    assert ": 1 pattern over" in repr(memory)
+
+
+def test_a_data_set_of_a_user_need_not_count_its_images():
+    class Own(ImageSet):
+        name, classes, size = "own", 3, (2, 2)
+        device = to = select = None
+
+    assert repr(Own()) == "<Own 'own': 3 classes, images of 2 × 2 pixels>"
