@@ -21,11 +21,11 @@ from supsup.archives.prediction import Predictions, module_of, predict_with
 from supsup.archives.tasks import recipe_of, remake
 from supsup.archives.training import iter_train_into
 from supsup.choices import DEFAULT_NET
-from supsup.datasets import load
+from supsup.datasets import ImageSet, load, read_own
 from supsup.evaluation.score import EVAL_BATCH, Evaluation
 from supsup.inference import Inference, MaskBank, infer_in
 from supsup.networks.backbone import Backbone
-from supsup.tasks import make_task, task_family
+from supsup.tasks import is_own, make_task, own_family, task_family
 from supsup.tasks.batch import one_tensor, parse_inputs
 from supsup.tasks.protocol import TaskData
 from supsup.tasks.subset import named
@@ -142,7 +142,8 @@ class SupSup:
                 network's seed unless they say otherwise.
             count: tasks of a family, the first ones; None for all that there are.
             resume: skip the tasks whose data a mask was trained on already, in the same way.
-            data: folder of a family's data files.
+            data: folder of a family's data files; of ``split-folder`` and the like the folder, .zip
+                or .npz of the images (:func:`supsup.datasets.read_own`, which scales them, too).
             parallel, codec: as in :func:`supsup.train` and :meth:`MaskArchive.add`.
             quiet: no progress bar on stderr.
 
@@ -314,8 +315,17 @@ class SupSup:
         data: str | PathLike[str] | None,
     ) -> Iterable[TaskData]:
         if isinstance(tasks, str):
-            recipes = task_family(tasks, count, seed=config.seed)
-            images = load(recipes[0].dataset, data).to(self.backbone.device)
+            images: ImageSet
+            if is_own(tasks):
+                if data is None:
+                    raise InvalidInput(f"{tasks}: of your own images; say where they are, data=…")
+                own = read_own(data)
+                recipes = own_family(tasks, own.source, count, config.seed)
+                images = own.images
+            else:
+                recipes = task_family(tasks, count, seed=config.seed)
+                images = load(recipes[0].dataset, data)
+            images = images.to(self.backbone.device)
             return [make_task(recipe, images) for recipe in recipes]
         if count is not None:
             raise InvalidInput(

@@ -54,6 +54,9 @@ def evaluate(
     net: options.TrustedNet = None,
     device: options.Device = "cpu",
     data: options.Data = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Own images: also on others than were trained on.")
+    ] = False,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -76,6 +79,7 @@ def evaluate(
             mode=mode,
             batch=batch,
             data_dir=data,
+            force=force,
             on_task=report,
         )
     for each in () if quiet else found.skipped:

@@ -116,7 +116,7 @@ Dataset = Annotated[
     str,
     typer.Option(
         help=f"Rule and data set of the tasks, such as split-mnist: {listed(TaskRuleName)} with "
-        f"{listed(DatasetName)} (which can only be split)."
+        f"{listed(DatasetName)} (which can only be split); or of your own images, folder."
     ),
 ]
 Tasks = Annotated[int | None, typer.Option(help="How many tasks; by default all that there are.")]
@@ -136,7 +136,11 @@ Sampling = Annotated[
 ]
 Data = Annotated[
     Path | None,
-    typer.Option("--data", metavar="DIR", help="Folder of the data files (or SUPSUP_DATA)."),
+    typer.Option(
+        "--data",
+        metavar="PATH",
+        help="Folder of the data files (or SUPSUP_DATA); of own images the folder, .zip or .npz.",
+    ),
 ]
 Mask = Annotated[
     str, typer.Option(help=f"{listed(MaskRuleName)}; gradual is for very sparse masks.")
@@ -159,7 +163,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar, no notes 
 Plot = Annotated[Path | None, typer.Option("--plot", metavar="PATH", help="Save a plot here.")]
 
 
-def task_options(**options: str | None) -> dict[str, str]:
+def task_options(**options: str | int | None) -> dict[str, str | int]:
     """Those of a family's tasks that were given."""
     return {name: value for name, value in options.items() if value is not None}
 

@@ -23,6 +23,11 @@ def train(
     dataset: options.Dataset,
     tasks: options.Tasks = None,
     labels: options.Labels = None,
+    ways: Annotated[int | None, typer.Option(help="split: classes in a task.")] = None,
+    size: Annotated[
+        int | None,
+        typer.Option(min=1, help="…-folder: height and width that pictures are scaled to."),
+    ] = None,
     sampling: options.Sampling = None,
     net: options.NetOrArchive = None,
     outputs: options.OutputsOrArchive = None,
@@ -132,6 +137,13 @@ def train(
         transfer=transfer,
         precision=precision,
     )
+    own = None
+    if supsup.tasks.is_own(dataset):
+        if data is None:
+            raise typer.BadParameter(f"--dataset {dataset} goes with --data PATH")
+        own = supsup.datasets.read_own(data, size=size)
+    elif size is not None:
+        raise typer.BadParameter("--size goes with --dataset split-folder and the like")
     trainer = supsup.cluster.parse_engine(
         engine, address=address, device=device, data_dir=data, quiet=quiet
     )
@@ -141,7 +153,8 @@ def train(
         tasks,
         network,
         config,
-        task_options=options.task_options(labels=labels, sampling=sampling),
+        own=own,
+        task_options=options.task_options(labels=labels, sampling=sampling, ways=ways),
         engine=trainer,
         follow=partial(followed, csv=csv, tensorboard=tensorboard, quiet=quiet),
         resume=resume,

@@ -4,7 +4,6 @@ from collections.abc import Iterable
 
 from maskstore.archive import MaskArchive, StoredTask
 from maskstore.errors import InvalidInput
-from supsup.datasets.catalog import SOURCES
 from supsup.tasks import TaskRecipe
 from supsup.training.metadata import TaskMetadata
 
@@ -45,9 +44,8 @@ def class_names_of_mask(stored: StoredTask) -> tuple[str, ...] | None:
         recipe = TaskRecipe.from_json(metadata.task)
     except InvalidInput:
         return None
-    if recipe.dataset not in SOURCES:
+    if (source := recipe.source) is None:
         return None
-    source = SOURCES[recipe.dataset]
     classes = recipe.label_map(source.classes)
     if source.class_names is None:
         return tuple(map(str, classes))

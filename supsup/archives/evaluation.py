@@ -6,7 +6,15 @@ from os import PathLike
 
 from maskstore.archive import MaskArchive
 from supsup.archives.inference import bank_of
-from supsup.archives.tasks import Found, evaluable, handed_over, recipe_of, remake, sources_of
+from supsup.archives.tasks import (
+    Found,
+    OwnImages,
+    evaluable,
+    handed_over,
+    recipe_of,
+    remake,
+    sources_of,
+)
 from supsup.evaluation import evaluate_inferred, parse_scenario
 from supsup.evaluation.score import EVAL_BATCH, Evaluation, TaskAccuracy, accuracy
 from supsup.networks.backbone import Backbone
@@ -37,6 +45,8 @@ def evaluate_archive(
         names: only these tasks. They are inferred among all masks, as without it; None for all.
         tasks: data to evaluate on, each under the mask that was trained on them, whatever the name.
             None for those that the archive's recipes remake; masks of other data are skipped.
+        data_dir: folder of the data files; of a user's own images their path. Where they are others
+            than those of a task, it is skipped, and where no task is left, that is an error.
         force: also on other data than those that the mask of a task's name was trained on.
         method, objective, mode: how it is inferred, see :func:`supsup.inference.find_task`.
         on_task: called with a task's name before it is evaluated.
@@ -49,7 +59,7 @@ def evaluate_archive(
     told = parse_scenario(scenario)
     backbone.check_archive(archive)
     if tasks is None:
-        found, skipped = evaluable(archive, data_dir, names)
+        found, skipped = evaluable(archive, data_dir, names, force=force)
     else:
         found, skipped = iter(handed_over(archive, tasks, force=force)), []
     if told.given:
@@ -63,7 +73,7 @@ def evaluate_archive(
         chosen = bank.names if names is None else names
         good = [archive.task(name) for name in bank.names if name in chosen]
         sources = (each for stored in good for each in sources_of(archive, stored))
-        data = remake(dict.fromkeys(sources), data_dir)
+        data = remake(dict.fromkeys(sources), data_dir, own=OwnImages(data_dir, force=force))
         owners = [recipe_of(archive, archive.task(name)).name for name in bank.names]
     evaluation = evaluate_inferred(
         told,

@@ -9,17 +9,21 @@ from typing import Any
 
 from maskstore import MaskArchive, StoredTask
 from maskstore.codecs import parse_codec
-from maskstore.errors import ArchiveWriteError
+from maskstore.errors import ArchiveWriteError, InvalidInput
 from maskstore.maintenance import gone_if_empty
 from supsup.archives.engine import Engine, LocalEngine
 from supsup.archives.network import check_recipe
 from supsup.archives.opening import NetworkOptions, open_or_create
 from supsup.archives.tasks import classes_of
 from supsup.archives.training import check_classes, missing_tasks
+from supsup.datasets.in_memory import Dataset
+from supsup.datasets.own_data import OwnData
+from supsup.datasets.own_source import OwnSource
 from supsup.errors import TrainingDiverged, TrainingStopped
 from supsup.networks.construct import build
 from supsup.networks.recipe import BackboneRecipe
-from supsup.tasks import TaskRecipe, task_family
+from supsup.networks.registry import FLAT_NETS
+from supsup.tasks import TaskRecipe, own_family, task_family
 from supsup.tasks.families.base import Options
 from supsup.training.config import TrainConfig
 from supsup.training.logs import Logs, TrainingLog
@@ -95,6 +99,7 @@ def train_family(
     config: TrainConfig,
     *,
     task_options: Options | None = None,
+    own: OwnData | None = None,
     engine: Engine,
     follow: Callable[[int], AbstractContextManager[TrainingLog]],
     resume: bool = False,
@@ -112,6 +117,7 @@ def train_family(
         network: what it leaves open is the archive's.
         config: its seed is not used: that of the network is the seed of everything.
         task_options: see :func:`supsup.tasks.task_family`.
+        own: the user's own images, of ``split-folder`` and the like.
         engine: who trains.
         follow: makes the log, of so many tasks that are to be trained; called once all is checked.
         resume: skip the tasks that are there, if they were trained the same way.
@@ -124,7 +130,13 @@ def train_family(
     """
     recipe = network.recipe(path)
     config = replace(config, seed=recipe.seed)
-    recipes = task_family(family, tasks, seed=recipe.seed, options=task_options)
+    if own is None:
+        recipes = task_family(family, tasks, seed=recipe.seed, options=task_options)
+    else:
+        recipes = own_family(family, own.source, tasks, recipe.seed, task_options)
+        engine = _with_images(engine, own.images)
+        if not path.exists():
+            recipe = fitted_to(recipe, own.source)
     stored: list[StoredTask] = []
     failures: list[TrainingDiverged] = []
     with ExitStack() as stack:
@@ -171,6 +183,23 @@ def train_family(
         seconds=seconds,
         file_bytes=file_bytes,
     )
+
+
+def _with_images(engine: Engine, images: Dataset) -> Engine:
+    if not isinstance(engine, LocalEngine):
+        raise InvalidInput(
+            "--engine ray: its machines load data sets by name, and own images have none there; "
+            "train them here (--engine local)"
+        )
+    return replace(engine, dataset_of=lambda name: images)
+
+
+def fitted_to(recipe: BackboneRecipe, source: OwnSource) -> BackboneRecipe:
+    """The recipe of a net of linear layers with as many inputs as an image has numbers."""
+    numbers = source.channels * source.height * source.width
+    if recipe.net not in FLAT_NETS or "inputs" in recipe.options or numbers == 784:
+        return recipe
+    return replace(recipe, options={**recipe.options, "inputs": numbers})
 
 
 def train_recipes(

@@ -11,8 +11,13 @@ from maskstore import MaskArchive, StoredTask
 from supsup.archives.classes import classes_of, labels_of
 from supsup.archives.tasks import usable
 from supsup.datasets.base import levels_of
-from supsup.datasets.catalog import SOURCES
-from supsup.datasets.inputs import LARGEST_INPUT, UnlabelledImages, read_images, read_plain
+from supsup.datasets.inputs import (
+    LARGEST_INPUT,
+    UnlabelledImages,
+    read_images,
+    read_own_images,
+    read_plain,
+)
 from supsup.inference import Inference, MaskBank, Progress, infer_in, load_masks
 from supsup.inference.mask_source import Streamed, nobody_looks
 from supsup.networks.backbone import Backbone
@@ -56,8 +61,7 @@ def levels_of_masks(stored: list[StoredTask]) -> tuple[float, float] | None:
     for metadata in map(TaskMetadata.of, stored):
         if metadata.data is not None:
             found.append((metadata.data.low, metadata.data.high))
-        elif metadata.task and metadata.task.get("dataset") in SOURCES:
-            source = SOURCES[metadata.task["dataset"]]
+        elif metadata.task and (source := TaskRecipe.from_json(metadata.task).source) is not None:
             found.append(levels_of(source.mean, source.std))
         else:
             return None
@@ -106,10 +110,12 @@ def read_for(stored: StoredTask, data: Path, *, largest: int = LARGEST_INPUT) ->
     Raises:
         InvalidInput: they cannot be read.
     """
-    recipe = TaskMetadata.of(stored).task
-    if recipe:
-        return read_images(data, TaskRecipe.from_json(recipe).dataset, largest=largest)
-    return read_plain(data, largest=largest)
+    if not (about := TaskMetadata.of(stored).task):
+        return read_plain(data, largest=largest)
+    recipe = TaskRecipe.from_json(about)
+    if recipe.own is not None:
+        return read_own_images(data, recipe.own, largest=largest)
+    return read_images(data, recipe.dataset, largest=largest)
 
 
 def inference_json(archive: MaskArchive, found: Inference, mode: str = "image") -> dict[str, Any]:

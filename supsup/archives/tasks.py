@@ -9,6 +9,7 @@ from maskstore import MaskArchive, StoredTask
 from maskstore.errors import InvalidInput, TaskNotFound
 from supsup.archives.classes import classes_of, require_classes
 from supsup.datasets import ImageSet, load
+from supsup.datasets.own_data import read_own
 from supsup.evaluation.score import Skipped
 from supsup.tasks import Task, TaskRecipe, make_task
 from supsup.tasks.checked import check_task
@@ -38,13 +39,78 @@ def tasks_of(archive: MaskArchive, data_dir: str | PathLike[str] | None = None) 
         yield task if task.name == each.name else replace(task, called=each.name)
 
 
-def remake(recipes: Iterable[TaskRecipe], data_dir: str | PathLike[str] | None) -> Iterator[Task]:
-    """The tasks of those recipes, each data set loaded once."""
+def remake(
+    recipes: Iterable[TaskRecipe],
+    data_dir: str | PathLike[str] | None,
+    *,
+    own: "OwnImages | None" = None,
+) -> Iterator[Task]:
+    """The tasks of those recipes, each data set loaded once.
+
+    Args:
+        data_dir: folder of the data files; of a user's own images their path.
+        own: what has been read of the user's own images.
+
+    Raises:
+        InvalidInput: data are not at hand, or others than the recipe is of.
+    """
+    own = own or OwnImages(data_dir)
     datasets: dict[str, ImageSet] = {}
     for recipe in recipes:
+        if recipe.own is not None:
+            yield make_task(recipe, own.of(recipe))
+            continue
         if recipe.dataset not in datasets:
             datasets[recipe.dataset] = load(recipe.dataset, data_dir)
         yield make_task(recipe, datasets[recipe.dataset])
+
+
+class OwnImages:
+    """A user's own images at a path, read once for each data set that recipes are of.
+
+    Attributes:
+        others: what images at the path differ in from those of a recipe; None where they do not.
+    """
+
+    def __init__(self, path: str | PathLike[str] | None, *, force: bool = False) -> None:
+        """Nothing is read yet.
+
+        Args:
+            force: whether others than those of a recipe will do.
+        """
+        self._path, self._force = path, force
+        self.others: InvalidInput | None = None
+        self._read: dict[str, ImageSet | InvalidInput] = {}
+
+    def of(self, recipe: TaskRecipe) -> ImageSet:
+        """Those of a recipe; raises InvalidInput where there are none, or others."""
+        key = f"{recipe.dataset}{recipe.own and recipe.own.to_json()}"
+        if key not in self._read:
+            try:
+                self._read[key] = self._images(recipe)
+            except InvalidInput as error:
+                self._read[key] = error
+        found = self._read[key]
+        if isinstance(found, InvalidInput):
+            raise found
+        return found
+
+    def _images(self, recipe: TaskRecipe) -> ImageSet:
+        assert recipe.own is not None
+        if self._path is None:
+            raise InvalidInput(
+                f"task {recipe.name!r}: its images are the user's own; name their folder, .zip or "
+                ".npz with --data"
+            )
+        found = read_own(self._path, kept=recipe.own)
+        difference = recipe.own.difference(found.source)
+        if difference is not None and not self._force:
+            self.others = InvalidInput(
+                f"{self._path}: not the images that task {recipe.name!r} was trained on "
+                f"({difference}); name those, or --force to evaluate on these"
+            )
+            raise self.others
+        return found.images
 
 
 def usable(archive: MaskArchive) -> tuple[list[StoredTask], list[Skipped]]:
@@ -69,6 +135,8 @@ def evaluable(
     archive: MaskArchive,
     data_dir: str | PathLike[str] | None,
     names: Collection[str] | None = None,
+    *,
+    force: bool = False,
 ) -> tuple[Iterator[Found], list[Skipped]]:
     """The masks whose data can be remade, one by one, and those that cannot be evaluated alone.
 
@@ -80,19 +148,31 @@ def evaluable(
             data set is not at hand.
     """
     good, skipped = [], []
+    reasons: list[InvalidInput] = []
+    own = OwnImages(data_dir, force=force)
     for stored in archive if names is None else map(archive.task, names):
         try:
-            good.append((stored, recipe_of(archive, stored)))
+            recipe = recipe_of(archive, stored)
+            if recipe.own is not None:
+                own.of(recipe)
         except InvalidInput as error:
-            own = TaskMetadata.of(stored).data is not None
-            why = "its data are the user's own: hand them over" if own else "added by hand"
+            metadata = TaskMetadata.of(stored)
+            why = "added by hand"
+            if metadata.task:
+                why = str(error)
+            elif metadata.data is not None:
+                why = "its data are the user's own: hand them over"
             skipped.append(Skipped(name=stored.name, reason=why))
-            reason = error
+            reasons.append(error)
+            continue
+        good.append((stored, recipe))
+    if own.others is not None and not any(recipe.own for _, recipe in good):
+        raise own.others
     if skipped and not good:
-        raise reason
+        raise reasons[-1]
 
     def found() -> Iterator[Found]:
-        remade = remake((recipe for _, recipe in good), data_dir)
+        remade = remake((recipe for _, recipe in good), data_dir, own=own)
         for (stored, _), task in zip(good, remade, strict=True):
             yield Found(stored=stored, task=named(task, stored.name))
 

@@ -10,6 +10,7 @@ from maskstore.archive import MaskArchive
 from maskstore.errors import InvalidInput, TaskExists
 from maskstore.packed import StoredTask
 from supsup.archives.score_sums import ScoreSums
+from supsup.datasets.own_source import OwnSource
 from supsup.errors import TrainingDiverged
 from supsup.networks.backbone import Backbone
 from supsup.tasks import TaskRecipe
@@ -121,6 +122,12 @@ def _check_same(
         found = TrainConfig.from_json(found).to_json()  # with fields younger than the mask
     for key, value in wanted.items():
         if (found or {}).get(key) != value:
+            if key == "own" and found and (name := found.get("dataset")) and found.get(key):
+                kept, other = (OwnSource.from_json(name, each) for each in (found[key], value))
+                raise InvalidInput(
+                    f"{archive.path}: task {stored.name!r} was trained on other images "
+                    f"({kept.difference(other)}); resume with the same, or use another archive"
+                )
             raise InvalidInput(
                 f"{archive.path}: task {stored.name!r} was trained with "
                 f"{what} {key} {(found or {}).get(key)!r}, asked for {value!r}; "

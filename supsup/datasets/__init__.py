@@ -5,6 +5,7 @@ from supsup.datasets.catalog import SOURCES, ArraySource
 from supsup.datasets.idx import read_idx
 from supsup.datasets.image_folder import ClassFolders
 from supsup.datasets.in_memory import Dataset, load
+from supsup.datasets.own_data import OwnData, read_own
 
 __all__ = [
     "SOURCES",
@@ -12,6 +13,8 @@ __all__ = [
     "ClassFolders",
     "Dataset",
     "ImageSet",
+    "OwnData",
     "load",
     "read_idx",
+    "read_own",
 ]

@@ -27,6 +27,7 @@ class ImageSet(Shown):
         mean, std: of the training pixels scaled to [0, 1]; tasks normalise with them. For colour,
             one of each channel.
         augment: the views of the images; None where they are taken as they are.
+        class_names: what the classes are called, to be kept with masks; None where recipes tell.
     """
 
     name: str
@@ -34,6 +35,7 @@ class ImageSet(Shown):
     mean: Levels
     std: Levels
     augment: Augment | None
+    class_names: tuple[str, ...] | None = None
 
     def _shown(self) -> str:
         height, width = self.size

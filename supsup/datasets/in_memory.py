@@ -36,6 +36,7 @@ class Dataset(ImageSet):
         mean, std: of the training pixels scaled to [0, 1]; tasks normalise with them. One number,
             or one for each channel.
         augment: the views of images with channels; None where they are taken as they are.
+        class_names: what classes are called, to be kept with masks; None where a recipe tells.
 
     Raises:
         InvalidInput: wrong dtype or shape, image and label counts differ, labels out of range.
@@ -50,6 +51,7 @@ class Dataset(ImageSet):
     mean: Levels
     std: Levels
     augment: Augment | None = None
+    class_names: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         self._check("train", self.train_images, self.train_labels)

@@ -17,7 +17,9 @@ from supsup.datasets.catalog import Source, find_source
 from supsup.datasets.idx import read_idx
 from supsup.datasets.image_folder import list_pictures
 from supsup.datasets.lazy_images import PICTURES, decode, open_picture
-from supsup.datasets.pixels import plain_picture
+from supsup.datasets.own_pictures import bytes_of, pixels_of
+from supsup.datasets.own_source import OwnSource
+from supsup.datasets.pixels import Mode, plain_picture
 
 LARGEST_INPUT = 2**30
 """Most bytes of unpacked images that are read at once: a compressed file of a megabyte may hold a
@@ -110,6 +112,41 @@ def read_plain(path: Path, *, largest: int = LARGEST_INPUT) -> UnlabelledImages:
             f"{images.dtype} of shape {images.shape}"
         )
     return UnlabelledImages(images=torch.from_numpy(images.astype(np.float32)))
+
+
+def read_own_images(
+    path: Path, source: OwnSource, *, largest: int = LARGEST_INPUT
+) -> UnlabelledImages:
+    """Images as tasks of a user's own data were trained on them: pictures are scaled alike.
+
+    Raises:
+        InvalidInput: as :func:`read_images`, or images of another size.
+    """
+    colour, files = source.channels == 3, None
+    if os.path.isdir(path):
+        listed = sorted(list_pictures(path), key=lambda file: natural_order(file.name))
+        if not listed:
+            raise InvalidInput(f"{path}: no pictures in the folder ({', '.join(PICTURES)})")
+        files = tuple(file.name for file in listed)
+        require_size(path, len(listed) * source.channels * source.height * source.width, largest)
+        size = source.side if source.height == source.width else None
+        mode: Mode = "RGB" if colour else "L"
+        images = np.stack([pixels_of(bytes_of(file), file, mode, size) for file in listed])
+    else:
+        images = _read_array(path, largest)
+        images = _in_colour(images, path) if colour else images
+    expected = (3, source.height, source.width) if colour else (source.height, source.width)
+    if images.shape[1:] != expected or images.dtype.kind not in "uf" or not len(images):
+        raise InvalidInput(
+            f"{path}: expected images of {source.width}×{source.height} pixels as the masks were "
+            f"trained on, bytes or normalised, got {images.dtype} of shape {images.shape}"
+        )
+    values = torch.from_numpy(images.astype(np.float32))
+    values = values if colour else values.flatten(1)
+    if images.dtype == np.uint8:
+        scale, shift = scale_and_shift(source.mean, source.std, torch.device("cpu"))
+        values = values.mul_(scale).add_(shift)
+    return UnlabelledImages(images=values, files=files)
 
 
 def load_inputs(

@@ -62,14 +62,17 @@ def decode(path: Path, side: int) -> UInt8[np.ndarray, "3 side side"]:
     with open_picture(path) as picture:
         # JPEG can be decoded at a half, a quarter or an eighth of its size; never below side.
         picture.draft("RGB", (side, side))
-        whole = plain_picture(picture, "RGB", path)
-        width, height = whole.size
-        edge = min(width, height)
-        left, top = (width - edge) / 2, (height - edge) / 2
-        square = whole.resize(
-            (side, side), Image.Resampling.BILINEAR, (left, top, left + edge, top + edge)
-        )
-    return np.asarray(square).transpose(2, 0, 1)
+        scaled = square(plain_picture(picture, "RGB", path), side)
+    return np.asarray(scaled).transpose(2, 0, 1)
+
+
+def square(whole: Image.Image, side: int) -> Image.Image:
+    """The square in the middle of a picture, scaled to ``side``."""
+    width, height = whole.size
+    edge = min(width, height)
+    left, top = (width - edge) / 2, (height - edge) / 2
+    where = (left, top, left + edge, top + edge)
+    return whole.resize((side, side), Image.Resampling.BILINEAR, where)
 
 
 class Pictures:

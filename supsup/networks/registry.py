@@ -43,6 +43,10 @@ NETS: Mapping[str, Net] = {
 }
 
 
+FLAT_NETS = ("lenet-300-100", "fc-1024-1024", "bn-2048")
+"""Those that take an image as a row of ``inputs`` numbers."""
+
+
 def make_module(recipe: BackboneRecipe, *, allow_code: bool) -> nn.Module:
     """The module of a recipe, its weights not yet drawn.
 

@@ -3,7 +3,7 @@
 from supsup.tasks.custom import DatasetTask, TensorTask
 from supsup.tasks.loader_task import LoaderTask
 from supsup.tasks.protocol import TaskData
-from supsup.tasks.recipe import TaskRecipe, family_names, task_family
+from supsup.tasks.recipe import TaskRecipe, family_names, is_own, own_family, task_family
 from supsup.tasks.task import Task, make_task
 
 __all__ = [
@@ -14,6 +14,8 @@ __all__ = [
     "TaskRecipe",
     "TensorTask",
     "family_names",
+    "is_own",
     "make_task",
+    "own_family",
     "task_family",
 ]

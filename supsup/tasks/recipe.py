@@ -8,7 +8,8 @@ from maskstore.errors import InvalidInput
 from maskstore.numbers import parse_whole
 from maskstore.registry import did_you_mean
 from maskstore.seeded import streams as seeded
-from supsup.datasets.catalog import SOURCES, family_of, find_source
+from supsup.datasets.catalog import SOURCES, Source, family_of, find_source
+from supsup.datasets.own_source import PREFIX, OwnSource
 from supsup.tasks.families import RULES, TaskRule, rules_of
 from supsup.tasks.families.base import Options
 
@@ -22,6 +23,7 @@ class TaskRecipe:
         rule: ``split``, ``permuted`` or ``rotated``; see :mod:`supsup.tasks.families`.
         index: number of the task in its family, from 0.
         seed: seed of what the rule draws.
+        own: what is known of a user's own images, whose data set is called ``folder:NAME``.
         options: the rule's options as :meth:`TaskRule.parse_options` completes them. Copied and
             treated as read-only.
 
@@ -38,6 +40,7 @@ class TaskRecipe:
     index: int
     seed: int = 0
     options: Options = field(default_factory=dict)
+    own: OwnSource | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.dataset, str) or not self.dataset:
@@ -52,8 +55,12 @@ class TaskRecipe:
         index = parse_whole("task recipe", self.index, least=0, expected=expected)
         object.__setattr__(self, "index", index)
         object.__setattr__(self, "seed", seeded.parse_seed(self.seed))
-        if self.dataset in SOURCES:
-            self.check_count(SOURCES[self.dataset].classes)
+        if self.own is not None and not self.dataset.startswith(PREFIX):
+            raise InvalidInput(
+                f"task recipe: own data of the name {self.dataset!r}, expected {PREFIX}…"
+            )
+        if (source := self.source) is not None:
+            self.check_count(source.classes)
 
     def __hash__(self) -> int:
         return hash((self.dataset, self.rule, self.index, self.seed, *self.options.items()))
@@ -61,7 +68,17 @@ class TaskRecipe:
     @property
     def name(self) -> str:
         """Such as ``split-mnist/0``; a sample's tasks are called like those of the whole set."""
-        return f"{self.rule}-{family_of(self.dataset)}/{self.index}"
+        return f"{self.rule}-{self.family}/{self.index}"
+
+    @property
+    def family(self) -> str:
+        """The data set within names of tasks."""
+        return family_of(self.dataset) if self.own is None else self.own.family
+
+    @property
+    def source(self) -> Source | None:
+        """What is known of the data set; None of one that somebody made in Python."""
+        return SOURCES[self.dataset] if self.own is None and self.dataset in SOURCES else self.own
 
     @property
     def task_rule(self) -> TaskRule:
@@ -87,7 +104,8 @@ class TaskRecipe:
         Raises:
             InvalidInput: the data set is not one of the known ones.
         """
-        return len(self.label_map(find_source(self.dataset).classes))
+        source = self.source or find_source(self.dataset)
+        return len(self.label_map(source.classes))
 
     def label_map(self, classes: int) -> Sequence[int]:
         """Which class of a data set, of so many, each label of the task stands for."""
@@ -112,7 +130,7 @@ class TaskRecipe:
             "index": self.index,
             "seed": self.seed,
             "options": dict(self.options),
-        }
+        } | ({} if self.own is None else {"own": self.own.to_json()})
 
     @classmethod
     def from_json(cls, value: Any) -> "TaskRecipe":
@@ -125,9 +143,11 @@ class TaskRecipe:
                 f"task recipe: unknown key {unknown[0]!r}, expected {', '.join(sorted(keys))}; "
                 "it may come from a newer release"
             )
-        if missing := sorted(keys - set(value)):
+        if missing := sorted(keys - set(value) - {"own"}):
             raise InvalidInput(f"task recipe: key {missing[0]!r} is missing")
-        return cls(**value)
+        if "own" not in value:
+            return cls(**value)
+        return cls(**{**value, "own": OwnSource.from_json(str(value["dataset"]), value["own"])})
 
 
 def family_names() -> list[str]:
@@ -152,14 +172,51 @@ def task_family(
     ['split-mnist/0', 'split-mnist/1']
     """
     rule, _, dataset = name.partition("-")
+    if is_own(name):
+        raise InvalidInput(f"{name}: of your own images, which are read first: `train --data PATH`")
     if dataset not in SOURCES or rule not in rules_of(dataset):
         known = family_names()
         raise InvalidInput(
             f"unknown task family {name!r}; known: {', '.join(known)}{did_you_mean(name, known)}"
         )
+    return _first(name, n, seed, rule, dataset, options or {}, SOURCES[dataset].classes)
+
+
+def is_own(family: str) -> bool:
+    """Whether a family is of a user's own images: ``split-folder`` and the like."""
+    rule, _, dataset = family.partition("-")
+    return dataset == "folder" and rule in RULES
+
+
+def own_family(
+    name: str,
+    source: OwnSource,
+    n: int | None = None,
+    seed: int = 0,
+    options: Options | None = None,
+) -> list[TaskRecipe]:
+    """:func:`task_family` of ``split-folder``, ``permuted-folder`` or ``rotated-folder``.
+
+    Args:
+        source: of the images (:func:`supsup.datasets.own_data.read_own`).
+    """
+    rule = name.partition("-")[0]
+    return _first(name, n, seed, rule, source.name, options or {}, source.classes, source)
+
+
+def _first(
+    name: str,
+    n: int | None,
+    seed: int,
+    rule: str,
+    dataset: str,
+    options: Options,
+    classes: int,
+    own: OwnSource | None = None,
+) -> list[TaskRecipe]:
     made_by = rules_of(dataset)[rule]
-    full = made_by.parse_options(rule, options or {})
-    count = made_by.count(SOURCES[dataset].classes, full)
+    full = made_by.parse_options(rule, options)
+    count = made_by.count(classes, full)
     if n is None:
         if count is None:
             raise InvalidInput(f"{name}: has no last task; say how many tasks are wanted")
@@ -168,6 +225,6 @@ def task_family(
         limit = f"1 to {count}" if count is not None else "at least 1"
         raise InvalidInput(f"{name}: expected {limit} tasks, got {n}")
     return [
-        TaskRecipe(dataset=dataset, rule=rule, index=index, seed=seed, options=full)
+        TaskRecipe(dataset=dataset, rule=rule, index=index, seed=seed, options=full, own=own)
         for index in range(n)
     ]

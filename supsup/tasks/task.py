@@ -32,6 +32,7 @@ class Task(IndexedTask):
         augment: makes the views: random ones for training, which depend on ``key`` and the indices
             of their batch, and a fixed one for tests; None where images stay as they are.
         pixels: where each pixel comes from; None where they stay in their place.
+        class_names: what the classes are called; None where the recipe tells.
         called: another name than the recipe's; None for that.
         scale, shift: 1 / (255 std) and -mean / std; for channels, of the shape (channel, 1, 1).
     """
@@ -48,6 +49,7 @@ class Task(IndexedTask):
     scale: Float32[Tensor, "*channel"]
     shift: Float32[Tensor, "*channel"]
     called: str | None = None
+    class_names: tuple[str, ...] | None = None
 
     @property
     def name(self) -> str:
@@ -169,6 +171,7 @@ def make_task(recipe: TaskRecipe, dataset: ImageSet) -> Task:
     if dataset.augment is not None:
         height, width = dataset.augment.side(height), dataset.augment.side(width)
     pixels = rule.pixels(recipe.index, recipe.seed, height, width, recipe.options)
+    own = dataset.class_names
     scale, shift = scale_and_shift(dataset.mean, dataset.std, dataset.device)
     return Task(
         recipe=recipe,
@@ -182,4 +185,5 @@ def make_task(recipe: TaskRecipe, dataset: ImageSet) -> Task:
         pixels=None if pixels is None else pixels.to(dataset.device),
         scale=scale,
         shift=shift,
+        class_names=None if own is None else tuple(own[at] for at in recipe.label_map(len(own))),
     )
