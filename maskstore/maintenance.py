@@ -12,13 +12,12 @@ from maskstore.recoding import kept, recoded
 from maskstore.storage.format import KIND_SHARED
 from maskstore.storage.index import Damage
 from maskstore.storage.lifecycle import create_file
-from maskstore.storage.metadata import encode_json, encode_metadata
+from maskstore.storage.metadata import encode_json, encode_metadata, identity_of
 from maskstore.storage.records import Record
 from maskstore.storage.store import Store
 from maskstore.storage.tensor_rows import tensor_record
 
 _BATCH_BYTES = 1 << 25
-_IDENTITY = ("layout", "backbone", "weights_digest")
 
 OnTask = Callable[[str], None]
 """Called with a task's name when it is done."""
@@ -190,7 +189,7 @@ def merge(sources: Sequence[MaskArchive], path: str | Path, *, on_task: OnTask =
 
 
 def _require_same_network(first: MaskArchive, other: MaskArchive) -> None:
-    if any(other.store.header.get(k) != first.store.header.get(k) for k in _IDENTITY):
+    if identity_of(other.store.header) != identity_of(first.store.header):
         raise LayoutMismatch(
             f"{other.path}: made for another network than {first.path} "
             "(`supsup-store show` prints layout, backbone and digest of each)"

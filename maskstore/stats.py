@@ -1,7 +1,7 @@
 """Bytes: what the tasks of an archive cost, beside the bounds and a dense model each."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,6 +10,9 @@ from maskstore.archive import MaskArchive
 from maskstore.layout import count_ones
 
 FLOAT32_BYTES = 4
+
+WEIGHTS_SET = "weights"
+"""The set of shared tensors that holds the trained weights of the archive's network."""
 
 NO_WEIGHTS = (
     "masks alone: the archive has no recipe of its network, so no dense model is set beside it; "
@@ -26,14 +29,18 @@ class ArchiveStats:
         payload_bytes: stored bytes of the coded masks alone.
         tensor_bytes_per_task: mean stored bytes of the tensors of a task, their checksums counted.
         shared_bytes: stored bytes of the tensors that belong to the archive.
-        bytes_per_task: ``file_bytes`` over the number of tasks: tensors, header, index, names and
-            slack count.
+        weights_bytes: of weights that no seed gives back: the stored bytes of those in the archive,
+            else the size of the file that its recipe names.
+        bytes_per_task: ``file_bytes``, and those of a weights file outside it, over the number of
+            tasks: tensors, header, index, names and slack count.
         bits_per_weight: the same in bits, over the bits of a mask.
         bitpacked_bytes_per_task: one mask at one bit a weight.
         entropy_bytes_per_task: mean over tasks of d·H(ones/d), the bound for independent bits.
         dense_bytes_per_task: a dense float32 model of the backbone; float16 takes half.
         ratio_to_dense: dense bytes over ours; None where the archive does not say how the weights
             are regenerated: they would have to be kept with it, and the ratio would leave them out.
+        ratio_without_weights: dense bytes over ours without ``weights_bytes``: what a task costs
+            whoever has the weights already.
         note: why there is no ratio; None where nothing is missing.
         dense_bytes: a dense float32 model for every task.
         score_checkpoint_bytes: what the paper's code saves: the weights and every task's scores,
@@ -47,12 +54,14 @@ class ArchiveStats:
     payload_bytes: int
     tensor_bytes_per_task: float | None
     shared_bytes: int
+    weights_bytes: int
     bytes_per_task: float | None
     bits_per_weight: float | None
     bitpacked_bytes_per_task: int
     entropy_bytes_per_task: float | None
     dense_bytes_per_task: int
     ratio_to_dense: float | None
+    ratio_without_weights: float | None
     note: str | None
     dense_bytes: int
     score_checkpoint_bytes: int
@@ -118,7 +127,10 @@ def archive_stats(archive: MaskArchive) -> ArchiveStats:
         figures["tasks"] += 1
         figures["bytes"] += task.bytes
     dense = _dense_bytes(archive)
-    mean = archive.file_bytes / len(tasks) if tasks else None
+    weights, outside = _weights_bytes(archive)
+    mean = (archive.file_bytes + outside) / len(tasks) if tasks else None
+    whole = mean is not None and _is_whole(archive)
+    alone = archive.file_bytes + outside - weights
     entropy = sum(_entropy_bytes(task.ones, layout.bits) for task in tasks)
     tensors = sum(_tensor_bytes(archive, task.name) for task in tasks)
     return ArchiveStats(
@@ -128,12 +140,14 @@ def archive_stats(archive: MaskArchive) -> ArchiveStats:
         payload_bytes=sum(task.bytes for task in tasks),
         tensor_bytes_per_task=tensors / len(tasks) if tasks else None,
         shared_bytes=sum(entry.payload_bytes for entry in archive.shared_entries.values()),
+        weights_bytes=weights,
         bytes_per_task=mean,
         bits_per_weight=None if mean is None else 8 * mean / layout.bits,
         bitpacked_bytes_per_task=layout.packed_bytes,
         entropy_bytes_per_task=entropy / len(tasks) if tasks else None,
         dense_bytes_per_task=dense,
-        ratio_to_dense=None if mean is None or not _is_whole(archive) else dense / mean,
+        ratio_to_dense=dense / mean if whole and mean else None,
+        ratio_without_weights=dense * len(tasks) / alone if whole else None,
         note=None if _is_whole(archive) else NO_WEIGHTS,
         dense_bytes=len(tasks) * dense,
         score_checkpoint_bytes=dense + len(tasks) * FLOAT32_BYTES * layout.bits,
@@ -202,8 +216,21 @@ def layer_stats(
     ]
 
 
+def _weights_bytes(archive: MaskArchive) -> tuple[int, int]:
+    """Bytes of weights that no seed gives back, and how many of them are not in the archive.
+
+    A recipe may come from anywhere: one that does not say how large its file is has none.
+    """
+    if (entry := archive.shared_entries.get(WEIGHTS_SET)) is not None:
+        return entry.payload_bytes, 0
+    file = (archive.backbone or {}).get("weights")
+    size = file.get("bytes") if isinstance(file, Mapping) else None
+    size = size if type(size) is int and size > 0 else 0
+    return size, size
+
+
 def _is_whole(archive: MaskArchive) -> bool:
-    """Whether masks and a seed are all that is needed."""
+    """Whether the archive says where all weights come from."""
     return archive.backbone is not None
 
 

@@ -26,6 +26,7 @@ def create(
     fan_density: options.FanDensity = None,
     weights: options.Weights = None,
     weights_for: options.WeightsFor = None,
+    embed_weights: options.EmbedWeights = False,
     like: Annotated[
         Path | None,
         typer.Option(help="Without a network: take the layers of this mask file (.npz, …)."),
@@ -47,7 +48,7 @@ def create(
             weights=weights,
             weights_for=tuple(weights_for or ()),
         )
-        made = supsup.archives.create_archive(archive, network.build())
+        made = supsup.archives.create_archive(archive, network.build(), embed=embed_weights)
     with made:
         _report_new(made.path, made.layout, made.weights_digest, as_json)
 

@@ -105,6 +105,13 @@ WeightsFor = Annotated[
         "default all. The others are from the seed.",
     ),
 ]
+EmbedWeights = Annotated[
+    bool,
+    typer.Option(
+        "--embed-weights",
+        help="Keep the trained weights inside the archive, so that nobody needs the file.",
+    ),
+]
 TrustedNet = Annotated[
     str | None,
     typer.Option("--net", help="Name the archive's own module:function to trust its code."),

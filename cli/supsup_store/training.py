@@ -36,6 +36,7 @@ def train(
     fan_density: options.FanDensity = None,
     weights: options.Weights = None,
     weights_for: options.WeightsFor = None,
+    embed_weights: options.EmbedWeights = False,
     mask: options.Mask = "threshold",
     density: options.Density = 0.5,
     budget: Annotated[str, typer.Option(help=f"topk, gradual: {listed(BudgetName)}.")] = "uniform",
@@ -160,6 +161,7 @@ def train(
         resume=resume,
         parallel=parallel,
         codec=codec,
+        embed=embed_weights,
         timeout=timeout,
         lock=not no_lock,
     )

@@ -111,3 +111,14 @@ def encode_json(what: str, value: Any) -> bytes:
         return json.dumps(value, allow_nan=False, separators=(",", ":")).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidInput(f"{what}: must be JSON ({error})") from error
+
+
+def identity_of(header: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What the headers of archives must have in common for their masks to share one.
+
+    Which file trained weights came from is no part of it: the digest is of their values.
+    """
+    backbone = header.get("backbone")
+    if isinstance(backbone, dict) and isinstance(file := backbone.get("weights"), dict):
+        backbone = backbone | {"weights": file.get("parameters")}
+    return header.get("layout"), backbone, header.get("weights_digest")

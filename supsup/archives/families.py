@@ -16,11 +16,11 @@ from supsup.archives.network import check_recipe
 from supsup.archives.opening import NetworkOptions, open_or_create
 from supsup.archives.tasks import classes_of
 from supsup.archives.training import check_classes, missing_tasks
+from supsup.archives.weights import build_for
 from supsup.datasets.in_memory import Dataset
 from supsup.datasets.own_data import OwnData
 from supsup.datasets.own_source import OwnSource
 from supsup.errors import TrainingDiverged, TrainingStopped
-from supsup.networks.construct import build
 from supsup.networks.recipe import BackboneRecipe
 from supsup.networks.registry import FLAT_NETS
 from supsup.tasks import TaskRecipe, own_family, task_family
@@ -105,6 +105,7 @@ def train_family(
     resume: bool = False,
     parallel: int | None = None,
     codec: str = "auto",
+    embed: bool = False,
     timeout: float = 10.0,
     lock: bool = True,
 ) -> TrainingReport:
@@ -122,6 +123,7 @@ def train_family(
         follow: makes the log, of so many tasks that are to be trained; called once all is checked.
         resume: skip the tasks that are there, if they were trained the same way.
         parallel: tasks at a time, see :func:`supsup.train`.
+        embed: see :func:`open_or_create`.
 
     Raises:
         TrainingStopped: Ctrl-C; the masks that are there are kept.
@@ -166,6 +168,7 @@ def train_family(
             parallel=parallel,
             codec=codec,
             trusted_net=network.net,
+            embed=embed,
             timeout=timeout,
             lock=lock,
             on_begin=begun,
@@ -213,6 +216,7 @@ def train_recipes(
     parallel: int | None = None,
     codec: str = "auto",
     trusted_net: str | None = None,
+    embed: bool = False,
     timeout: float = 10.0,
     lock: bool = True,
     on_begin: Callable[[int], None] = lambda tasks: None,
@@ -227,6 +231,7 @@ def train_recipes(
     Args:
         resume: skip the tasks that are there, if they were trained the same way.
         trusted_net: a ``module:function`` that may be imported, if the network is just that.
+        embed: see :func:`open_or_create`.
         on_begin: told how many tasks are to be trained.
         progress, diverged: see :func:`supsup.train`.
         on_task: called with each mask that was appended.
@@ -246,12 +251,11 @@ def train_recipes(
         if not missing:
             on_begin(0)
             return 0
-    allowed = network.net == trusted_net
-    backbone = build(network, allow_code=allowed, beside=[path.parent])
+    backbone = build_for(path, network, allow_code=network.net == trusted_net)
     with ExitStack() as stack:
         train_into = stack.enter_context(engine.begin(missing))
         is_new = not path.exists()
-        archive = open_or_create(path, backbone, config, timeout=timeout, lock=lock)
+        archive = open_or_create(path, backbone, config, embed=embed, timeout=timeout, lock=lock)
         stack.enter_context(
             gone_if_empty(archive, unless=(TrainingStopped,)) if is_new else archive
         )

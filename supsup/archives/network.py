@@ -11,6 +11,8 @@ from torch import nn
 from maskstore.archive import MaskArchive
 from maskstore.errors import InvalidInput, LayoutMismatch
 from maskstore.seeded.scores import ScoreStart
+from maskstore.stats import WEIGHTS_SET
+from supsup.archives.weights import embedded_weights, weights_to_embed
 from supsup.inference.ood import EnergyThreshold
 from supsup.networks.backbone import Backbone
 from supsup.networks.construct import build
@@ -22,7 +24,11 @@ from supsup.training.metadata import TaskMetadata
 
 
 def create_archive(
-    path: str | PathLike[str], backbone: Backbone, config: TrainConfig | None = None
+    path: str | PathLike[str],
+    backbone: Backbone,
+    config: TrainConfig | None = None,
+    *,
+    embed: bool = False,
 ) -> MaskArchive:
     """An empty archive for masks of ``backbone``, open for writing.
 
@@ -33,9 +39,11 @@ def create_archive(
     Args:
         config: how the tasks will be trained, where that is known: tasks with other settings can be
             added, too, but each of them keeps the differences.
+        embed: whether trained weights are put into the archive (:func:`embed_weights`).
 
     Raises:
-        InvalidInput: nothing says where the backbone's numbers come from.
+        InvalidInput: nothing says where the backbone's numbers come from, or all are from a seed
+            and there is nothing to embed.
         ArchiveExists, ArchiveWriteError: as :meth:`MaskArchive.create`.
 
     >>> backbone = build(BackboneRecipe(net="lenet-300-100", outputs=10, seed=0))
@@ -43,7 +51,8 @@ def create_archive(
     ...     len(archive), archive.backbone["net"]
     (0, 'lenet-300-100')
     """
-    return MaskArchive.create(
+    stored = weights_to_embed(backbone) if embed else {}
+    made = MaskArchive.create(
         Path(path),
         backbone.layout,
         backbone=_recipe_json(backbone),
@@ -51,6 +60,13 @@ def create_archive(
         parameters=backbone.parameter_count,
         metadata_example=_example(config or TrainConfig(steps=1000)),
     )
+    try:
+        made.set_shared_tensors(WEIGHTS_SET, stored)
+    except BaseException:
+        made.close()
+        Path(path).unlink(missing_ok=True)
+        raise
+    return made
 
 
 def _recipe_json(backbone: Backbone) -> dict[str, Any]:
@@ -59,7 +75,8 @@ def _recipe_json(backbone: Backbone) -> dict[str, Any]:
     if backbone.drawn is None:
         raise InvalidInput(
             "an archive keeps where the numbers of its backbone come from, and nothing says so of "
-            "this one; make it with supsup.build(recipe) or Backbone.from_module(module, seed=…)"
+            "this one; make it with supsup.build(recipe), whose weights may be a file, or "
+            "Backbone.from_module(module, seed=…)"
         )
     maskable = list(backbone.layout.shapes)
     from_seed = asdict(backbone.drawn)
@@ -93,8 +110,8 @@ def backbone_of(
     Args:
         trusted_net: a ``module:function`` that may be imported, if the archive names just that.
         weights: the file of its trained weights, or another one with the same values; None looks
-            for the archive's own (:meth:`supsup.networks.weights_file.WeightsFile.found`), beside
-            the archive, too.
+            for the archive's own: in the archive, beside it, and elsewhere
+            (:meth:`supsup.networks.weights_file.WeightsFile.found`).
 
     Raises:
         InvalidInput: the archive has no recipe, or names code that is not trusted; or its weights
@@ -120,8 +137,12 @@ def backbone_of(
     recipe = BackboneRecipe.from_json(archive.backbone)
     if weights is not None:
         recipe = with_weights(recipe, weights)
-    beside = [Path(archive.path).parent]
-    backbone = build(recipe, allow_code=recipe.net == trusted_net, beside=beside)
+    backbone = build(
+        recipe,
+        allow_code=recipe.net == trusted_net,
+        values=embedded_weights(archive) if weights is None else None,
+        beside=[Path(archive.path).parent],
+    )
     if weights is not None:
         backbone.check_archive(archive)
     backbone.check_digest(archive.weights_digest)

@@ -7,6 +7,7 @@ from pathlib import Path
 from maskstore.archive import MaskArchive
 from maskstore.errors import InvalidInput
 from supsup.archives.network import check_recipe, create_archive, require_net
+from supsup.archives.weights import embed_weights
 from supsup.choices import DEFAULT_NET, DEFAULT_OUTPUTS
 from supsup.networks.backbone import Backbone
 from supsup.networks.construct import build
@@ -80,6 +81,7 @@ def open_or_create(
     backbone: Backbone,
     config: TrainConfig | None = None,
     *,
+    embed: bool = False,
     timeout: float = 10.0,
     lock: bool = True,
 ) -> MaskArchive:
@@ -88,6 +90,7 @@ def open_or_create(
     Args:
         backbone: an archive that is there must be for this very network.
         config: see :func:`create_archive`.
+        embed: whether trained weights are put into the archive, where they are not yet.
         timeout, lock: as :meth:`MaskArchive.open`.
 
     Raises:
@@ -96,12 +99,14 @@ def open_or_create(
         ArchiveError: it cannot be opened or made, as :class:`MaskArchive` says.
     """
     if not Path(path).exists():
-        return create_archive(path, backbone, config)
+        return create_archive(path, backbone, config, embed=embed)
     archive = MaskArchive.open(Path(path), "a", timeout=timeout, lock=lock)
     try:
         if backbone.recipe is not None:
             check_recipe(archive, backbone.recipe)
         backbone.check_archive(archive)
+        if embed:
+            embed_weights(archive, backbone)
     except BaseException:
         archive.close()
         raise

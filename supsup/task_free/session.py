@@ -10,8 +10,8 @@ from maskstore.codecs import parse_codec
 from maskstore.maintenance import gone_if_empty
 from maskstore.packed import StoredTask
 from supsup.archives import check_classes, create_archive, open_or_create, parse_device
+from supsup.archives.weights import build_for
 from supsup.datasets import load
-from supsup.networks.construct import build
 from supsup.networks.recipe import BackboneRecipe
 from supsup.task_free.allocation import parse_allocation
 from supsup.task_free.checkpoint import LearnerCheckpoint, learn_into
@@ -112,8 +112,7 @@ def learn_family(
     check_classes(recipes, network.outputs)
     images = load(recipes[0].dataset, data_dir, quiet=quiet).to(place)
     made = [make_task(recipe, images) for recipe in recipes]
-    allowed = network.net == trusted_net
-    backbone = build(network, allow_code=allowed, beside=[path.parent])
+    backbone = build_for(path, network, allow_code=network.net == trusted_net)
     learner = Learner(
         backbone.to(place),
         config,

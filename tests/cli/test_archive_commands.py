@@ -124,6 +124,8 @@ def test_stats(archive, run, tmp_path):
         "entropy_bytes_per_task",
         "dense_bytes_per_task",
         "ratio_to_dense",
+        "ratio_without_weights",
+        "weights_bytes",
         "note",
         "dense_bytes",
         "score_checkpoint_bytes",

@@ -77,6 +77,19 @@ def test_other_weights_for_an_archive_are_refused_before_training(weights, run):
     assert "weights of parameters" in said
 
 
+def test_embedded_weights_need_no_file(weights, run):
+    asked = ("--outputs", "10", "--weights", weights, "--embed-weights")
+    assert run("train", "a.h5", *TINY, *asked, "--quiet").code == 0
+    weights.unlink()
+    assert run("eval", "a.h5", "--quiet").code == 0
+    more = ("--dataset", "split-mnist-sample", "--tasks", "3", *TINY[4:], "--resume", "--quiet")
+    assert run("train", "a.h5", *more).code == 0
+    stats = run("stats", "a.h5", "--json").json()
+    assert stats["weights_bytes"] == stats["shared_bytes"] > 0
+    assert stats["ratio_without_weights"] > stats["ratio_to_dense"]
+    assert "none to embed" in one_line(run("create", "b.h5", "--embed-weights"))
+
+
 def test_a_part_of_the_parameters(weights, run):
     asked = ("--outputs", "100", "--weights", weights)
     said = one_line(run("create", "a.h5", *asked))

@@ -3,14 +3,23 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
-from maskstore import MaskArchive
+from maskstore import MaskArchive, merge
 from maskstore.errors import DigestMismatch, InvalidInput, LayoutMismatch
+from maskstore.stats import archive_stats
 from supsup import BackboneRecipe, TrainConfig, build
-from supsup.archives import backbone_of, evaluate_archive, open_or_create, train_into
+from supsup.archives import (
+    backbone_of,
+    create_archive,
+    evaluate_archive,
+    open_or_create,
+    train_into,
+)
 from supsup.archives.network import check_recipe
+from supsup.archives.weights import build_for
 from supsup.networks.weights_file import sha256_of_file
 from tests.supsup.helpers import Blobs
 from tests.supsup.networks.trained_net import NET, train_net
@@ -84,6 +93,87 @@ def test_a_file_that_is_gone_or_another_is_one_line(trained):
         with pytest.raises(DigestMismatch, match=f"has SHA-256 {other}, wanted {wanted}"):
             backbone_of(archive, trusted_net=NET, weights=file)
         assert backbone_of(archive, trusted_net=NET, weights=path.parent / "moved.pt")
+
+
+@pytest.fixture
+def embedded(tmp_path):
+    """The same with the weights inside, and no file left."""
+    train_net(tmp_path)
+    recipe = BackboneRecipe(net=NET, outputs=4, seed=3, weights=tmp_path / "net.pt")
+    backbone = build(recipe, allow_code=True)
+    with open_or_create(tmp_path / "a.h5", backbone, CONFIG, embed=True) as archive:
+        train_into(archive, backbone, TASKS, CONFIG)
+        found = evaluate_archive(archive, backbone, tasks=TASKS)
+    for file in tmp_path.glob("*.pt"):
+        file.unlink()
+    (tmp_path / "net.safetensors").unlink()
+    return tmp_path / "a.h5", [each.accuracy for each in found.per_task], backbone
+
+
+def test_embedded_weights_need_no_file(embedded):
+    path, accuracies, backbone = embedded
+    assert accuracies_in_a_new_process(path) == accuracies
+    with MaskArchive.open(path) as archive:
+        assert archive.format_version == 2
+        stored = archive.shared_tensors("weights")
+        stats = archive_stats(archive)
+    assert set(stored) == backbone.trained
+    for name, value in stored.items():
+        assert np.array_equal(value, backbone.module.get_parameter(name).numpy())
+    assert stats.weights_bytes == stats.shared_bytes > 0
+    assert stats.bytes_per_task == path.stat().st_size / 2
+    known = BackboneRecipe.from_json(backbone.recipe.to_json())
+    assert build_for(path, known, allow_code=True).digest == backbone.digest
+
+
+def test_weights_are_embedded_later_and_once(trained):
+    path, _ = trained
+    with MaskArchive.open(path) as archive:
+        backbone = backbone_of(archive, trusted_net=NET)
+    with open_or_create(path, backbone, embed=True) as archive:
+        size = archive.file_bytes
+    with open_or_create(path, backbone, embed=True) as archive:
+        assert archive.file_bytes == size
+    (path.parent / "net.pt").unlink()
+    with MaskArchive.open(path) as archive:
+        assert backbone_of(archive, trusted_net=NET).digest == backbone.digest
+
+
+def test_there_is_nothing_to_embed_of_a_seed(tmp_path):
+    seeded = build(BackboneRecipe(net=NET, outputs=4), allow_code=True)
+    with pytest.raises(InvalidInput, match="none to embed"):
+        create_archive(tmp_path / "a.h5", seeded, embed=True)
+    assert not (tmp_path / "a.h5").exists()
+
+
+def test_other_embedded_weights_are_not_taken_for_these(embedded):
+    path, _, _ = embedded
+    with MaskArchive.open(path, "a") as archive:
+        stored = archive.shared_tensors("weights")
+        archive.set_shared_tensors("weights", {name: value + 1 for name, value in stored.items()})
+        with pytest.raises(DigestMismatch):
+            backbone_of(archive, trusted_net=NET)
+
+
+def test_stats_count_a_file_outside_as_they_count_one_inside(trained):
+    path, _ = trained
+    file = (path.parent / "net.pt").stat().st_size
+    with MaskArchive.open(path) as archive:
+        stats = archive_stats(archive)
+        dense = 4 * archive.parameters
+    assert stats.weights_bytes == file
+    assert stats.bytes_per_task == (path.stat().st_size + file) / 2
+    assert stats.ratio_to_dense == pytest.approx(dense / stats.bytes_per_task)
+    assert stats.ratio_without_weights == pytest.approx(2 * dense / path.stat().st_size)
+
+
+def test_archives_of_the_same_weights_in_two_files_are_merged(trained):
+    path, _ = trained
+    recipe = BackboneRecipe(net=NET, outputs=4, seed=3, weights=path.parent / "net.safetensors")
+    backbone = build(recipe, allow_code=True)
+    with create_archive(path.parent / "b.h5", backbone) as other, MaskArchive.open(path) as first:
+        other.add("c", first.get("blobs/0"))
+        assert merge([first, other], path.parent / "both.h5") == 3
 
 
 def test_a_recipe_with_other_sources_is_another(trained):
