@@ -12,6 +12,7 @@ DEFAULT_NET: NetName = "lenet-300-100"
 DEFAULT_OUTPUTS = 100
 
 InitName = Literal["signed-constant", "scaled-signed-constant", "kaiming-normal", "scaled-kaiming"]
+StatisticsName = Literal["batch", "running", "frozen"]
 MaskRuleName = Literal["threshold", "topk", "gradual"]
 BudgetName = Literal["uniform", "erdos-renyi"]
 OptimizerName = Literal["adam", "normed-sgd", "rmsprop", "sgd"]

@@ -64,6 +64,7 @@ OPTIONS = [
     *((command, "net", choices.NetName) for command in ("create", "train", "learn", "compare")),
     ("create", "init", choices.InitName),
     ("train", "init", choices.InitName),
+    *((command, "statistics", choices.StatisticsName) for command in ("create", "train")),
     ("train", "mask", choices.MaskRuleName),
     ("learn", "mask", choices.MaskRuleName),
     ("train", "budget", choices.BudgetName),

@@ -27,6 +27,7 @@ def create(
     weights: options.Weights = None,
     weights_for: options.WeightsFor = None,
     embed_weights: options.EmbedWeights = False,
+    statistics: options.Statistics = None,
     like: Annotated[
         Path | None,
         typer.Option(help="Without a network: take the layers of this mask file (.npz, …)."),
@@ -35,7 +36,8 @@ def create(
 ) -> None:
     """Make an empty archive for a network, or for masks like those of a file."""
     if like is not None:
-        if any(option is not None for option in (net, outputs, seed, init, fan_density, weights)):
+        options_of_net = (net, outputs, seed, init, fan_density, weights, statistics)
+        if any(option is not None for option in options_of_net):
             raise typer.BadParameter("--like goes without options of a network")
         made = MaskArchive.create(archive, layout_of(like))
     else:
@@ -47,6 +49,7 @@ def create(
             fan_density=fan_density,
             weights=weights,
             weights_for=tuple(weights_for or ()),
+            statistics=statistics,
         )
         made = supsup.archives.create_archive(archive, network.build(), embed=embed_weights)
     with made:

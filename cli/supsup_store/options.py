@@ -18,6 +18,7 @@ from supsup.choices import (
     OptimizerName,
     SamplingName,
     ScheduleName,
+    StatisticsName,
     TaskRuleName,
 )
 
@@ -80,6 +81,13 @@ Init = Annotated[
 ]
 FanDensity = Annotated[
     float | None, typer.Option(help="scaled-…: the density of the masks to come (default 0.5).")
+]
+Statistics = Annotated[
+    str | None,
+    typer.Option(
+        help=f"Of normalisation: {listed(StatisticsName)}; running ones are kept with each task, "
+        "so that single images are answered. By default the archive's, in a new archive batch."
+    ),
 ]
 SeedOrArchive = Annotated[
     int | None,

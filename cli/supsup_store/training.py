@@ -37,6 +37,7 @@ def train(
     weights: options.Weights = None,
     weights_for: options.WeightsFor = None,
     embed_weights: options.EmbedWeights = False,
+    statistics: options.Statistics = None,
     mask: options.Mask = "threshold",
     density: options.Density = 0.5,
     budget: Annotated[str, typer.Option(help=f"topk, gradual: {listed(BudgetName)}.")] = "uniform",
@@ -122,6 +123,7 @@ def train(
         fan_density=fan_density,
         weights=weights,
         weights_for=tuple(weights_for or ()),
+        statistics=statistics,
     )
     config = supsup.TrainConfig(
         steps=1000 if steps is None and epochs is None else steps,

@@ -99,5 +99,6 @@ def _row(
     name = found.stored.name
     if on_task is not None:
         on_task(name)
-    right = accuracy(backbone, archive.get(name), found.task, batch)
+    masks, tensors = archive.get(name), archive.tensors(name)
+    right = accuracy(backbone, masks, found.task, batch, tensors=tensors)
     return TaskAccuracy(name=name, accuracy=right, task_accuracy=1.0)

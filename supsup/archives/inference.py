@@ -20,6 +20,7 @@ from supsup.datasets.inputs import (
 )
 from supsup.inference import Inference, MaskBank, Progress, infer_in, load_masks
 from supsup.inference.mask_source import Streamed, nobody_looks
+from supsup.inference.task_tensors import TaskTensors
 from supsup.networks.backbone import Backbone
 from supsup.tasks import TaskRecipe
 from supsup.training.metadata import TaskMetadata
@@ -51,6 +52,7 @@ def bank_of(
         masks,
         classes=[classes_of(stored) or 0 for stored in good],
         levels=levels_of_masks(good),
+        tensors=TaskTensors.of_archive(backbone, archive, names),
         progress=progress,
     )
 

@@ -16,7 +16,7 @@ from supsup.archives.weights import embedded_weights, weights_to_embed
 from supsup.inference.ood import EnergyThreshold
 from supsup.networks.backbone import Backbone
 from supsup.networks.construct import build
-from supsup.networks.recipe import INITS, BackboneRecipe
+from supsup.networks.recipe import INITS, OMITTED, BackboneRecipe
 from supsup.networks.weights_file import WeightsFile
 from supsup.tasks import TaskRecipe
 from supsup.training.config import TrainConfig
@@ -80,7 +80,10 @@ def _recipe_json(backbone: Backbone) -> dict[str, Any]:
         )
     maskable = list(backbone.layout.shapes)
     from_seed = asdict(backbone.drawn)
-    return {"net": None, "outputs": None, "maskable": maskable, "options": {}} | from_seed
+    recipe = {"net": None, "outputs": None, "maskable": maskable, "options": {}} | from_seed
+    if backbone.statistics != OMITTED["statistics"]:
+        recipe["statistics"] = backbone.statistics
+    return recipe
 
 
 def _example(config: TrainConfig) -> dict[str, Any]:
@@ -184,6 +187,7 @@ def backbone_from_module(
         seed=kept.get("seed", 0),
         init=kept.get("init", INITS[0]),
         fan_density=kept.get("fan_density", 0.5),
+        statistics=kept.get("statistics", "batch"),
     )
     shapes = {name: tuple(weight.shape) for name, weight in made.module.named_parameters()}
     for name, shape in archive.layout.shapes.items():
@@ -193,7 +197,13 @@ def backbone_from_module(
                 f"{type(module).__name__} has {shapes.get(name, 'no such parameter')}; hand over "
                 "the module that the archive was made for"
             )
-    backbone = Backbone(made.module, None, tuple(archive.layout.shapes), made.notes)
+    backbone = Backbone(
+        made.module,
+        None,
+        tuple(archive.layout.shapes),
+        made.notes,
+        statistics=made.statistics,
+    )
     backbone.drawn = made.drawn
     backbone.check_archive(archive)
     return backbone.to(device)
@@ -215,8 +225,8 @@ def with_weights(recipe: BackboneRecipe, weights: str | PathLike[str]) -> Backbo
 
 def check_recipe(archive: MaskArchive, wanted: BackboneRecipe) -> None:
     """Raise LayoutMismatch unless the archive was made for ``wanted``."""
-    found = archive.backbone or {}
-    asked = wanted.to_json()
+    found = {**OMITTED, **(archive.backbone or {})}
+    asked = OMITTED | wanted.to_json()
     # The digest of the weights will say whether two files have the same ones.
     kept, own = found.get("weights") or {}, asked.pop("weights", None) or {}
     asked["weights of parameters"] = own.get("parameters")

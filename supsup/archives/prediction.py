@@ -104,19 +104,21 @@ def predict_with(
 def module_of(archive: MaskArchive, backbone: Backbone, task: str) -> nn.Module:
     """A task as an ordinary module, on the backbone's device, in evaluation mode.
 
-    Its weights are W ⊙ M, so that it gives the logits that the masked network gives, those of spare
-    outputs among them. It is a copy: nothing that is done to it reaches the archive.
+    Its weights are W ⊙ M and its running statistics the task's, so that it gives the logits that
+    the masked network gives, those of spare outputs among them. It is a copy: nothing that is done
+    to it reaches the archive.
 
     Raises:
         TaskNotFound, CorruptArchive: as :meth:`MaskArchive.get`.
         DigestMismatch: the archive's masks are of other weights.
     """
     backbone.check_archive(archive)
-    masked = backbone.masked(backbone.tensors(archive.get(task)))
+    effective = backbone.of_task(archive.get(task), archive.tensors(task))
     module = copy.deepcopy(backbone.module)
+    own = {**dict(module.named_parameters()), **dict(module.named_buffers())}
     with torch.no_grad():
-        for name, values in masked.items():
-            module.get_parameter(name).copy_(values)
+        for name, values in effective.items():
+            own[name].copy_(values)
     return module.requires_grad_()
 
 
@@ -124,7 +126,7 @@ def _logits(
     archive: MaskArchive, backbone: Backbone, x: Inputs, task: str, classes: int
 ) -> Float32[Tensor, "batch classes"]:
     """Those of the task's own classes."""
-    weights = backbone.masked(backbone.tensors(archive.get(task)))
+    weights = backbone.of_task(archive.get(task), archive.tensors(task))
     count = len(tensors_of(x)[0])
     with torch.no_grad():
         size = count if mixes_images(backbone, x) else _AT_A_TIME

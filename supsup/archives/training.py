@@ -262,6 +262,10 @@ def append(
     for each in trained:
         with sums.adding(each) if sums else nullcontext():
             stored = archive.add(
-                each.name, each.masks, with_metrics(each.metadata, each.metrics), codec=codec
+                each.name,
+                each.masks,
+                with_metrics(each.metadata, each.metrics),
+                tensors=each.tensors,
+                codec=codec,
             )
         yield stored

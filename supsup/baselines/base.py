@@ -18,6 +18,7 @@ from maskstore.seeded.streams import parse_seed
 from supsup.choices import BaselineOptimizerName
 from supsup.networks.backbone import Backbone
 from supsup.networks.modes import plain_modes
+from supsup.networks.statistics import check_masks_suffice
 from supsup.tasks.protocol import TaskData
 from supsup.training.config import parse_length, set_fields, steps_of
 
@@ -99,6 +100,7 @@ class Baseline(ABC):
             backbone: such as ``build(BackboneRecipe(net="lenet-300-100", outputs=10,
                 init="kaiming-normal"))``; the device it is on is where all is computed.
         """
+        check_masks_suffice(backbone, f"baseline {self.name}")
         self.backbone = backbone
         self.config = config
         self._classes: dict[str, int] = {}

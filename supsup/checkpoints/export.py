@@ -14,10 +14,12 @@ from maskstore.storage.atomic import write_file
 from supsup.networks.backbone import Backbone
 from supsup.networks.parse_module import lost_statistics, unwrap
 from supsup.networks.registry import make_module
+from supsup.networks.statistics import tracking
 
 
 def export_dense(archive: MaskArchive, task: str, backbone: Backbone, path: Path) -> int:
-    """Write a task as a dense model: W ⊙ M and every other parameter, as safetensors.
+    """Write a task as a dense model: W ⊙ M, the task's running statistics and every other
+    parameter, as safetensors.
 
     The file loads strictly into the module as its factory builds it, which in eval mode then gives
     the logits that the masked network gives.
@@ -35,24 +37,31 @@ def export_dense(archive: MaskArchive, task: str, backbone: Backbone, path: Path
     if path.suffix != ".safetensors":
         raise InvalidInput(f"{path}: expected a file that ends in .safetensors")
     backbone.check_archive(archive)
-    return write_file(path, save(dense_state(backbone, backbone.tensors(archive.get(task)))))
+    own = backbone.on_device(archive.tensors(task))
+    masks = backbone.tensors(archive.get(task))
+    return write_file(path, save(dense_state(backbone, masks, own)))
 
 
-def dense_state(backbone: Backbone, masks: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def dense_state(
+    backbone: Backbone, masks: Mapping[str, Tensor], own: Mapping[str, Tensor] | None = None
+) -> dict[str, Tensor]:
     """A ``state_dict`` on the CPU with which the factory's module is the masked network.
+
+    Args:
+        own: tensors of the task, in the place of the module's buffers of those names.
 
     Raises:
         InvalidInput: there is none; the message says why and what to do.
     """
     module = backbone.module
-    masked = backbone.masked(masks)
-    # A parameter may have several names (tied weights): each of them gets its masked values.
-    by_id = {id(module.get_parameter(name)): values for name, values in masked.items()}
-    masked = {
-        name: by_id[id(parameter)]
-        for name, parameter in module.named_parameters(remove_duplicate=False)
-        if id(parameter) in by_id
+    named = {
+        **dict(module.named_parameters(remove_duplicate=False)),
+        **dict(module.named_buffers(remove_duplicate=False)),
     }
+    # A parameter may have several names (tied weights): each of them gets its masked values.
+    held = {**backbone.masked(masks), **(own or {})}
+    by_id = {id(named[name]): values for name, values in held.items()}
+    masked = {name: by_id[id(tensor)] for name, tensor in named.items() if id(tensor) in by_id}
     state = module.state_dict()
     for name, value in state.items():
         if not isinstance(value, Tensor):
@@ -72,14 +81,12 @@ def dense_state(backbone: Backbone, masks: Mapping[str, Tensor]) -> dict[str, Te
 def _require_loads(backbone: Backbone, dense: Mapping[str, Tensor]) -> None:
     """Load it as a user will, and look whether all of it arrived."""
     module = _as_the_factory_builds_it(backbone)
-    for name, part in module.named_modules():
-        if isinstance(part, _NormBase) and part.track_running_stats:
-            raise _refusal(
-                backbone,
-                f"its normalisation {name!r} answers by running statistics, of which none "
-                "were kept, as training normalised by those of the batch; train with "
-                "--statistics running",
-            )
+    for name, _ in tracking(module) if backbone.statistics == "batch" else ():
+        raise _refusal(
+            backbone,
+            f"its normalisation {name!r} answers by running statistics, of which none were kept, "
+            "as training normalised by those of the batch; train with --statistics running",
+        )
     try:
         module.load_state_dict(dense, strict=True)
     except Exception as error:

@@ -3,11 +3,12 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor
 
 from maskstore.errors import InvalidInput
@@ -23,6 +24,14 @@ from supsup.tasks.protocol import TaskData
 EVAL_BATCH = 128
 """Test images a forward pass, the paper's. Nets with batch statistics answer by the whole batch,
 so their accuracy is that of this batch size, with the images mixed."""
+
+Masks = Mapping[str, Bool[np.ndarray, "..."]]
+"""A mask of a task, by layer."""
+
+Tensors = Mapping[str, Shaped[np.ndarray, "..."]]
+"""Tensors of a task, by name."""
+
+_NONE: Tensors = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,9 +180,11 @@ def score_task(
 
 def accuracy(
     backbone: Backbone,
-    masks: Mapping[str, Bool[np.ndarray, "..."]],
+    masks: Masks,
     task: TaskData,
     batch: int = EVAL_BATCH,
+    *,
+    tensors: Tensors = _NONE,
 ) -> float:
     """Share of the task's test images that the masked backbone labels rightly, 0 to 1.
 
@@ -182,10 +193,13 @@ def accuracy(
     Args:
         batch: images a forward pass. A rest smaller than half of it joins the batch before, so
             that batch statistics never come from a few images.
+        tensors: what the task has of its own beside the mask, as
+            :meth:`maskstore.MaskArchive.tensors` gives it.
 
     Raises:
         InvalidMask: the masks do not fit the backbone.
-        InvalidInput: the task has no test images, or labels the backbone has no output for.
+        InvalidInput: the tensors do not; the task has no test images, or labels the backbone has no
+            output for.
 
     >>> from supsup import BackboneRecipe, TensorTask, build
     >>> backbone = build(BackboneRecipe(net="lenet-300-100", outputs=2, options={"inputs": 1}))
@@ -194,15 +208,17 @@ def accuracy(
     >>> accuracy(backbone, masks, task)
     0.5
     """
-    return accuracy_and_energy(backbone, masks, task, batch)[0]
+    return accuracy_and_energy(backbone, masks, task, batch, tensors=tensors)[0]
 
 
 @plain_modes()
 def accuracy_and_energy(
     backbone: Backbone,
-    masks: Mapping[str, Bool[np.ndarray, "..."]],
+    masks: Masks,
     task: TaskData,
     batch: int = EVAL_BATCH,
+    *,
+    tensors: Tensors = _NONE,
 ) -> tuple[float, Float[Tensor, " image"]]:
     """:func:`accuracy`, and the free energy of each test image; raises as that does."""
     if batch < 1:
@@ -210,7 +226,7 @@ def accuracy_and_energy(
     right = torch.zeros((), dtype=torch.int64, device=backbone.device)
     energies = [torch.zeros(0, dtype=torch.float32, device=backbone.device)]
     batches = evaluation_batches(backbone, task, batch)
-    for logits, labels in _class_logits(backbone, masks, task, batches):
+    for logits, labels in _class_logits(backbone, masks, tensors, task, batches):
         right += (logits.argmax(1) == labels.to(backbone.device)).sum()
         energies.append(free_energy(logits, task.classes))
     energy = torch.cat(energies)
@@ -222,26 +238,29 @@ def accuracy_and_energy(
 @plain_modes()
 def training_energy(
     backbone: Backbone,
-    masks: Mapping[str, Bool[np.ndarray, "..."]],
+    masks: Masks,
     task: TaskData,
     indices: Int64[Tensor, " image"],
     batch: int = EVAL_BATCH,
+    *,
+    tensors: Tensors = _NONE,
 ) -> Float[Tensor, " image"]:
     """The free energy of training images of those indices, at least one, ``batch`` at a time."""
     parts = (train_batch(task, each) for each in indices.to(task.device).split(batch))
-    logits = _class_logits(backbone, masks, task, whole_batches(parts, batch))
+    logits = _class_logits(backbone, masks, tensors, task, whole_batches(parts, batch))
     return torch.cat([free_energy(each, task.classes) for each, _ in logits])
 
 
 @torch.no_grad()
 def _class_logits(
     backbone: Backbone,
-    masks: Mapping[str, Bool[np.ndarray, "..."]],
+    masks: Masks,
+    tensors: Tensors,
     task: TaskData,
     batches: Iterable[Batch],
 ) -> Iterator[tuple[Float[Tensor, "batch classes"], Int64[Tensor, " batch"]]]:
     """What the masked backbone says of each batch, and its labels."""
-    weights = backbone.masked(backbone.tensors(masks))
+    weights = backbone.of_task(masks, tensors)
     for images, labels in batches:
         logits = backbone.run(map_inputs(lambda each: each.to(backbone.device), images), weights)
         check_outputs(logits.shape[1], task)
@@ -250,22 +269,24 @@ def _class_logits(
 
 def evaluate_gg(
     backbone: Backbone,
-    tasks: Iterable[tuple[TaskData, Mapping[str, Bool[np.ndarray, "..."]]]],
+    tasks: Iterable[tuple[TaskData, Masks] | tuple[TaskData, Masks, Tensors]],
     batch: int = EVAL_BATCH,
 ) -> Evaluation:
     """Scenario GG (paper, section 3.2): each task's test set under its own mask.
 
     Args:
-        tasks: pairs of a task and its masks, taken one at a time.
+        tasks: a task, its masks and, where it has any, its tensors, taken one at a time.
 
     Raises:
         InvalidInput: there is no task, or one cannot be evaluated.
     """
     rows = (
         TaskAccuracy(
-            name=task.name, accuracy=accuracy(backbone, masks, task, batch), task_accuracy=1.0
+            name=task.name,
+            accuracy=accuracy(backbone, masks, task, batch, tensors=own[0] if own else _NONE),
+            task_accuracy=1.0,
         )
-        for task, masks in tasks
+        for task, masks, *own in tasks
     )
     return Evaluation.of(GG, rows, method=None, objective=None, batch=batch)
 

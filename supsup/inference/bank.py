@@ -23,6 +23,7 @@ from supsup.inference.mask_source import (
     nobody_looks,
     parse_source,
 )
+from supsup.inference.task_tensors import TaskTensors
 from supsup.networks.backbone import Backbone
 from supsup.networks.linear_chain import chain_of
 from supsup.tasks.arrays import Inputs
@@ -45,6 +46,7 @@ class MaskBank(Shown):
         backbone: the network.
         source: the masks.
         kernels: what works on the packed bits.
+        tensors: what the tasks have of their own beside the masks.
         classes: outputs that stand for a class, the first ones; those behind are superfluous. Where
             tasks differ, the most that one has; None where every output is a class.
         class_counts: those of each mask where they differ, so that each answer is looked at over
@@ -61,6 +63,7 @@ class MaskBank(Shown):
         *,
         classes: int | Sequence[int] | None = None,
         levels: tuple[float, float] | None = None,
+        tensors: TaskTensors | None = None,
         kernels: Kernels | None = None,
         progress: Progress = nobody_looks,
     ) -> None:
@@ -71,19 +74,23 @@ class MaskBank(Shown):
                 packed; or an archive, which is then streamed at every call, block by block.
             classes: one number, or one for each mask; None where every output is a class.
             levels: None where any will do.
+            tensors: None for those of the archive; a network that has any needs them.
             kernels: None for those of the network's device (:func:`kernels_of`).
 
         Raises:
-            InvalidInput: there is no mask, or not one number of classes for each.
+            InvalidInput: there is no mask, not one number of classes for each, or the network needs
+                more of a task than its mask.
             LayoutMismatch: the masks are not of this network.
             DigestMismatch: the archive's masks are of other weights.
         """
         source = parse_source(masks)
         if isinstance(source, Streamed):
             backbone.check_archive(source.archive)
+            tensors = tensors or TaskTensors.of_archive(backbone, source.archive, source.names)
         self.backbone = backbone
         self.kernels = kernels_of(backbone.device) if kernels is None else kernels
         self.source = source.to(backbone.device)
+        self.tensors = tensors or TaskTensors.none(backbone)
         self.classes, self.class_counts = _parse_classes(classes, len(self.source.names))
         self.levels = levels
         self.progress = progress
@@ -149,9 +156,9 @@ class MaskBank(Shown):
         return counts
 
     def masked(self, rows: slice | Int64[np.ndarray, " n"]) -> dict[str, Tensor]:
-        """W ⊙ M of some masks, with an axis for them in front of each layer's."""
+        """W ⊙ M of some masks, and the tensors of their tasks, with an axis for them in front."""
         flat = self.kernels.apply_masks(self.source.read(rows), self.weights)
-        return from_flat(self.source.layout, flat)
+        return from_flat(self.source.layout, flat) | self.tensors.read(rows)
 
     def append(self, name: str, bits: UInt8[np.ndarray, " bytes"]) -> None:
         """One more mask; the totals follow. Only for masks in memory, all of as many classes."""

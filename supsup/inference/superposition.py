@@ -5,10 +5,12 @@ With p(α) = f(x, W ⊙ Σ α_i M^i) (paper, eq. 4) and the effective weights U 
     ∂H/∂α_i = Σ_j M^i_j · W_j · ∂H/∂U_j,
 
 so autograd runs once through one dense network, and all coefficients are one product of the packed
-bits with the vector W ⊙ ∂H/∂U.
+bits with the vector W ⊙ ∂H/∂U. What tasks have beside masks is superposed alike
+(:mod:`supsup.inference.task_tensors`).
 """
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -28,13 +30,15 @@ _GRADIENT_BYTES = 2**26
 
 
 def superposed(bank: MaskBank, rows: Int64[np.ndarray, " n"] | None = None) -> dict[str, Tensor]:
-    """U = W ⊙ mean of the masks of ``rows`` (None: all): the network at uniform α."""
+    """U = W ⊙ mean of the masks of ``rows`` (None: all), and the mean of the tasks' tensors: the
+    network at uniform α."""
     counts = bank.counts if rows is None else bank.count(rows)
     mean = counts.float()
     mean /= len(bank) if rows is None else len(rows)
     mean *= bank.weights
     layers = from_flat(bank.source.layout, mean)
-    return {name: layer.requires_grad_() for name, layer in layers.items()}
+    leaves = {name: layer.requires_grad_() for name, layer in layers.items()}
+    return leaves | bank.tensors.mean(rows)
 
 
 def gradients(
@@ -60,30 +64,41 @@ def gradients(
     count = len(bank) if rows is None else len(rows)
     parts, done, groups = [], 0, len(x)
     for images in x.split(at_once) if query.per_image else [x]:
-        flat = _slopes(replace(query, x=images), weights)
+        found = _slopes(replace(query, x=images), weights)
+        flat = found.flat
         flat *= bank.weights
         products = []
         for where, bits in bank.source.blocks(rows):
             products.append(bank.kernels.multiply(bits, flat).cpu().double())
             bank.progress("weighing", done * count + len(images) * where.stop, groups * count)
-        parts.append(torch.cat(products, dim=1))
+        product = torch.cat(products, dim=1)
+        if bank.tensors.any:
+            product += bank.tensors.slopes(found.own, rows, len(product)).cpu().double()
+        parts.append(product)
         done += len(images)
     return torch.cat(parts).numpy()
 
 
-def _slopes(query: Query, weights: dict[str, Tensor]) -> Float32[Tensor, "group numbers"]:
-    """∂H/∂U as flat."""
+class _Slopes(NamedTuple):
+    """∂H/∂U as flat, a row a group, and ∂H/∂T of the tasks' tensors by name."""
+
+    flat: Float32[Tensor, "group numbers"]
+    own: dict[str, Tensor]
+
+
+def _slopes(query: Query, weights: dict[str, Tensor]) -> _Slopes:
     bank, x, objective = query.bank, query.x, query.objective
     layout = bank.source.layout
     if not query.per_image:
-        return to_flat(layout, _slope(query, x, weights))[None]
+        slopes = _slope(query, x, weights)
+        return _Slopes(to_flat(layout, slopes)[None], slopes)
     with torch.no_grad():
         logits = bank.run(x, weights)  # what is wrong with the data as a whole is said as such
     classes = bank.class_count(logits.shape[1])
     objective.check(logits.shape[1], classes)
     chain = chain_of(bank.backbone)
     if chain is not None and chain.takes(x):
-        return image_slopes(bank.backbone, chain, x, weights, objective, classes)
+        return _Slopes(image_slopes(bank.backbone, chain, x, weights, objective, classes), {})
 
     def of_one(weights: dict[str, Tensor], image: Tensor) -> Tensor:
         return _value(query, image[None], weights)
@@ -98,7 +113,7 @@ def _slopes(query: Query, weights: dict[str, Tensor]) -> Float32[Tensor, "group 
         raise InvalidInput(
             f"one image at a time: {error}; or let all images decide together (mode batch)"
         ) from error
-    return to_flat(layout, each, batch=len(x))
+    return _Slopes(to_flat(layout, each, batch=len(x)), each)
 
 
 def _slope(

@@ -1,44 +1,39 @@
 """Backbone: a frozen random network, run under masks."""
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float32, Shaped
+from jaxtyping import Shaped
 from torch import Tensor, nn
 
 from maskstore.archive import MaskArchive
 from maskstore.errors import DigestMismatch
-from supsup.networks.explain import Raised, explained, parse_logits
+from supsup.networks.masked_module import MaskedModule
 from supsup.networks.modes import plain_modes
-from supsup.networks.parse_module import copy_module, layout_over, parse_module
+from supsup.networks.parse_module import copy_module, parse_module
 from supsup.networks.recipe import BackboneRecipe, parse_maskable
 from supsup.networks.registry import NETS
 from supsup.networks.shown import ShownNetwork
-from supsup.networks.swap import Slots, attributes_restored, slots_of, swapped
+from supsup.networks.statistics import reset_statistics
 from supsup.networks.trained import place_values, values_in, values_of
 from supsup.networks.weights import Drawn, digest_of
 from supsup.networks.weights_file import ALL, apart
-from supsup.tasks.arrays import Inputs
-from supsup.tasks.batch import tensors_of
 
 if TYPE_CHECKING:
     from supsup.networks.probe import Probe
 
 
-class Backbone(ShownNetwork):
+class Backbone(ShownNetwork, MaskedModule):
     """A module whose weights W never change, computing p = f(x, W ⊙ M) (paper, eq. 2).
 
     Attributes:
         recipe: regenerates it; None for a module that was handed in.
-        module: the frozen module. It is never written to after construction.
-        layout: the parameters that masks cover, in the module's order.
+        module, layout, statistics, task_tensors: as :class:`MaskedModule` has them.
         drawn: how the numbers of a module that was handed in were drawn; None beside a recipe.
         notes: what was changed about a user's module, and what nobody checks, a line each.
         trained: the parameters and buffers whose values are not from the seed, but from a weights
@@ -53,15 +48,15 @@ class Backbone(ShownNetwork):
         maskable: tuple[str, ...] | None,
         notes: tuple[str, ...] = (),
         trained: frozenset[str] = frozenset(),
+        statistics: str = "batch",
     ) -> None:
         """Used by :func:`supsup.build` and :meth:`from_module`; ``module`` is frozen already."""
-        self.module = module
+        super().__init__(module, maskable, statistics)
         self.recipe = recipe
         self.notes = notes
         self.drawn: Drawn | None = None
         self.trained = trained
         self.probed: Probe | None = None
-        self.layout = layout_over(module, maskable)
 
     @classmethod
     @plain_modes()
@@ -73,6 +68,7 @@ class Backbone(ShownNetwork):
         init: str = "signed-constant",
         fan_density: float = 0.5,
         maskable: tuple[str, ...] | None = None,
+        statistics: str = "batch",
     ) -> "Backbone":
         """A backbone with the architecture of any module; the module itself is left alone.
 
@@ -85,6 +81,8 @@ class Backbone(ShownNetwork):
         Args:
             module: float32.
             maskable: names of the parameters that masks cover; None for all of two axes or more.
+            statistics: of normalisation, as :class:`BackboneRecipe` has it; running ones begin at
+                mean 0 and variance 1.
 
         Raises:
             InvalidInput: a parameter is unknown or not float32, or there is none to cover.
@@ -95,10 +93,12 @@ class Backbone(ShownNetwork):
         """
         drawn = Drawn(seed=seed, init=init, fan_density=fan_density)
         names = None if maskable is None else parse_maskable(maskable)
-        frozen, notes = parse_module(copy_module(module))
+        frozen, notes = parse_module(copy_module(module), statistics)
         drawn.freeze(frozen)
+        if statistics == "running":
+            reset_statistics(frozen)
         note = f"weights: drawn from seed {seed}; Backbone.pretrained(module) takes the module's"
-        made = cls(frozen.eval(), None, names, (*notes, note))
+        made = cls(frozen.eval(), None, names, (*notes, note), statistics=statistics)
         made.drawn = drawn
         return made
 
@@ -114,23 +114,25 @@ class Backbone(ShownNetwork):
         init: str = "signed-constant",
         fan_density: float = 0.5,
         maskable: tuple[str, ...] | None = None,
+        statistics: str = "batch",
     ) -> "Backbone":
         """A backbone over trained weights, those of any module or of a file; the module is copied.
 
         Args:
             weights: a ``.safetensors`` file, or what ``torch.save`` wrote; None: the module's own.
             parameters: patterns of the trained ones; the others are drawn from the seed.
+            statistics: as :class:`BackboneRecipe` has it; running ones begin at the trained ones.
 
         Raises:
             InvalidInput: as :meth:`from_module`; or the file is missing, or not of this network.
         """
         drawn = Drawn(seed=seed, init=init, fan_density=fan_density)
         names = None if maskable is None else parse_maskable(maskable)
-        frozen, notes = parse_module(copy_module(module))
+        frozen, notes = parse_module(copy_module(module), statistics)
         what, values = values_of(frozen) if weights is None else values_in(Path(weights))
         drawn.freeze(frozen)
         trained = place_values(frozen, values, what=what, patterns=parameters)
-        return cls(frozen.eval(), None, names, notes, trained)
+        return cls(frozen.eval(), None, names, notes, trained, statistics)
 
     def trained_values(self) -> dict[str, Shaped[Tensor, "..."]]:
         """The values that no seed gives back, by name, in the module's order."""
@@ -138,30 +140,9 @@ class Backbone(ShownNetwork):
         return {name: tensor.detach() for name, tensor in named if name in self.trained}
 
     @property
-    def weights(self) -> dict[str, Tensor]:
-        """The frozen weights that masks cover, by name, in layout order."""
-        return {name: self.module.get_parameter(name) for name in self.layout.shapes}
-
-    def flat_weights(self) -> Float32[Tensor, " bits"]:
-        """Those weights as one row, layer after layer: a copy, where they are."""
-        with torch.no_grad():
-            out = torch.empty(self.layout.bits, dtype=torch.float32, device=self.device)
-            return self.layout.join(self.weights, out)
-
-    @property
     def ships(self) -> bool:
         """Whether the network is one of this package's, of which all is known."""
         return self.recipe is not None and self.recipe.net in NETS
-
-    @property
-    def device(self) -> torch.device:
-        """Where the weights are."""
-        return next(self.module.parameters()).device
-
-    @property
-    def parameter_count(self) -> int:
-        """Numbers in a dense model of this architecture."""
-        return sum(w.numel() for w in self.module.parameters())
 
     @cached_property
     def digest(self) -> str:
@@ -199,7 +180,7 @@ class Backbone(ShownNetwork):
         if torch.device(device) == self.device:
             return self
         names, module = tuple(self.layout.shapes), copy.deepcopy(self.module).to(device)
-        moved = Backbone(module, self.recipe, names, self.notes, self.trained)
+        moved = Backbone(module, self.recipe, names, self.notes, self.trained, self.statistics)
         moved.drawn = self.drawn
         moved.digest = self.digest  # of the same values, wherever they are
         return moved
@@ -216,79 +197,6 @@ class Backbone(ShownNetwork):
         tensors = [*self.module.parameters(), *(() if buffers else self.module.buffers())]
         module = copy.deepcopy(self.module, {id(tensor): tensor for tensor in tensors})
         names = tuple(self.layout.shapes)
-        made = Backbone(module, self.recipe, names, self.notes, self.trained)
+        made = Backbone(module, self.recipe, names, self.notes, self.trained, self.statistics)
         made.drawn, made.probed = self.drawn, self.probed
         return made
-
-    def masked(self, masks: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """W ⊙ M for every layer of the layout. Masks may be boolean or real (a superposition)."""
-        return {name: weight * masks[name] for name, weight in self.weights.items()}
-
-    def run(
-        self,
-        x: Inputs,
-        weights: Mapping[str, Tensor],
-        *,
-        training: bool = False,
-    ) -> Float[Tensor, "batch outputs"]:
-        """Logits with ``weights`` in the place of the module's own of those names.
-
-        Args:
-            x: a tensor of images; a tuple becomes the module's arguments, a dict those by name.
-            training: as in :meth:`holding`.
-
-        Raises:
-            InvalidInput: the network does not take such data, or gives no logits.
-        """
-        with self.holding(weights, training=training):
-            return self.forward(x)
-
-    @contextmanager
-    def holding(self, weights: Mapping[str, Tensor], *, training: bool = False) -> Iterator[None]:
-        """The module holds ``weights`` for :meth:`forward`, and for the backward pass after it.
-
-        What its forward assigns to attributes is undone at the end.
-
-        Args:
-            training: whether a user's module is in training mode, so that dropout drops.
-        """
-        undone = nullcontext() if self.ships else attributes_restored(self.module)
-        with undone, swapped(self._slots, weights):
-            if training and not self.ships:
-                self.module.train()
-            yield
-
-    def forward(self, x: Inputs) -> Float[Tensor, "batch outputs"]:
-        """Logits under the weights that the module holds; raises as :meth:`run`."""
-        try:
-            if isinstance(x, dict):
-                output = self.module(**x)
-            else:
-                output = self.module(*x) if isinstance(x, tuple) else self.module(x)
-        except Raised as error:
-            if (shown := explained(error, self.module, x)) is error:
-                raise
-            raise shown from error
-        return parse_logits(output, tensors_of(x)[0].shape[0])
-
-    @cached_property
-    def _slots(self) -> Slots:
-        return slots_of(self.module)
-
-    def logits(
-        self, x: Shaped[Tensor, "batch ..."], masks: Mapping[str, Tensor]
-    ) -> Float[Tensor, "batch outputs"]:
-        """f(x, W ⊙ M), differentiable in ``masks``."""
-        return self.run(x, self.masked(masks))
-
-    def tensors(self, masks: Mapping[str, Bool[np.ndarray, "..."]]) -> dict[str, Tensor]:
-        """Stored masks as boolean tensors on this device.
-
-        Raises:
-            InvalidMask: a layer is missing, unknown, of another shape, or not boolean.
-        """
-        self.layout.pack(masks)
-        return {
-            name: torch.from_numpy(np.ascontiguousarray(masks[name])).to(self.device)
-            for name in self.layout.shapes
-        }

@@ -15,8 +15,9 @@ class BatchNormNet(nn.Module):
     Masks cover the scales ``bn1.weight`` and ``bn2.weight``, one bit per neuron: 4,096 bits a
     task. A neuron whose scale is 0 is off, because swish(0) = 0. There are no biases.
 
-    Statistics are always those of the batch, in training and in evaluation: an answer depends on
-    the images beside it, so batches should be mixed and not small (128 here).
+    Statistics are those of the batch, in training and in evaluation, unless the recipe says
+    otherwise: an answer then depends on the images beside it, so batches should be mixed and not
+    small (128 here).
     """
 
     def __init__(self, *, outputs: int, width: int, inputs: int = 784) -> None:
@@ -34,27 +35,28 @@ class BatchNormNet(nn.Module):
         """Logits of a batch of images; all axes but the first are flattened.
 
         Raises:
-            InvalidInput: one image alone, which has no batch statistics, or images of another
-                number of pixels.
+            InvalidInput: one image alone, where it has no statistics, or images of another number
+                of pixels.
         """
-        if x.shape[0] < 2:
-            raise InvalidInput(
-                "a net with batch statistics needs at least 2 images at a time, got 1; "
-                "put more images into the batch"
-            )
+        check_batch(x.shape[0], self.bn1)
         x = F.silu(self.bn1(self.fc1(flat(x, self.inputs))))
         x = F.silu(self.bn2(self.fc2(x)))
         return self.fc3(x)
 
 
-class BatchScale(nn.Module):
-    """Batch normalisation by the batch's own statistics, with a scale and no shift."""
+class BatchScale(nn.BatchNorm1d):
+    """Batch normalisation with a scale and no shift; the rest is PyTorch's own."""
 
     def __init__(self, width: int) -> None:
         """Make a layer for ``width`` neurons."""
-        super().__init__()
+        super().__init__(width, affine=False)
         self.weight = nn.Parameter(torch.ones(width, dtype=torch.float32, device="cpu"))
 
-    def forward(self, x: Float[Tensor, "batch width"]) -> Float[Tensor, "batch width"]:
-        """Each neuron normalised over the batch, times its scale."""
-        return F.batch_norm(x, None, None, self.weight, None, training=True)
+
+def check_batch(images: int, norm: nn.BatchNorm1d | nn.BatchNorm2d) -> None:
+    """Raise InvalidInput where one image alone is to be normalised by its own statistics."""
+    if images < 2 and (norm.training or not norm.track_running_stats):
+        raise InvalidInput(
+            "a net with batch statistics needs at least 2 images at a time, got 1; "
+            "put more images into the batch"
+        )

@@ -52,7 +52,7 @@ def build(
             return _frozen(make_module(recipe, allow_code=allow_code), recipe, values=values)
 
     def make() -> tuple[nn.Module, tuple[str, ...]]:
-        return parse_module(make_module(recipe, allow_code=allow_code))
+        return parse_module(make_module(recipe, allow_code=allow_code), recipe.statistics)
 
     module, notes = make_twice(make, recipe.net)
     return _frozen(module, recipe, notes, values=values)
@@ -63,7 +63,7 @@ def remade(backbone: Backbone) -> Backbone:
     recipe = backbone.recipe
     assert recipe is not None
     with construction(SEEDS[1]):
-        module, notes = parse_module(make_module(recipe, allow_code=True))
+        module, notes = parse_module(make_module(recipe, allow_code=True), recipe.statistics)
     return _frozen(module, recipe, notes, values=backbone.trained_values())
 
 
@@ -80,4 +80,5 @@ def _frozen(
     if (file := recipe.weights_file) is not None and values is not None:
         what = f"weights {file.file}"
         trained = place_values(module, values, what=what, patterns=file.parameters)
-    return Backbone(module.eval(), recipe, default_maskable(recipe), notes, trained)
+    names = default_maskable(recipe)
+    return Backbone(module.eval(), recipe, names, notes, trained, recipe.statistics)

@@ -5,11 +5,11 @@ from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.parameter import is_lazy
 
 from maskstore.errors import InvalidInput
 from maskstore.layout import MaskLayout
+from supsup.networks.statistics import set_statistics
 
 _WRAPPERS = {
     "DataParallel": "module",
@@ -40,15 +40,14 @@ def copy_module(module: nn.Module) -> nn.Module:
         ) from error
 
 
-def parse_module(module: nn.Module) -> tuple[nn.Module, tuple[str, ...]]:
+def parse_module(module: nn.Module, statistics: str = "batch") -> tuple[nn.Module, tuple[str, ...]]:
     """A module as a backbone runs it, and what was changed about it, a line each.
 
     Wrappers that only say how a module runs (``DataParallel``, ``torch.compile``) are taken off.
-    Batch and instance normalisation go by the statistics of the batch, in training and evaluation,
-    as the paper's networks do: running ones would be state beside the masks.
 
     Args:
         module: changed in place, where it is not the wrapper itself.
+        statistics: of batch and instance normalisation (:mod:`supsup.networks.statistics`).
 
     Raises:
         InvalidInput: a part cannot be run under masks; the line names it and says what to do.
@@ -65,10 +64,8 @@ def parse_module(module: nn.Module) -> tuple[nn.Module, tuple[str, ...]]:
         if part._compiled_call_impl is not None:
             part._compiled_call_impl = None
             notes.append(f"{_label(name, part)}: not compiled")
-        if isinstance(part, _NormBase) and part.track_running_stats:
-            part.track_running_stats = False
-            part.running_mean = part.running_var = part.num_batches_tracked = None
-            notes.append(f"{_label(name, part)}: {_LOST}")
+    for name, part in set_statistics(module, statistics):
+        notes.append(f"{_label(name, part)}: {_LOST}")
     for name in loose_tensors(module):
         notes.append(
             f"attribute {name!r}: a tensor that is neither parameter nor buffer, so the digest "

@@ -25,11 +25,15 @@ _EQUAL = 1e-6
 
 
 def gradients_of_leaves(
-    module: Backbone, x: Inputs, weights: Weights, *, training: bool
+    module: Backbone, x: Inputs, weights: Weights, state: Weights
 ) -> tuple[Tensor, list[Tensor | None]]:
-    """(logits, gradient of the loss towards output 0 by parameter)."""
+    """(logits, gradient of the loss towards output 0 by parameter) of a step of training.
+
+    Args:
+        state: tensors of a task, which the step changes.
+    """
     leaves = {name: w.detach().clone().requires_grad_() for name, w in weights.items()}
-    with module.holding(leaves, training=training):
+    with module.holding({**leaves, **state}, training=True):
         logits = module.forward(x)
         gradients: tuple[Tensor | None, ...] = (None,) * len(leaves)
         if logits.requires_grad:
@@ -45,26 +49,33 @@ def gradients_of_leaves(
 
 
 def one_step(module: Backbone, x: Inputs, weights: Weights) -> Tensor:
-    """Logits and gradients of one task, in a row."""
-    logits, found = gradients_of_leaves(module, x, weights, training=True)
+    """Logits, gradients and then tensors of one task, in a row."""
+    state = {name: each.clone() for name, each in module.task_tensors.items()}
+    logits, found = gradients_of_leaves(module, x, weights, state)
     filled = [
         torch.zeros_like(w) if gradient is None else gradient
         for w, gradient in zip(weights.values(), found, strict=True)
     ]
-    return torch.cat([each.flatten().float() for each in (logits, *filled)])
+    return torch.cat([each.flatten().float() for each in (logits, *filled, *state.values())])
 
 
 def shared_step(module: Backbone, x: Inputs, sets: list[Weights]) -> Float[Tensor, "task number"]:
     """What :func:`one_step` gives each task, in one pass of all."""
     leaves = {name: w.requires_grad_() for name, w in stack(sets).items()}
-    logits = torch.func.vmap(lambda x, w: module.run(x, w, training=True))(x, leaves)
+    state = stack([module.task_tensors] * len(sets))
+    logits = torch.func.vmap(lambda x, w, s: module.run(x, {**w, **s}, training=True))(
+        x, leaves, state
+    )
     labels = torch.zeros(logits.shape[0] * logits.shape[1], dtype=torch.int64, device=logits.device)
     losses = F.cross_entropy(logits.flatten(0, 1).float(), labels, reduction="none")
     loss = losses.view(len(sets), -1).mean(1).sum()
     found = torch.autograd.grad(
         loss, list(leaves.values()), allow_unused=True, materialize_grads=True
     )
-    return torch.cat([each.detach().flatten(1).float() for each in (logits, *found)], dim=1)
+    rows = [
+        each.detach().reshape(len(sets), -1).float() for each in (logits, *found, *state.values())
+    ]
+    return torch.cat(rows, dim=1)
 
 
 def slopes_in_turn(module: Backbone, weights: Weights, x: Inputs) -> Float[Tensor, "image number"]:

@@ -93,8 +93,10 @@ def _look(backbone: Backbone, x: Inputs) -> Probe:
         if backbone.recipe is not None:
             _same_when_remade(backbone, rows, whole, answers)
     masks_apart = why_apart(
-        lambda: torch.stack([scratch.run(rows, each) for each in sets]),
-        lambda: torch.func.vmap(scratch.run, in_dims=(None, 0))(rows, stack(sets)),
+        lambda: torch.stack([scratch.run(rows, each | scratch.task_tensors) for each in sets]),
+        lambda: torch.func.vmap(scratch.run, in_dims=(None, 0))(
+            rows, stack([each | scratch.task_tensors for each in sets])
+        ),
     )
     images_apart = why_apart(
         lambda: slopes_in_turn(scratch, whole, rows), lambda: shared_slopes(scratch, whole, rows)
@@ -191,7 +193,7 @@ def _check_state(backbone: Backbone, scratch: Backbone, answers: list[Tensor], m
 def _unused(scratch: Backbone, x: Inputs, weights: Weights) -> tuple[str, ...]:
     """Masked parameters without a gradient."""
     try:
-        found = gradients_of_leaves(scratch, x, weights, training=True)[1]
+        found = gradients_of_leaves(scratch, x, weights, {})[1]
     except Raised as error:
         if out_of_memory(error) or isinstance(error, InvalidInput):
             raise

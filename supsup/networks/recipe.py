@@ -11,10 +11,15 @@ from maskstore.errors import InvalidInput
 from maskstore.numbers import parse_share, parse_whole
 from maskstore.registry import check_one_of
 from maskstore.seeded.streams import parse_seed
-from supsup.choices import InitName
+from supsup.choices import InitName, StatisticsName
 from supsup.networks.weights_file import WeightsFile, parse_weights
 
 INITS: tuple[str, ...] = get_args(InitName)
+STATISTICS: tuple[str, ...] = get_args(StatisticsName)
+
+OMITTED: dict[str, Any] = {"statistics": "batch"}
+"""Fields that are left out of the JSON where they have this value: archives that are older than the
+field have none, and their recipe stays the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +39,9 @@ class BackboneRecipe:
         options: keyword arguments of the net, JSON values.
         weights: the file of the parameters that are trained (a path, or a
             :class:`supsup.networks.weights_file.WeightsFile`); None draws all from the seed.
+        statistics: of normalisation: ``batch``, in evaluation, too; ``running``, a mean and a
+            variance that every task has of its own, kept with its mask; ``frozen``, those of the
+            module.
 
     Raises:
         InvalidInput: a field cannot be used; the message names it.
@@ -50,6 +58,7 @@ class BackboneRecipe:
     maskable: Sequence[str] | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     weights: WeightsFile | Mapping[str, Any] | str | PathLike[str] | None = None
+    statistics: str = "batch"
 
     def __post_init__(self) -> None:
         if not isinstance(self.net, str) or not self.net:
@@ -58,6 +67,7 @@ class BackboneRecipe:
         object.__setattr__(self, "outputs", outputs)
         object.__setattr__(self, "seed", parse_seed(self.seed))
         object.__setattr__(self, "fan_density", check_init(self.init, self.fan_density))
+        check_one_of("statistics", self.statistics, STATISTICS)
         if self.maskable is not None:
             object.__setattr__(self, "maskable", parse_maskable(self.maskable))
         if not isinstance(self.options, Mapping):
@@ -84,6 +94,9 @@ class BackboneRecipe:
         value = {f.name: getattr(self, f.name) for f in fields(self)}
         weights = self.weights_file
         del value["weights"]
+        for key, default in OMITTED.items():
+            if value[key] == default:
+                del value[key]
         value |= {
             "maskable": None if self.maskable is None else list(self.maskable),
             "options": dict(self.options),

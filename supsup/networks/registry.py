@@ -14,6 +14,7 @@ from supsup.networks.bn import BatchNormNet
 from supsup.networks.mlp import Mlp
 from supsup.networks.recipe import BackboneRecipe
 from supsup.networks.resnet import BasicBlock, Bottleneck, ResNet
+from supsup.networks.statistics import set_statistics
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +51,8 @@ FLAT_NETS = ("lenet-300-100", "fc-1024-1024", "bn-2048")
 def make_module(recipe: BackboneRecipe, *, allow_code: bool) -> nn.Module:
     """The module of a recipe, its weights not yet drawn.
 
+    One that ships here has the recipe's statistics; a user's is as its function makes it.
+
     Args:
         allow_code: whether ``module:function`` may be imported and called. A recipe read from a
             file must not run code that its reader did not name.
@@ -84,6 +87,8 @@ def make_module(recipe: BackboneRecipe, *, allow_code: bool) -> nn.Module:
         raise InvalidInput(
             f"net {recipe.net!r}: expected an nn.Module from it, got {type(module).__name__}"
         )
+    if recipe.net in NETS:
+        set_statistics(module, recipe.statistics)
     return module
 
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from maskstore.errors import InvalidInput
 from maskstore.layout import MAX_BITS
+from supsup.networks.bn import check_batch
 
 Maps = Float[Tensor, "batch channel height width"]
 NewMaps = Float[Tensor, "batch wider high wide"]
@@ -19,11 +20,11 @@ class ResNet(nn.Module):
     """Stages of residual blocks between a stem and a linear head (He et al., 2015).
 
     Masks cover every convolution and the head. Batch normalisation (the paper's non-affine one) has
-    no parameters, and no buffers either: statistics are always those of the batch, in training and
-    in evaluation. So a mask is all that a task needs, and what was measured when it was trained is
-    measured again when it is read back, however many tasks were trained in between. In return an
-    answer depends on the images beside it, one image alone has none, and batches should be mixed
-    and not small (128 here).
+    no parameters and, unless the recipe says otherwise, no buffers either: statistics are those of
+    the batch, in training and in evaluation. So a mask is all that a task needs, and what was
+    measured when it was trained is measured again when it is read back, however many tasks were
+    trained in between. In return an answer depends on the images beside it, one image alone has
+    none, and batches should be mixed and not small (128 here).
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class ResNet(nn.Module):
         small = stem == "small"
         self.pool = not small
         self.conv1 = _conv(3, width, 3 if small else 7, 1 if small else 2)
+        self.bn1 = _norm(width)
         inputs = width
         for stage, count in enumerate(blocks):
             layers: list[nn.Module] = []
@@ -69,19 +71,15 @@ class ResNet(nn.Module):
         """Logits of a batch of colour images, (batch, 3, height, width).
 
         Raises:
-            InvalidInput: other data, or one image alone, which has no batch statistics.
+            InvalidInput: other data, or one image alone, where it has no statistics.
         """
         if x.ndim != 4 or x.shape[1] != 3:
             raise InvalidInput(
                 "a residual net takes colour images, (batch, 3, height, width), "
                 f"got {tuple(x.shape)}; use a data set in colour, or another net"
             )
-        if x.shape[0] < 2:
-            raise InvalidInput(
-                "a net with batch statistics needs at least 2 images at a time, got 1; "
-                "put more images into the batch"
-            )
-        x = F.relu(_normalise(self.conv1(x)))
+        check_batch(x.shape[0], self.bn1)
+        x = F.relu(self.bn1(self.conv1(x)))
         if self.pool:
             x = F.max_pool2d(x, 3, 2, padding=1)
         for stage in range(self.stages):
@@ -98,14 +96,17 @@ class BasicBlock(nn.Module):
         """Make the layers; the first takes the stride."""
         super().__init__()
         self.conv1 = _conv(inputs, width, 3, stride)
+        self.bn1 = _norm(width)
         self.conv2 = _conv(width, width, 3)
+        self.bn2 = _norm(width)
         self.downsample = _shortcut(inputs, width, stride)
+        self.downsample_bn = None if self.downsample is None else _norm(width)
 
     def forward(self, x: Maps) -> NewMaps:
         """The block's output."""
-        y = F.relu(_normalise(self.conv1(x)))
-        y = _normalise(self.conv2(y))
-        return F.relu(y + _around(x, self.downsample))
+        y = F.relu(self.bn1(self.conv1(x)))
+        y = self.bn2(self.conv2(y))
+        return F.relu(y + _around(x, self.downsample, self.downsample_bn))
 
 
 class Bottleneck(nn.Module):
@@ -116,21 +117,31 @@ class Bottleneck(nn.Module):
     def __init__(self, inputs: int, width: int, stride: int) -> None:
         """Make the layers; the 3×3 convolution takes the stride."""
         super().__init__()
+        outputs = width * self.expansion
         self.conv1 = _conv(inputs, width, 1)
+        self.bn1 = _norm(width)
         self.conv2 = _conv(width, width, 3, stride)
-        self.conv3 = _conv(width, width * self.expansion, 1)
-        self.downsample = _shortcut(inputs, width * self.expansion, stride)
+        self.bn2 = _norm(width)
+        self.conv3 = _conv(width, outputs, 1)
+        self.bn3 = _norm(outputs)
+        self.downsample = _shortcut(inputs, outputs, stride)
+        self.downsample_bn = None if self.downsample is None else _norm(outputs)
 
     def forward(self, x: Maps) -> NewMaps:
         """The block's output."""
-        y = F.relu(_normalise(self.conv1(x)))
-        y = F.relu(_normalise(self.conv2(y)))
-        y = _normalise(self.conv3(y))
-        return F.relu(y + _around(x, self.downsample))
+        y = F.relu(self.bn1(self.conv1(x)))
+        y = F.relu(self.bn2(self.conv2(y)))
+        y = self.bn3(self.conv3(y))
+        return F.relu(y + _around(x, self.downsample, self.downsample_bn))
 
 
 def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Conv2d:
     return nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False)
+
+
+def _norm(width: int) -> nn.BatchNorm2d:
+    """The paper's non-affine batch normalisation."""
+    return nn.BatchNorm2d(width, affine=False)
 
 
 def _shortcut(inputs: int, outputs: int, stride: int) -> nn.Conv2d | None:
@@ -138,12 +149,8 @@ def _shortcut(inputs: int, outputs: int, stride: int) -> nn.Conv2d | None:
     return None if stride == 1 and inputs == outputs else _conv(inputs, outputs, 1, stride)
 
 
-def _around(x: Maps, downsample: nn.Conv2d | None) -> NewMaps:
-    return x if downsample is None else _normalise(downsample(x))
-
-
-def _normalise(x: Maps) -> Maps:
-    return F.batch_norm(x, None, None, training=True)
+def _around(x: Maps, downsample: nn.Conv2d | None, norm: nn.BatchNorm2d | None) -> NewMaps:
+    return x if downsample is None or norm is None else norm(downsample(x))
 
 
 def _check(outputs: int, block: object, blocks: Sequence[int], width: int, stem: str) -> None:

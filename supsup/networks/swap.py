@@ -1,4 +1,4 @@
-"""Other tensors in the place of a module's parameters, while it runs and is differentiated.
+"""Other tensors in the place of a module's own, while it runs and is differentiated.
 
 ``torch.func.functional_call`` does nearly this, but it breaks modules in which a submodule has two
 names, gives parameters back before a backward pass can recompute (activation checkpointing), and
@@ -10,32 +10,41 @@ from contextlib import contextmanager
 
 from torch import Tensor, nn
 
-Slots = Mapping[str, tuple[tuple[nn.Module, str], ...]]
-"""For each parameter all places where a module has it, each place once: (part, its name there)."""
+Slots = Mapping[str, tuple[tuple[dict[str, Tensor | None], str], ...]]
+"""For each parameter and buffer all places where a module has it: a part's dict, and the key."""
 
 
 def slots_of(module: nn.Module) -> Slots:
-    """The places of every parameter, under the name that ``named_parameters`` gives it."""
-    places: dict[int, list[tuple[nn.Module, str]]] = {}
+    """The places of every parameter and buffer, under the name that the module gives it."""
+    places: dict[int, list[tuple[dict[str, Tensor | None], str]]] = {}
     for part in module.modules():  # each part once, however many names it has
-        for name, parameter in part._parameters.items():
-            if parameter is not None:
-                places.setdefault(id(parameter), []).append((part, name))
-    return {name: tuple(places[id(p)]) for name, p in module.named_parameters()}
+        for tensors in (part._parameters, part._buffers):
+            for name, tensor in tensors.items():
+                if tensor is not None:
+                    places.setdefault(id(tensor), []).append((tensors, name))  # type: ignore[arg-type]
+    named = (*module.named_parameters(), *module.named_buffers())
+    return {name: tuple(places[id(tensor)]) for name, tensor in named}
 
 
 @contextmanager
 def swapped(slots: Slots, tensors: Mapping[str, Tensor]) -> Iterator[None]:
-    """The tensors are the parameters of those names, in all their places."""
-    before = [(part, name, part._parameters[name]) for key in tensors for part, name in slots[key]]
+    """The tensors are the parameters and buffers of those names, in all their places.
+
+    Where a forward puts another tensor in the place of one, its values are written to that one.
+    """
+    before = [(where, key, where[key]) for name in tensors for where, key in slots[name]]
     try:
-        for key, tensor in tensors.items():
-            for part, name in slots[key]:
-                part._parameters[name] = tensor  # type: ignore[assignment]
+        for name, tensor in tensors.items():
+            for where, key in slots[name]:
+                where[key] = tensor
         yield
+        for name, tensor in tensors.items():
+            for where, key in slots[name]:
+                if (now := where[key]) is not tensor and now is not None:
+                    tensor.copy_(now.detach())
     finally:
-        for part, name, parameter in before:
-            part._parameters[name] = parameter
+        for where, key, own in before:
+            where[key] = own
 
 
 @contextmanager

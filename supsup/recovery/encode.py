@@ -11,6 +11,7 @@ from hopfield import layer_blocks, new_memory, pattern_of, quantised
 from hopfield.rules.dense import MatrixMemory
 from maskstore import InvalidInput, MaskArchive
 from supsup.archives import backbone_of, tasks_of
+from supsup.networks.statistics import check_masks_suffice
 from supsup.recovery.mask_entropy import accepted_entropy
 from supsup.recovery.mask_memory import KnownTask, MaskMemory
 from supsup.training.metadata import TaskMetadata
@@ -40,6 +41,7 @@ def encode_archive(
     backbone = backbone_of(archive, device=device, trusted_net=trusted_net)
     if not len(archive):
         raise InvalidInput(f"{archive.path}: no masks to encode; add some first")
+    check_masks_suffice(backbone, "a memory of bits")
     layout = archive.layout
     blocks = layer_blocks(layout) if form == "blocks" else ()
     memory = new_memory(rule, layout.bits, form=form, blocks=blocks)

@@ -14,6 +14,7 @@ from maskstore.numbers import parse_whole
 from maskstore.packed import PackedMasks
 from supsup.inference import MaskBank
 from supsup.networks.backbone import Backbone
+from supsup.networks.statistics import check_masks_suffice
 from supsup.task_free.allocation import Allocation, Level, Verdict
 from supsup.task_free.mask_learner import LearnedMask, MaskLearner
 from supsup.task_free.stream import StreamBatch
@@ -92,6 +93,7 @@ class Learner:
         every = parse_whole("every", every)
         confirm = parse_whole("confirm", allocation.confirm if confirm is None else confirm)
         budget = None if budget is None else parse_whole("budget", budget)
+        check_masks_suffice(backbone, "learning without task identities")
         if config.steps is None:
             raise InvalidInput("a stream has no epochs: give the steps of a mask")
         if config.outliers:

@@ -1,10 +1,10 @@
 """Buffers: what tasks in flight keep in memory, one row a task."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
-from jaxtyping import Float, Float32
+from jaxtyping import Float, Float32, Shaped
 from torch import Tensor
 
 from maskstore.layout import MaskLayout
@@ -20,12 +20,14 @@ class Buffers:
         scores: what is trained.
         weights: W ⊙ M, what the network runs on; float32, or bfloat16 where that is computed in.
         gradient: ∂loss/∂(W ⊙ M), in the type of ``weights``.
+        tensors: what else a task has of its own, which the network's forward changes, by name.
     """
 
     layout: MaskLayout
     scores: Float32[Tensor, "task bits"]
     weights: Float[Tensor, "task bits"]
     gradient: Float[Tensor, "task bits"]
+    tensors: Mapping[str, Shaped[Tensor, "task ..."]] = field(default_factory=dict)
 
     @classmethod
     def draw(
@@ -34,8 +36,13 @@ class Buffers:
         starts: Sequence[ScoreStart],
         device: torch.device,
         dtype: torch.dtype,
+        tensors: Mapping[str, Tensor] | None = None,
     ) -> "Buffers":
-        """Buffers whose scores are the initial ones of those starts; each start is drawn once."""
+        """Buffers whose scores are the initial ones of those starts; each start is drawn once.
+
+        Args:
+            tensors: what those of every task begin as; None for a network without any.
+        """
         rows: dict[ScoreStart, Tensor] = {}
         for start in starts:
             if start not in rows:
@@ -48,6 +55,7 @@ class Buffers:
             scores=scores,
             weights=torch.empty_like(scores, dtype=dtype),
             gradient=torch.empty_like(scores, dtype=dtype),
+            tensors={n: torch.stack([t] * len(starts)) for n, t in (tensors or {}).items()},
         )
 
     def layers(self, flat: Float[Tensor, "task bits"]) -> dict[str, Float[Tensor, "task ..."]]:

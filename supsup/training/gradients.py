@@ -140,8 +140,9 @@ class AnyModule(Gradients):
         self, row: int, x: Inputs, y: Int64[Tensor, " batch"], layers: Layers
     ) -> Float[Tensor, " 1"]:
         leaves = _leaves(layers)
+        own = {name: each[row] for name, each in self._buffers.tensors.items()}
         # Held for the backward pass, too, in which checkpointed layers run again.
-        with self._backbone.holding(leaves, training=True):
+        with self._backbone.holding({**leaves, **own}, training=True):
             with self._autocast(y.device):
                 logits = self._backbone.forward(x)
             losses = F.cross_entropy(logits.float(), y, reduction="none").view(1, -1).mean(1)
@@ -153,7 +154,8 @@ class AnyModule(Gradients):
     ) -> Float[Tensor, " task"]:
         leaves = _leaves(layers)
         with self._autocast(y.device):
-            logits = torch.func.vmap(partial(self._backbone.run, training=True))(x, leaves)
+            run = partial(self._backbone.run, training=True)
+            logits = torch.func.vmap(run)(x, {**leaves, **self._buffers.tensors})
         losses = F.cross_entropy(logits.flatten(0, 1).float(), y.flatten(), reduction="none")
         losses = losses.view(y.shape).mean(1)
         self._keep(leaves, losses, slice(None))

@@ -83,6 +83,7 @@ def train_group(
             task,
             buffers.scores[at],
             {name: layer[at] for name, layer in layers.items()},
+            {name: each[at] for name, each in buffers.tensors.items()},
             loss=meter.means[at],
             failure=meter.failures.get(at),
         )

@@ -1,10 +1,10 @@
 """What training leaves of a task: a mask that was tested, or the reason why there is none."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float32
+from jaxtyping import Bool, Float32, Shaped
 from torch import Tensor
 
 from supsup.errors import TrainingDiverged
@@ -33,6 +33,7 @@ class TrainedMask:
         masks: boolean arrays by layer.
         metrics: ``accuracy`` on the test set, ``loss`` over the last steps, ``density``, ``steps``.
         metadata: JSON of a :class:`supsup.training.metadata.TaskMetadata`, without the metrics.
+        tensors: what the task has of its own beside the mask, by name: running statistics.
         scores: with transfer of scores, those that it ended with, layer after layer.
     """
 
@@ -40,6 +41,7 @@ class TrainedMask:
     masks: dict[str, Bool[np.ndarray, "..."]]
     metrics: dict[str, float]
     metadata: dict[str, Any]
+    tensors: dict[str, Shaped[np.ndarray, "..."]] = field(default_factory=dict)
     scores: Float32[np.ndarray, " bits"] | None = None
 
 
@@ -69,6 +71,7 @@ class Outcomes:
         task: TaskData,
         flat: Float32[Tensor, " bits"],
         layers: dict[str, Float32[Tensor, "..."]],
+        own: dict[str, Shaped[Tensor, "..."]],
         *,
         loss: float,
         failure: str | None,
@@ -77,14 +80,16 @@ class Outcomes:
 
         Args:
             flat, layers: the scores that it ended with, in both forms.
+            own: the tensors of the task that it ended with.
             loss: mean over the last steps.
             failure: what was not finite before the end.
         """
-        failure = failure or not_finite(layers)
+        tensors = {name: own[name].cpu().numpy().copy() for name in self.backbone.kept_tensors}
+        failure = failure or not_finite(layers, own)
         if failure:
             return diverged(task.name, self.config, failure)
         masks = self.rule.masks(layers)
-        accuracy, energies = accuracy_and_energy(self.backbone, masks, task)
+        accuracy, energies = accuracy_and_energy(self.backbone, masks, task, tensors=tensors)
         if not bool(energies.isfinite().all()):
             return diverged(task.name, self.config, "its answers to test images are not finite")
         if self.transfer is not None:
@@ -94,7 +99,7 @@ class Outcomes:
             task=None if task.recipe is None else task.recipe.to_json(),
             training=self.config.to_json(),
             scores=seeded_start(self.backbone, start_of(self.config, task.name)),
-            energy=self._usual_energy(task, masks),
+            energy=self._usual_energy(task, masks, tensors),
             earlier=self.earlier,
             rows=self.rows if self.rows > 1 else None,
             classes=task.classes,
@@ -111,18 +116,23 @@ class Outcomes:
                 "steps": self.steps,
             },
             metadata=metadata.to_json(),
+            tensors=tensors,
             scores=flat.cpu().numpy() if self.config.transfer == "scores" else None,
         )
 
     def _usual_energy(
-        self, task: TaskData, masks: dict[str, Bool[np.ndarray, "..."]]
+        self,
+        task: TaskData,
+        masks: dict[str, Bool[np.ndarray, "..."]],
+        tensors: dict[str, Shaped[np.ndarray, "..."]],
     ) -> EnergyThreshold | None:
         """That of training images which training did not see; None where there are none."""
         count = held_out_of(task)
         if not count:
             return None
         images = held_out_images(self.config.seed, task.name, task.train_size, count)
-        return EnergyThreshold.of(training_energy(self.backbone, masks, task, images))
+        energy = training_energy(self.backbone, masks, task, images, tensors=tensors)
+        return EnergyThreshold.of(energy)
 
 
 def _six_digits(figure: float) -> float:

@@ -78,11 +78,12 @@ class LossMeter:
             self._report(Progress(name=name, step=self._step, steps=self._steps, loss=mean))
 
 
-def not_finite(scores: dict[str, Tensor]) -> str | None:
-    """Why scores, by layer, are no mask's; None where they are."""
-    for name, layer in scores.items():
-        if not bool(torch.isfinite(layer).all()):
-            return f"scores of layer {name!r} are not finite"
+def not_finite(scores: dict[str, Tensor], own: dict[str, Tensor]) -> str | None:
+    """Why scores, by layer, are no mask's, or tensors no task's; None where they are."""
+    for what, tensors in (("scores of layer", scores), ("tensor", own)):
+        for name, each in tensors.items():
+            if not bool(torch.isfinite(each).all()):
+                return f"{what} {name!r} {'are' if what.startswith('s') else 'is'} not finite"
     return None
 
 

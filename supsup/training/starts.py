@@ -29,7 +29,7 @@ def begin(
     Args:
         dtype: of W ⊙ M.
     """
-    buffers = Buffers.draw(backbone.layout, starts, backbone.device, dtype)
+    buffers = Buffers.draw(backbone.layout, starts, backbone.device, dtype, backbone.task_tensors)
     layers = buffers.layers(buffers.scores)
     for name, weight in backbone.weights.items():
         if name in backbone.trained:

@@ -8,6 +8,7 @@ import sys
 import time
 
 import h5py
+import numpy as np
 import pytest
 
 from maskstore import MaskArchive
@@ -50,6 +51,34 @@ def test_another_process_gets_the_same_accuracy_to_the_last_digit(trained, run):
     for task, row in zip(listed, found["per_task"], strict=True):
         assert row["name"] == task["name"]
         assert row["accuracy"] == task["metadata"]["metrics"]["accuracy"] > 0.5
+
+
+def test_running_statistics_answer_a_single_image(run, tmp_path):
+    path, image = tmp_path / "running.h5", tmp_path / "one.npy"
+    options = ("train", path, *TINY, "--statistics", "running", "--quiet")
+    assert run(*options, "--tasks", "1").code == 0
+    assert run("train", path, *TINY, "--tasks", "2", "--resume", "--quiet").code == 0
+    listed = run("list", path, "--json").json()["tasks"]
+    names = [[tensor["name"] for tensor in task["tensors"]] for task in listed]
+    assert names == [[f"bn{n}.running_{what}" for n in (1, 2) for what in ("mean", "var")]] * 2
+    given = run("eval", path, "--json", "--quiet").json()["per_task"]
+    for row, task in zip(given, listed, strict=True):
+        assert row["accuracy"] == task["metadata"]["metrics"]["accuracy"] > 0.5
+    images = np.zeros((3, 28, 28), np.uint8)
+    images[:, 6:22, 12:16] = 255
+    for count in (1, 3):
+        np.save(image, images[:count])
+        (answer, *_) = run("infer", path, "--data", image, "--json", "--quiet").json()["images"]
+        assert answer["task"] in ("split-mnist/0", "split-mnist/1")
+    out = tmp_path / "dense.safetensors"
+    assert run("export", path, "split-mnist/1", "--out", out).code == 0
+    assert out.stat().st_size > 4 * 2048
+    refused = run("encode", path, "--out", tmp_path / "memory.h5")
+    assert (refused.code, refused.err.count("\n")) == (1, 1)
+    assert "a memory of bits works on masks alone" in refused.err
+    other = run("train", path, *TINY, "--statistics", "batch", "--resume", "--quiet")
+    assert other.code == 1
+    assert "made for statistics 'running', asked for 'batch'" in other.err
 
 
 def test_two_runs_give_the_same_bits(trained, run, tmp_path):

@@ -226,8 +226,10 @@ one line, before anything is trained or stored.
   generators set from the seed, the start of the scores and the step, so that `--parallel` changes
   no bit.
 - **Batch and instance normalisation** go by the statistics of the batch, in training and in
-  evaluation: running ones would be state beside the masks. An answer then depends on the images
-  beside it, and such a module has no dense export.
+  evaluation, as long as nothing else is asked for. An answer then depends on the images beside it,
+  and such a module has no dense export. With `statistics="running"` every task has a mean and a
+  variance of its own, kept with its mask; with `"frozen"` those of the module are used
+  ([which to take](statistics.md)).
 - **Wrappers** (`DataParallel`, `DistributedDataParallel`, `torch.compile`) are taken off.
 - **Several tasks in a step**, on a GPU by default, run through `torch.func.vmap`, as do several
   masks in inference. Before the first training (or the first answer) the module runs once on a few
