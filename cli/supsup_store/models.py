@@ -77,7 +77,7 @@ def import_(
         f"({report.kind}); "
         f"{report.checkpoint_bytes:,} bytes before, {report.archive_bytes:,} after"
     )
-    if not quiet:
+    if report.note and not quiet:
         print_note(report.note)
 
 

@@ -16,15 +16,24 @@ from maskstore.layout import MaskLayout
 from maskstore.maintenance import gone_if_empty
 from maskstore.registry import check_one_of
 from maskstore.storage.metadata import parse_name
+from supsup.archives.network import create_archive
 from supsup.checkpoints.names import NamedLayers, name_layers, named_weights
 from supsup.checkpoints.paper import paper_scores
 from supsup.checkpoints.piggyback import has_real_masks, packed_scores, piggyback_scores
 from supsup.checkpoints.scores import CheckpointScores
+from supsup.checkpoints.whole import whole_network
 from supsup.choices import CheckpointName
 from supsup.networks.unpickle import load_checkpoint, numbers_of, state_of
 from supsup.networks.weights import digest_of
 
 KINDS: tuple[str, ...] = get_args(CheckpointName)
+
+
+MASKS_ALONE = (
+    "masks alone: not all of the network's numbers are among the checkpoint's weights, or it "
+    "answers by running statistics, which are not kept; the archive cannot be evaluated or "
+    "inferred with"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +42,7 @@ class ImportReport:
 
     Attributes:
         net: the network whose names the layers have; None where they kept the checkpoint's.
-        note: what the archive cannot do yet.
+        note: what the archive cannot do; empty where it has its network.
     """
 
     tasks: int
@@ -105,12 +114,16 @@ def import_checkpoint(
             yield names[task], _masks(found, named, layers), {"imported": about}
             on_task(names[task])
 
-    made = MaskArchive.create(
-        archive,
-        layout,
-        weights_digest=digest_of(weights.items()) if weights else None,
-        parameters=sum(tensor.numel() for tensor in weights.values()) or None,
-    )
+    network = whole_network(checkpoint, found, named, weights, layout)
+    if network is not None:
+        made = create_archive(archive, network, embed=True)
+    else:
+        made = MaskArchive.create(
+            archive,
+            layout,
+            weights_digest=digest_of(weights.items()) if weights else None,
+            parameters=sum(tensor.numel() for tensor in weights.values()) or None,
+        )
     with gone_if_empty(made):
         made.add_many(items())
         size = made.file_bytes
@@ -121,8 +134,7 @@ def import_checkpoint(
         archive_bytes=size,
         kind=found.kind,
         net=None if named.recipe is None else named.recipe.net,
-        note="masks alone: the checkpoint's weights and statistics are not kept, so the archive "
-        "cannot be evaluated or inferred with",
+        note=MASKS_ALONE if network is None else "",
     )
 
 

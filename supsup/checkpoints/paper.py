@@ -78,6 +78,7 @@ def paper_scores(
         tasks=tasks,
         rules=rules,
         weights={name: each for name, each in state.items() if not _NO_WEIGHT.fullmatch(name)},
+        statistics=any(name.endswith(".running_mean") for name in state),
         arch=arch if isinstance(arch, str) else None,
     )
 

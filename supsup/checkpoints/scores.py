@@ -22,6 +22,7 @@ class CheckpointScores:
         rules: layer → how its scores become a mask.
         weights: every tensor of the checkpoint that is no score and no running statistic, by its
             name there.
+        statistics: whether it has running statistics, by which that code answers.
         arch: the network's name in the code that wrote the checkpoint, where it says so.
     """
 
@@ -29,6 +30,7 @@ class CheckpointScores:
     tasks: Mapping[str, Mapping[str, Tensor]]
     rules: Mapping[str, MaskRule]
     weights: Mapping[str, Tensor] = field(default_factory=dict)
+    statistics: bool = False
     arch: str | None = None
 
 

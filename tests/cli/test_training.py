@@ -330,7 +330,9 @@ def test_import_and_export(trained, run, tmp_path):
     assert (made["tasks"], made["bits_per_mask"]) == (3, 720)
     named = run("import", tmp_path / "b.h5", tmp_path / "final.pt", "--name", "paper")
     assert "bytes before" in named.out
-    assert "cannot be evaluated" in named.err
+    assert "masks alone" not in named.err
+    alone = run("import", tmp_path / "alone.h5", tmp_path / "final.pt", "--net", "none")
+    assert "cannot be evaluated" in alone.err
     merged = run(
         "merge", tmp_path / "a.h5", tmp_path / "b.h5", "--out", tmp_path / "c.h5", "--json"
     )
@@ -345,8 +347,10 @@ def test_import_and_export(trained, run, tmp_path):
     assert (again.code, "--force" in again.err) == (1, True)
     assert run("export", trained, "split-mnist/1", "--out", out, "--force").code == 0
     for command in (("export", "task/0", "--out", tmp_path / "x.safetensors"), ("eval",)):
-        refused = run(command[0], tmp_path / "a.h5", *command[1:])
+        refused = run(command[0], tmp_path / "alone.h5", *command[1:])
         assert (refused.code, "imported masks alone" in refused.err) == (1, True)
+    # The one with its network: the checkpoint's weights under the mask.
+    assert run("export", tmp_path / "a.h5", "task/0", "--out", tmp_path / "x.safetensors").code == 0
 
 
 def test_tasks_at_chance_are_named(run, tmp_path):

@@ -8,6 +8,7 @@ import torch
 from maskstore import ArchiveExists, InvalidInput, MaskArchive
 from maskstore.maintenance import merge
 from supsup import BackboneRecipe, build
+from supsup.archives import backbone_of
 from supsup.checkpoints import import_checkpoint
 from supsup.networks.weights import digest_of
 from tests.supsup.checkpoints.helpers import (
@@ -117,6 +118,30 @@ def test_the_digest_is_that_of_our_network_with_the_checkpoints_weights(tmp_path
         )
         assert archive.weights_digest == digest_of(module.named_parameters())
         assert archive.parameters == 720
+
+
+@pytest.mark.parametrize("extra", [None, "linear.0.bias"])
+def test_a_network_whose_numbers_are_all_there_comes_along(tmp_path, extra):
+    state = reference_checkpoint(tmp_path / "bare.pt")
+    if extra:
+        state[extra] = torch.randn(30)
+    reference_checkpoint(tmp_path / "final.pt", state=state)
+    report = import_checkpoint(tmp_path / "final.pt", tmp_path / "a.h5", kind="threshold")
+    (tmp_path / "final.pt").unlink()
+    with MaskArchive.open(tmp_path / "a.h5") as archive:
+        if extra:  # our network has no bias: it would answer otherwise
+            assert "masks alone" in report.note
+            assert archive.backbone is None
+            return
+        assert report.note == ""
+        backbone = backbone_of(archive)
+        masks = backbone.tensors(archive.get("task/1"))
+    x = torch.randn(7, 20)
+    h = x.double()
+    for at, layer in enumerate(SHAPES):
+        kept = state[f"{layer}.weight"] * (state[f"{layer}.scores.1"] >= 0)
+        h = (torch.relu(h) if at else h) @ kept.flatten(1).double().T
+    torch.testing.assert_close(backbone.logits(x, masks).double(), h, rtol=1e-4, atol=1e-4)
 
 
 def make_own(outputs, shape=(30, 20)):

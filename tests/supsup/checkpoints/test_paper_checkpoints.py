@@ -9,6 +9,7 @@ import torch
 
 from maskstore import InvalidInput, MaskArchive
 from supsup import BackboneRecipe, build
+from supsup.archives import backbone_of
 from supsup.checkpoints import import_checkpoint
 from supsup.networks.unpickle import load_checkpoint
 from tests.supsup.checkpoints.helpers import (
@@ -66,6 +67,36 @@ def test_hopsupsup_masks_the_neurons(tmp_path):
             expected = reference_threshold(state[f"{theirs}.scores.{number}"])
             assert np.array_equal(masks[task][ours], expected)
             assert 0 < expected.sum() < expected.size
+
+
+def test_hopsupsup_answers_as_the_papers_code_does(tmp_path):
+    import_checkpoint(FOLDER / "hopsupsup-mnist.pt", tmp_path / "a.h5")
+    state = load_checkpoint(FOLDER / "hopsupsup-mnist.pt")["state_dict"]
+    x = torch.randn(16, 784, generator=torch.Generator().manual_seed(0))
+    with MaskArchive.open(tmp_path / "a.h5") as archive:
+        backbone = backbone_of(archive)  # the checkpoint is not beside the archive
+        for number in range(5):
+            # BNNet with FastHopMaskBN: statistics of the batch, times the mask, then swish.
+            h = x.double()
+            for layer, norm in (("linear.0", "linear.1"), ("linear.3", "linear.4")):
+                h = h @ state[f"{layer}.weight"].flatten(1).double().T
+                h = (h - h.mean(0)) / torch.sqrt(h.var(0, unbiased=False) + 1e-5)
+                h = h * (state[f"{norm}.scores.{number}"] >= 0)
+                h = h * torch.sigmoid(h)
+            expected = h @ state["linear.6.weight"].flatten(1).double().T
+            masks = backbone.tensors(archive.get(f"task/{number}"))
+            found = backbone.logits(x, masks).double()
+            assert float(expected.abs().max()) > 0.1
+            torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["gg-resnet-er-sparsity.pt", "maskconv-single.pt"])
+def test_nets_that_answer_by_running_statistics_are_masks_alone(tmp_path, name):
+    report = import_checkpoint(FOLDER / name, tmp_path / "a.h5")
+    assert "running statistics" in report.note
+    refused = pytest.raises(InvalidInput, match="imported masks alone")
+    with MaskArchive.open(tmp_path / "a.h5") as archive, refused:
+        backbone_of(archive)
 
 
 def test_batche_has_no_masks(tmp_path):
