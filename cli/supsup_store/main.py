@@ -1,7 +1,7 @@
 """The entry point: what the user typed in, an exit code out.
 
 Before anything else our packages are told from a user's file of the same name: ``--net
-module:function`` sends users to PYTHONPATH, and ``python -m`` looks in the current folder; a
+module:function`` may lie on PYTHONPATH, and ``python -m`` looks in the current folder; a
 scratch ``hopfield.py`` there would be imported in the place of the package, and run.
 """
 

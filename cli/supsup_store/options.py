@@ -59,11 +59,13 @@ NetOrArchive = Annotated[
     str | None,
     typer.Option(
         "--net",
-        help=f"{listed(NetName, 'module:function')}; by default the archive's, in a new "
-        f"archive {DEFAULT_NET}.",
+        help=f"{listed(NetName, 'torchvision:NAME', 'module:function')}; by default the "
+        f"archive's, in a new archive {DEFAULT_NET}.",
     ),
 ]
-Net = Annotated[str, typer.Option("--net", help=f"{listed(NetName, 'module:function')}.")]
+Net = Annotated[
+    str, typer.Option("--net", help=f"{listed(NetName, 'torchvision:NAME', 'module:function')}.")
+]
 OutputsOrArchive = Annotated[
     int | None,
     typer.Option(

@@ -28,7 +28,8 @@ class BackboneRecipe:
 
     Attributes:
         net: a net that ships here (:data:`supsup.networks.NETS`) or ``"module:function"``, a
-            function that is called with ``outputs`` and the options and returns an ``nn.Module``.
+            function that is called with ``outputs`` and the options and returns an ``nn.Module``;
+            or ``"torchvision:NAME"``, one of torchvision's classifiers.
         outputs: width of the last layer. More outputs than classes are the paper's superfluous
             neurons.
         seed: seed of the weights.

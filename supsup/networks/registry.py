@@ -1,6 +1,5 @@
 """The networks that ship here, and how a recipe's ``net`` is turned into a module."""
 
-import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -12,6 +11,7 @@ from maskstore.errors import InvalidInput
 from maskstore.registry import did_you_mean
 from supsup.networks.bn import BatchNormNet
 from supsup.networks.mlp import Mlp
+from supsup.networks.named_code import TORCHVISION, maker_of
 from supsup.networks.recipe import BackboneRecipe
 from supsup.networks.resnet import BasicBlock, Bottleneck, ResNet
 from supsup.networks.statistics import set_statistics
@@ -66,16 +66,16 @@ def make_module(recipe: BackboneRecipe, *, allow_code: bool) -> nn.Module:
     elif ":" not in recipe.net:
         known = ", ".join(NETS)
         raise InvalidInput(
-            f"net {recipe.net!r}: expected one of {known}, or module:function"
+            f"net {recipe.net!r}: expected one of {known}, module:function or torchvision:NAME"
             + did_you_mean(recipe.net, NETS)
         )
-    elif not allow_code:
+    elif not allow_code and not recipe.net.startswith(TORCHVISION):
         raise InvalidInput(
             f"net {recipe.net!r} is code from outside this package; if you trust it, "
             f"name it yourself (--net {recipe.net}, in Python build(recipe, allow_code=True))"
         )
     else:
-        make = _import(recipe.net)
+        make = maker_of(recipe.net)
     try:
         module = make(outputs=recipe.outputs, **recipe.options)
     except TypeError as error:
@@ -97,18 +97,3 @@ def default_maskable(recipe: BackboneRecipe) -> tuple[str, ...] | None:
     if recipe.maskable is not None:
         return tuple(recipe.maskable)
     return NETS[recipe.net].maskable if recipe.net in NETS else None
-
-
-def _import(net: str) -> Callable[..., Any]:
-    module_name, _, attribute = net.partition(":")
-    try:
-        module = importlib.import_module(module_name)
-    except (ImportError, ValueError) as error:
-        raise InvalidInput(
-            f"net {net!r}: cannot import module {module_name!r} ({error}); "
-            "is its folder on PYTHONPATH?"
-        ) from error
-    make = getattr(module, attribute, None)
-    if not callable(make):
-        raise InvalidInput(f"net {net!r}: module {module_name!r} has no function {attribute!r}")
-    return make
