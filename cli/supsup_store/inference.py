@@ -2,7 +2,7 @@
 
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -51,6 +51,14 @@ def evaluate(
     objective: Objective = "auto",
     mode: Mode = "image",
     batch: Annotated[int, typer.Option(help="Images a forward pass.")] = 128,
+    metrics: Annotated[
+        bool,
+        typer.Option(
+            "--metrics",
+            help="Also accuracy after each task on those before it, forgetting and transfer: "
+            "for T tasks T (T + 1) / 2 test sets.",
+        ),
+    ] = False,
     net: options.TrustedNet = None,
     device: options.Device = "cpu",
     data: options.Data = None,
@@ -69,25 +77,32 @@ def evaluate(
         opened = stack.enter_context(MaskArchive.open(archive))
         names = select(opened, task)
         report = stack.enter_context(task_progress("evaluating", len(names), quiet=quiet))
+        backbone = supsup.archives.backbone_of(opened, device=place, trusted_net=net)
+        how: dict[str, Any] = {
+            "scenario": scenario,
+            "method": method,
+            "objective": objective,
+            "mode": mode,
+            "batch": batch,
+            "data_dir": data,
+        }
         found = supsup.archives.evaluate_archive(
-            opened,
-            supsup.archives.backbone_of(opened, device=place, trusted_net=net),
-            scenario=scenario,
-            names=None if task is None else names,
-            method=method,
-            objective=objective,
-            mode=mode,
-            batch=batch,
-            data_dir=data,
-            force=force,
-            on_task=report,
+            opened, backbone, names=None if task is None else names, on_task=report, **how
         )
+        measured = None
+        if metrics:
+            learnt = [row.name for row in found.per_task]
+            measured = supsup.archives.metrics_of_archive(opened, backbone, learnt, **how)
     for each in () if quiet else found.skipped:
         print_note(str(each))
     if as_json:
-        print_json(found.to_json())
-    else:
-        print_evaluation(found, str(archive))
+        print_json(found.to_json() | ({"metrics": measured.to_json()} if measured else {}))
+        return
+    print_evaluation(found, str(archive))
+    if measured is not None:
+        figures = measured.to_json()
+        rows = [(key.replace("_", " "), figures[key]) for key in list(figures)[2:]]
+        print_table(("over time", "value"), rows)
 
 
 def infer(

@@ -1,7 +1,7 @@
 """A network and its archive together: make, train into, read back."""
 
 from supsup.archives.engine import Engine, LocalEngine
-from supsup.archives.evaluation import evaluate_archive
+from supsup.archives.evaluation import evaluate_archive, metrics_of_archive
 from supsup.archives.families import (
     TrainingReport,
     make_folder,
@@ -31,6 +31,7 @@ __all__ = [
     "iter_train_into",
     "known_in",
     "make_folder",
+    "metrics_of_archive",
     "missing_tasks",
     "open_or_create",
     "parse_device",

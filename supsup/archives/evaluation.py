@@ -1,10 +1,12 @@
 """Evaluation of an archive: each task's test set under its mask, or its task found first."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from os import PathLike
+from typing import Any
 
 from maskstore.archive import MaskArchive
+from maskstore.selection import SelectedArchive
 from supsup.archives.inference import bank_of
 from supsup.archives.tasks import (
     Found,
@@ -16,6 +18,7 @@ from supsup.archives.tasks import (
     sources_of,
 )
 from supsup.evaluation import evaluate_inferred, parse_scenario
+from supsup.evaluation.metrics import ContinualMetrics, measure
 from supsup.evaluation.score import EVAL_BATCH, Evaluation, TaskAccuracy, accuracy
 from supsup.networks.backbone import Backbone
 from supsup.tasks.protocol import TaskData
@@ -102,3 +105,31 @@ def _row(
     masks, tensors = archive.get(name), archive.tensors(name)
     right = accuracy(backbone, masks, found.task, batch, tensors=tensors)
     return TaskAccuracy(name=name, accuracy=right, task_accuracy=1.0)
+
+
+def metrics_of_archive(
+    archive: MaskArchive, backbone: Backbone, names: Sequence[str], **how: Any
+) -> ContinualMetrics:
+    """The field's metrics over the archive as it grew, a task after another.
+
+    After each task the archive had the masks that are before it now, and is evaluated with these
+    alone: masks never change, so that nothing is forgotten where the task is given; where it is
+    inferred, each mask more is one more to be taken for another.
+
+    Args:
+        names: of the tasks to measure, in order of arrival; for T of them T (T + 1) / 2 test sets
+            are evaluated.
+        how: arguments of :func:`evaluate_archive`, but for names and tasks.
+
+    Raises:
+        InvalidInput, TaskNotFound: as :func:`evaluate_archive`.
+    """
+    arrived = archive.names()
+
+    def after(count: int) -> Evaluation:
+        there = arrived[: arrived.index(names[count - 1]) + 1]
+        return evaluate_archive(
+            SelectedArchive(archive, there), backbone, names=names[:count], **how
+        )
+
+    return measure(names, after)

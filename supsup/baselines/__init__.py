@@ -3,7 +3,7 @@
 from maskstore.registry import Registry, registry_of
 from supsup.baselines.base import Baseline, BaselineConfig
 from supsup.baselines.batche import BatchE
-from supsup.baselines.evaluate import evaluate_baseline
+from supsup.baselines.evaluate import evaluate_baseline, learn_and_measure
 from supsup.baselines.ewc import Ewc
 from supsup.baselines.icarl import Icarl
 from supsup.baselines.lower_bound import LowerBound
@@ -27,6 +27,7 @@ __all__ = [
     "SeparateHeadsRandom",
     "UpperBound",
     "evaluate_baseline",
+    "learn_and_measure",
 ]
 
 BASELINES: Registry[type[Baseline]] = registry_of(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int64
@@ -11,6 +12,7 @@ from maskstore.errors import InvalidInput
 from maskstore.registry import check_one_of
 from supsup.baselines.base import Baseline
 from supsup.evaluation.batches import evaluation_batches
+from supsup.evaluation.metrics import ContinualMetrics, measure
 from supsup.evaluation.scenarios import GG, Scenario
 from supsup.evaluation.score import EVAL_BATCH, Answers, Evaluation, score_task
 from supsup.inference import MODES, Objective
@@ -182,3 +184,23 @@ class _Finder:
         for images, labels in evaluation_batches(self.baseline.backbone, task, self.batch):
             if len(labels):
                 yield one_tensor(images, f"task {task.name!r}")
+
+
+def learn_and_measure(
+    baseline: Baseline, tasks: Sequence[TaskData], **how: Any
+) -> ContinualMetrics:
+    """Learn tasks one after another, evaluating all that are learnt after each.
+
+    Args:
+        baseline: that has learnt nothing yet.
+        how: arguments of :func:`evaluate_baseline`.
+
+    Raises:
+        InvalidInput: as :func:`evaluate_baseline`.
+    """
+
+    def after(count: int) -> Evaluation:
+        baseline.learn(tasks[count - 1])
+        return evaluate_baseline(baseline, tasks[:count], **how)
+
+    return measure([task.name for task in tasks], after)
