@@ -58,7 +58,16 @@ def read_pictures(where: Path, size: int | None) -> tuple[tuple[str, ...], list[
     Raises:
         InvalidInput: no pictures, classes in one part only, several sizes, or an unreadable one.
     """
-    parts = _in_folder(where) if where.is_dir() else _in_zip(where)
+    if where.is_dir():
+        return _read_listed(where, _in_folder(where), size)
+    # Open until all is read: each opening reads the whole directory of the zip.
+    with foreign_file(where, ".zip file") as file, zipfile.ZipFile(file) as opened:
+        return _read_listed(where, _in_zip(where, opened), size)
+
+
+def _read_listed(
+    where: Path, parts: list[list[_File]], size: int | None
+) -> tuple[tuple[str, ...], list[OwnPart]]:
     there = [{file.class_name for file in part} for part in parts]
     if other := there[0] ^ there[1]:
         raise InvalidInput(
@@ -92,14 +101,13 @@ def _in_folder(folder: Path) -> list[list[_File]]:
     return parts
 
 
-def _in_zip(path: Path) -> list[list[_File]]:
+def _in_zip(path: Path, opened: zipfile.ZipFile) -> list[list[_File]]:
+    require_size(path, sum(each.file_size for each in opened.infolist()), LARGEST)
     members: dict[str, list[tuple[str, str]]] = {}
-    with foreign_file(path, ".zip file") as file, zipfile.ZipFile(file) as opened:
-        require_size(path, sum(each.file_size for each in opened.infolist()), LARGEST)
-        for member in sorted(opened.namelist()):
-            *_, part, inner, name = ("", "", *member.split("/"))
-            if is_picture(name) and inner and "__MACOSX" not in member:
-                members.setdefault(part, []).append((inner, member))
+    for member in sorted(opened.namelist()):
+        *_, part, inner, name = ("", "", *member.split("/"))
+        if is_picture(name) and inner and "__MACOSX" not in member:
+            members.setdefault(part, []).append((inner, member))
     parts = []
     for spelled in _PARTS:
         found = next((members[each] for each in spelled if each in members), None)
@@ -108,16 +116,11 @@ def _in_zip(path: Path) -> list[list[_File]]:
             raise InvalidInput(f"{path}: no pictures in {places}")
         parts.append(
             [
-                _File(class_name=inner, where=path / member, read=partial(_member, path, member))
+                _File(class_name=inner, where=path / member, read=partial(opened.read, member))
                 for inner, member in sorted(found)
             ]
         )
     return parts
-
-
-def _member(path: Path, member: str) -> bytes:
-    with foreign_file(path, ".zip file") as file, zipfile.ZipFile(file) as opened:
-        return opened.read(member)
 
 
 def bytes_of(path: Path) -> bytes:
