@@ -39,7 +39,8 @@ def create_archive(
     Args:
         config: how the tasks will be trained, where that is known: tasks with other settings can be
             added, too, but each of them keeps the differences.
-        embed: whether trained weights are put into the archive (:func:`embed_weights`).
+        embed: whether trained weights are put into the archive
+            (:func:`supsup.archives.weights.embed_weights`).
 
     Raises:
         InvalidInput: nothing says where the backbone's numbers come from, or all are from a seed

@@ -13,7 +13,7 @@ from supsup.networks.modes import construction, plain_modes
 from supsup.networks.parse_module import parse_module
 from supsup.networks.recipe import BackboneRecipe
 from supsup.networks.registry import NETS, default_maskable, make_module
-from supsup.networks.trained import place_values
+from supsup.networks.trained import place_values, require_statistics
 from supsup.networks.weights import freeze
 from supsup.networks.weights_file import read_weights
 
@@ -79,6 +79,8 @@ def _frozen(
     trained: frozenset[str] = frozenset()
     if (file := recipe.weights_file) is not None and values is not None:
         what = f"weights {file.file}"
+        if recipe.statistics == "frozen":
+            require_statistics(module, values, what=what)
         trained = place_values(module, values, what=what, patterns=file.parameters)
     names = default_maskable(recipe)
     return Backbone(module.eval(), recipe, names, notes, trained, recipe.statistics)

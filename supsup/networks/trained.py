@@ -1,6 +1,6 @@
 """Trained values in a module's parameters and buffers, by name, in the place of seeded ones."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -27,6 +27,24 @@ def values_of(module: nn.Module) -> tuple[str, dict[str, Shaped[Tensor, "..."]]]
 def values_in(path: Path) -> tuple[str, dict[str, Shaped[Tensor, "..."]]]:
     """Those of a file; raises as :func:`supsup.networks.weights_file.read_weights`."""
     return f"weights {path}", read_weights(path)
+
+
+def require_statistics(module: nn.Module, values: Iterable[str], *, what: str) -> None:
+    """Raise InvalidInput where a module's running statistics are not among the values.
+
+    For normalisation by frozen statistics, which would be mean 0 and variance 1 otherwise.
+    """
+    given = set(values)
+    missing = [
+        name
+        for name, _ in module.named_buffers()
+        if name.rpartition(".")[2] in _STATISTICS[:2] and name not in given
+    ]
+    if missing:
+        raise InvalidInput(
+            f"{what}: lacks {_listed(missing)}, by which a network with --statistics frozen "
+            "normalises; take --statistics batch or running"
+        )
 
 
 def place_values(

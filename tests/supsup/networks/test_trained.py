@@ -11,7 +11,7 @@ from maskstore.errors import InvalidInput
 from supsup import Backbone, BackboneRecipe, build
 from supsup.networks.weights_file import WeightsFile, read_weights, sha256_of_file
 from tests.supsup.helpers import as_users_run_it
-from tests.supsup.networks.trained_net import NET, make_net, train_net
+from tests.supsup.networks.trained_net import NET, make_net, make_normed, train_net
 
 FILES = ("net.pt", "net.safetensors", "checkpoint.pt")
 
@@ -134,6 +134,24 @@ def test_statistics_that_a_backbone_does_not_keep_are_passed_over(tmp_path):
     torch.save(module.state_dict(), tmp_path / "bn.pt")
     made = Backbone.pretrained(module, weights=tmp_path / "bn.pt")
     assert torch.equal(made.module.get_parameter("0.weight"), module.get_parameter("0.weight"))
+
+
+def test_frozen_statistics_are_those_of_the_file_or_refused(tmp_path):
+    module = make_normed(3)
+    module(torch.randn(50, 20) + 2)
+    torch.save(module.state_dict(), tmp_path / "bn.pt")
+    net = "tests.supsup.networks.trained_net:make_normed"
+    recipe = BackboneRecipe(
+        net=net, outputs=3, weights=tmp_path / "bn.pt", statistics="frozen", maskable=["0.weight"]
+    )
+    backbone, x = build(recipe, allow_code=True), torch.randn(1, 20)
+    module.eval()
+    whole = {"0.weight": torch.ones(8, 20, dtype=torch.bool)}
+    torch.testing.assert_close(backbone.logits(x, whole), module(x))
+    state = {name: each for name, each in module.state_dict().items() if "running" not in name}
+    torch.save(state, tmp_path / "bare.pt")
+    with pytest.raises(InvalidInput, match=r"bare\.pt: lacks '1\.running_mean'"):
+        build(replace(recipe, weights=tmp_path / "bare.pt"), allow_code=True)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])

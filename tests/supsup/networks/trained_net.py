@@ -26,6 +26,10 @@ def make_net(outputs: int) -> nn.Module:
     return TrainedNet(outputs)
 
 
+def make_normed(outputs: int) -> nn.Module:
+    return nn.Sequential(nn.Linear(20, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, outputs))
+
+
 def train_net(folder: Path, outputs: int = 4) -> TrainedNet:
     """Trained on a first task; ``net.pt``, ``net.safetensors`` and a ``checkpoint.pt`` of it."""
     torch.manual_seed(0)
