@@ -1,11 +1,13 @@
 """Running statistics of tasks, against plain PyTorch modules in naive loops."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from safetensors.torch import save_file
 from torch import nn
 from torch.func import functional_call, grad, vmap
 
@@ -177,6 +179,38 @@ def test_frozen_statistics_are_the_modules_own(name):
     )
     for training in (False, True):
         torch.testing.assert_close(backbone.run(task.x, weights, training=training), expected)
+
+
+def test_over_trained_weights():
+    """Those of the weights, which running ones begin at and frozen ones are."""
+    module, task = MODULES["batch norm"](), Colours()
+    for _ in range(3):
+        module(task.x[:50])
+    module.eval()
+    for statistics in ("running", "frozen"):
+        backbone = Backbone.pretrained(module, statistics=statistics)
+        masks = {key: np.ones(shape, bool) for key, shape in backbone.layout.shapes.items()}
+        begun = {key: each.numpy() for key, each in backbone.kept_tensors.items()}
+        assert set(begun) == ({*buffers(module)} if statistics == "running" else set())
+        assert all((each == module.get_buffer(key).numpy()).all() for key, each in begun.items())
+        with torch.no_grad():
+            found = backbone.run(task.x, backbone.of_task(masks, begun))
+            torch.testing.assert_close(found, module(task.x))
+    seeded = Backbone.from_module(module, seed=0, statistics="running")
+    assert not seeded.kept_tensors["1.running_mean"].any(), "of other weights: from 0 and 1"
+    assert (seeded.kept_tensors["1.running_var"] == 1).all()
+
+
+@pytest.mark.parametrize("net", ["resnet18", "bn-2048"])
+def test_a_weights_file_brings_its_statistics(net, tmp_path):
+    module = make_module(recipe(net), allow_code=False)
+    module(Colours().x[:50])
+    save_file(module.state_dict(), tmp_path / "w.safetensors")
+    for statistics in ("running", "frozen"):
+        made = build(replace(recipe(net, statistics), weights=tmp_path / "w.safetensors"))
+        for key, each in buffers(module).items():
+            np.testing.assert_array_equal(made.module.get_buffer(key), each)
+        assert bool(made.task_tensors) == (statistics == "running")
 
 
 def test_statistics_that_are_not_finite_are_no_tasks():
