@@ -67,6 +67,7 @@ class SupSup:
         *,
         outputs: int | None = None,
         seed: int | None = None,
+        statistics: str | None = None,
         device: str | torch.device = "cpu",
         **options: Any,
     ) -> "SupSup":
@@ -78,6 +79,8 @@ class SupSup:
                 are drawn from the seed, and :meth:`open` is given such a module again.
             outputs: width of the last layer of a net that is named.
             seed: of the weights of a net that is named, or of a module; by default 0.
+            statistics: of normalisation of a net that is named, or of a module, as
+                :class:`supsup.BackboneRecipe` has it; by default the batch's.
             options: further ones of a net that is named, such as ``inputs=100``.
 
         Raises:
@@ -86,7 +89,9 @@ class SupSup:
             ArchiveExists, ArchiveWriteError: as :meth:`MaskArchive.create`.
         """
         place = parse_device(str(device))
-        backbone = new_backbone(network, outputs=outputs, seed=seed, options=options)
+        backbone = new_backbone(
+            network, outputs=outputs, seed=seed, options=options, statistics=statistics
+        )
         return cls(create_archive(path, backbone), backbone.to(place))
 
     @classmethod

@@ -19,13 +19,19 @@ Network = str | BackboneRecipe | Backbone | nn.Module
 
 
 def new_backbone(
-    network: Network, *, outputs: int | None, seed: int | None, options: Mapping[str, Any]
+    network: Network,
+    *,
+    outputs: int | None,
+    seed: int | None,
+    options: Mapping[str, Any],
+    statistics: str | None = None,
 ) -> Backbone:
     """The backbone for a new archive; code that is named is trusted.
 
     Args:
         outputs, options: of a net that is named.
         seed: of its weights, or of those of a module; by default 0.
+        statistics: of its normalisation, or of that of a module; by default the batch's.
 
     Raises:
         InvalidInput: the network cannot be made or run under masks; or one of these is given with
@@ -37,17 +43,20 @@ def new_backbone(
             outputs=DEFAULT_OUTPUTS if outputs is None else outputs,
             seed=0 if seed is None else seed,
             options=options,
+            statistics=statistics or "batch",
         )
         return build(named, allow_code=True)
     asked = {"outputs": outputs, **options}
     if not isinstance(network, nn.Module):
-        asked["seed"] = seed
+        asked |= {"seed": seed, "statistics": statistics}
     if taken := [name for name, value in asked.items() if value is not None]:
         raise InvalidInput(
             f"{taken[0]}: for a net that is named; this {type(network).__name__} has its own"
         )
     if isinstance(network, nn.Module):
-        return Backbone.from_module(network, seed=0 if seed is None else seed)
+        return Backbone.from_module(
+            network, seed=0 if seed is None else seed, statistics=statistics or "batch"
+        )
     return _made(network)
 
 

@@ -36,7 +36,7 @@ from supsup.networks import make_module
 from supsup.recovery import encode_archive
 from supsup.task_free import Learner
 from tests.supsup.helpers import as_users_run_it
-from tests.supsup.networks.norms import CLASSES, Colours, recipe
+from tests.supsup.networks.norms import CLASSES, MODULES, Colours, recipe
 
 CONFIG = TrainConfig(steps=30, batch=32, optimizer="adam", lr=0.01)
 TASKS = [Colours(index, size=8) for index in range(5)]
@@ -224,3 +224,20 @@ def test_the_front_door_predicts_by_the_tasks_own(path, opened):
     torch.testing.assert_close(module(task.x[:5]).detach(), expected)
     found = predict_with(archive, backbone, task.x[:5], [task.name] * 5)
     np.testing.assert_array_equal(found.predictions, expected[:, :CLASSES].argmax(1))
+
+
+@pytest.mark.parametrize("network", ["resnet18", MODULES["batch norm"]()])
+def test_a_front_door_with_running_statistics(network, tmp_path):
+    """Created, trained and opened again, of a net that is named and of a module handed in."""
+    path, named = tmp_path / "door.h5", isinstance(network, str)
+    options = {"width": 4, "blocks": [1], "outputs": 5} if named else {}
+    tasks = [Colours(index, size=4) for index in range(2)]
+    with supsup.SupSup.create(path, network, statistics="running", **options) as door:
+        door.train(tasks, steps=8, batch=24)
+        expected = door.predict(tasks[1].x[:7], tasks[1].name).predictions
+    with supsup.SupSup.open(path, network=None if named else network) as door:
+        assert {stored.name: bool(stored.tensors) for stored in door.tasks.values()} == {
+            task.name: True for task in tasks
+        }
+        alone = [door.predict(each[None], tasks[1].name).predictions[0] for each in tasks[1].x[:7]]
+    np.testing.assert_array_equal(alone, expected)
