@@ -85,6 +85,7 @@ def evaluate(
             "mode": mode,
             "batch": batch,
             "data_dir": data,
+            "force": force,
         }
         found = supsup.archives.evaluate_archive(
             opened, backbone, names=None if task is None else names, on_task=report, **how
