@@ -44,7 +44,7 @@ LabelsName = Literal["shared", "original"]
 SamplingName = Literal["bilinear", "nearest"]
 
 ScenarioName = Literal["GG", "GNs", "GNu", "NNs"]
-MethodName = Literal["one-shot", "binary", "exhaustive", "logits", "hybrid"]
+MethodName = Literal["one-shot", "binary", "exhaustive", "logits", "hybrid", "prototypes"]
 """Beside ``auto``."""
 ObjectiveName = Literal["entropy", "superfluous", "energy", "max-probability", "g"]
 """Beside ``auto``."""

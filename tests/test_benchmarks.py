@@ -73,6 +73,7 @@ DRAWN = {
     "mnist_training": ("draw", "runs"),
     "nns": ("plot",),
     "one_shot": ("plot",),
+    "prototypes": ("draw",),
     "rate_frontier": ("draw", "points"),
     "rotated_binary": ("plot",),
     "sparse_inference": ("plot", "rows"),

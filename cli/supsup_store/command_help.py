@@ -60,6 +60,11 @@ COMMANDS: dict[str, CommandHelp] = {
     "import": _row(_MAKE, "masks.h5 final.pt --name paper", _NO_FILE),
     "eval": _row(_USE, "rotated.h5 --scenario GNu --method exhaustive --mode batch", _UNCHANGED),
     "infer": _row(_USE, "rotated.h5 --data digits.npy", _UNCHANGED),
+    "prototypes": _row(
+        _USE,
+        "rotated.h5",
+        "what was measured is kept; run the same command to go on from there",
+    ),
     "export": _row(_USE, "rotated.h5 rotated-mnist/1 --out dense.safetensors", _NO_FILE),
     "list": _row(_KEEP, "rotated.h5 'rotated-*' --sort bytes", _UNCHANGED),
     "diff": _row(_KEEP, "rotated.h5 rotated-mnist/0 rotated-mnist/1", _UNCHANGED),

@@ -7,12 +7,12 @@ from typing import Annotated, Any
 import typer
 
 import supsup
-from maskstore import MaskArchive
+from maskstore import MaskArchive, archive_stats
 from maskstore.queries import select
 from maskstore.selection import select_from
 from supsup.choices import MethodName, ObjectiveName
 from supsup_store import options
-from supsup_store.console import counted, print_json, print_note, print_table
+from supsup_store.console import counted, print_json, print_line, print_note, print_table
 from supsup_store.options import listed
 from supsup_store.progress import stage_progress, task_progress
 
@@ -35,6 +35,7 @@ def register(app: typer.Typer) -> None:
     """Add these commands to the app."""
     app.command("eval")(evaluate)
     app.command()(infer)
+    app.command()(prototypes)
 
 
 def evaluate(
@@ -176,4 +177,55 @@ def print_evaluation(found: "supsup.Evaluation", title: str) -> None:
     rows.append(("mean", found.accuracy, found.task_accuracy))
     print_table(
         ("task", "accuracy", "task accuracy"), rows, title=f"{title}, scenario {found.scenario}"
+    )
+
+
+def prototypes(
+    archive: options.Archive,
+    data: options.Data = None,
+    features: Annotated[
+        int | None,
+        typer.Option(help="Numbers a class is known by; by default the archive's, or 248."),
+    ] = None,
+    layer: Annotated[
+        str | None,
+        typer.Option(help="Take the output of this module of the unmasked network, not the input."),
+    ] = None,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Measure tasks again that have prototypes.")
+    ] = False,
+    net: options.TrustedNet = None,
+    device: options.Device = "cpu",
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Measure what each task's training images look like, to find the task of single images."""
+    from supsup.inference.prototypes import FeatureRecipe
+
+    recipe = None
+    if features is not None or layer is not None:
+        recipe = FeatureRecipe(layer=layer, **({} if features is None else {"size": features}))
+    with (
+        MaskArchive.open(archive, "a") as opened,
+        task_progress("measuring", len(opened), quiet=quiet) as report,
+    ):
+        backbone = supsup.archives.backbone_of(
+            opened, device=supsup.archives.parse_device(device), trusted_net=net
+        )
+        measured = supsup.archives.measure_prototypes(
+            opened, backbone, recipe, rebuild=rebuild, data_dir=data, on_task=report
+        )
+        sizes = archive_stats(opened)
+    if as_json:
+        print_json(
+            {
+                "measured": measured,
+                "tensor_bytes_per_task": sizes.tensor_bytes_per_task,
+                "shared_bytes": sizes.shared_bytes,
+            }
+        )
+        return
+    print_line(
+        f"{archive}: prototypes of {measured} tasks measured; tensors take "
+        f"{sizes.tensor_bytes_per_task:,.0f} bytes a task and {sizes.shared_bytes:,} for all"
     )

@@ -9,7 +9,13 @@ from supsup.archives.families import (
     train_missing,
     train_recipes,
 )
-from supsup.archives.inference import bank_of, infer_file, inference_json, known_in
+from supsup.archives.inference import (
+    bank_of,
+    infer_file,
+    inference_json,
+    known_in,
+    measure_prototypes,
+)
 from supsup.archives.network import backbone_of, check_recipe, create_archive, parse_device
 from supsup.archives.opening import NetworkOptions, open_or_create
 from supsup.archives.tasks import tasks_of
@@ -31,6 +37,7 @@ __all__ = [
     "iter_train_into",
     "known_in",
     "make_folder",
+    "measure_prototypes",
     "metrics_of_archive",
     "missing_tasks",
     "open_or_create",

@@ -1,7 +1,9 @@
 """Inference with the masks of an archive: whose data are these, and what are they?"""
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ import torch
 
 from maskstore import MaskArchive, StoredTask
 from supsup.archives.classes import classes_of, labels_of
-from supsup.archives.tasks import usable
+from supsup.archives.tasks import evaluable, usable
 from supsup.datasets.base import levels_of
 from supsup.datasets.inputs import (
     LARGEST_INPUT,
@@ -20,6 +22,12 @@ from supsup.datasets.inputs import (
 )
 from supsup.inference import Inference, MaskBank, Progress, infer_in, load_masks
 from supsup.inference.mask_source import Streamed, nobody_looks
+from supsup.inference.prototypes import (
+    FeatureRecipe,
+    TaskPrototypes,
+    add_prototypes,
+    has_prototypes,
+)
 from supsup.inference.task_tensors import TaskTensors
 from supsup.networks.backbone import Backbone
 from supsup.tasks import TaskRecipe
@@ -54,7 +62,37 @@ def bank_of(
         levels=levels_of_masks(good),
         tensors=TaskTensors.of_archive(backbone, archive, names),
         progress=progress,
+        prototypes=TaskPrototypes(archive, backbone, names)
+        if good and has_prototypes(archive, names)
+        else None,
     )
+
+
+def measure_prototypes(
+    archive: MaskArchive,
+    backbone: Backbone,
+    recipe: FeatureRecipe | None = None,
+    *,
+    rebuild: bool = False,
+    data_dir: str | PathLike[str] | None = None,
+    on_task: Callable[[str], None] = lambda name: None,
+) -> int:
+    """:func:`supsup.inference.prototypes.add_prototypes` for every task whose data can be remade.
+
+    Args:
+        data_dir: folder of the data files.
+
+    Returns:
+        How many tasks were measured.
+
+    Raises:
+        InvalidInput: as there, or the data of no task can be remade.
+        DigestMismatch: the archive's masks are of other weights.
+    """
+    backbone.check_archive(archive)
+    found, _ = evaluable(archive, data_dir)
+    tasks = (each.task for each in found)
+    return add_prototypes(archive, backbone, tasks, recipe, rebuild=rebuild, on_task=on_task)
 
 
 def levels_of_masks(stored: list[StoredTask]) -> tuple[float, float] | None:

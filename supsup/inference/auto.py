@@ -1,7 +1,7 @@
 """``auto``: the method for an archive, with the reason, and the objective."""
 
 from supsup.inference.bank import SPARSE_DENSITY, MaskBank
-from supsup.inference.methods import Exhaustive, Hybrid, Method
+from supsup.inference.methods import Exhaustive, Hybrid, Method, Prototypes
 from supsup.inference.objectives import Entropy, Superfluous
 
 AUTO_OBJECTIVE = Entropy(temperature=1.5)
@@ -24,12 +24,20 @@ are (images × masks × weights) products."""
 def choose(bank: MaskBank, *, images: int, mode: str) -> tuple[Method, str]:
     """The method and why, in one line, for so many images at a time.
 
+    Where every task has prototypes, they decide, at the price of one matrix product: they know what
+    the tasks' data look like (docs/results/prototypes.md).
+
     Every mask is tried where that is affordable: how One-Shot does depends on how the masks were
     trained, down to never (docs/results/sparse_inference.md), and that does not show in the masks.
     Where One-Shot makes a shortlist, G makes it where outputs are spare: its gradient finds the
     right mask more often than that of any H (docs/results/task_inference.md).
     """
     count = len(bank)
+    if bank.prototypes is not None:
+        return (
+            Prototypes(),
+            f"all {count} tasks have prototypes, which err least where tasks are alike",
+        )
     if bank.class_counts is not None:
         return Exhaustive(), "tasks differ in their number of classes: each is tried over its own"
     if count <= FEW or 4 * bank.source.layout.bits * count <= EXHAUSTIVE_BYTES:

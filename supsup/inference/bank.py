@@ -23,6 +23,7 @@ from supsup.inference.mask_source import (
     nobody_looks,
     parse_source,
 )
+from supsup.inference.prototypes import TaskPrototypes
 from supsup.inference.task_tensors import TaskTensors
 from supsup.networks.backbone import Backbone
 from supsup.networks.linear_chain import chain_of
@@ -54,6 +55,7 @@ class MaskBank(Shown):
         levels: the least and the largest number of the images that the masks were trained on; None
             where that is not known. Data of another range are refused.
         progress: called while an inference runs.
+        prototypes: what is known of the tasks' data, of all of them or None.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class MaskBank(Shown):
         tensors: TaskTensors | None = None,
         kernels: Kernels | None = None,
         progress: Progress = nobody_looks,
+        prototypes: TaskPrototypes | None = None,
     ) -> None:
         """Put masks and network together.
 
@@ -80,7 +83,7 @@ class MaskBank(Shown):
         Raises:
             InvalidInput: there is no mask, not one number of classes for each, or the network needs
                 more of a task than its mask.
-            LayoutMismatch: the masks are not of this network.
+            LayoutMismatch: the masks are not of this network, or the prototypes of other tasks.
             DigestMismatch: the archive's masks are of other weights.
         """
         source = parse_source(masks)
@@ -94,6 +97,12 @@ class MaskBank(Shown):
         self.classes, self.class_counts = _parse_classes(classes, len(self.source.names))
         self.levels = levels
         self.progress = progress
+        if prototypes is not None and prototypes.names != list(source.names):
+            raise LayoutMismatch(
+                f"prototypes of {len(prototypes.names)} tasks, masks of {len(source.names)}; "
+                "both must be of the same tasks in the same order"
+            )
+        self.prototypes = prototypes
         if self.source.layout != backbone.layout:
             raise LayoutMismatch(
                 f"masks cover {_describe(self.source.layout.shapes)}, "

@@ -81,6 +81,10 @@ def kept_names(names: Iterable[str]) -> list[str]:
     return [name for name in names if name.rpartition(".")[2] != _COUNTER]
 
 
+PROTOTYPES = "prototypes"
+"""A task's tensor that is not the network's: what its data look like."""
+
+
 def parse_kept(
     expected: Mapping[str, Tensor], found: Mapping[str, Shaped[np.ndarray, "..."]], what: str
 ) -> dict[str, Tensor]:
@@ -93,7 +97,7 @@ def parse_kept(
     Raises:
         InvalidInput: they are others.
     """
-    for name in (*expected, *found):
+    for name in (*expected, *(name for name in found if name != PROTOTYPES)):
         here = (found[name].dtype.name, tuple(found[name].shape)) if name in found else None
         wanted = None
         if name in expected:

@@ -7,9 +7,10 @@ from supsup.inference.methods.exhaustive import Exhaustive
 from supsup.inference.methods.hybrid import Hybrid
 from supsup.inference.methods.logits import Logits
 from supsup.inference.methods.one_shot import OneShot
+from supsup.inference.methods.prototypes import Prototypes
 
 METHODS: Registry[type[Method]] = registry_of(
-    "inference method", (OneShot, Binary, Exhaustive, Logits, Hybrid)
+    "inference method", (OneShot, Binary, Exhaustive, Logits, Hybrid, Prototypes)
 )
 """What the command line's ``--method`` names, beside ``auto``."""
 
@@ -34,5 +35,6 @@ __all__ = [
     "Logits",
     "Method",
     "OneShot",
+    "Prototypes",
     "parse_method",
 ]

@@ -4,17 +4,14 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
-import torch
 from jaxtyping import Float64, Int64
 
 from maskstore.numbers import parse_whole
-from supsup.inference.forward_all import forward_masks
 from supsup.inference.methods.base import Method
+from supsup.inference.methods.shortlist import evidence_on
 from supsup.inference.objectives import Objective
 from supsup.inference.query import Query
 from supsup.inference.superposition import gradients
-
-_MASKS_AT_ONCE = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,14 +43,7 @@ class Hybrid(Method):
         object.__setattr__(self, "shortlist", count)
 
     def evidence(self, query: Query) -> Float64[np.ndarray, "group task"]:
-        listed = self.listed(query)
-        scores = np.full((len(listed), len(query.bank)), -np.inf)
-        if query.per_image:
-            _rank_images(query, listed, scores)
-        else:
-            values = forward_masks(query.bank, query.x, query.values, rows=listed[0])
-            scores[0, listed[0]] = -values.mean(1)
-        return scores
+        return evidence_on(query, self.listed(query))
 
     def listed(self, query: Query) -> Int64[np.ndarray, "group shortlist"]:
         """The shortlist of each group, in ascending order; all masks where there are few."""
@@ -69,23 +59,3 @@ def both_ends(
     order = np.argsort(slopes, axis=1, kind="stable")
     worst = order.shape[1] - size // 2
     return np.concatenate([order[:, : size - size // 2], order[:, worst:]], axis=1)
-
-
-def _rank_images(
-    query: Query,
-    listed: Int64[np.ndarray, "batch shortlist"],
-    scores: Float64[np.ndarray, "batch task"],
-) -> None:
-    """Every image under the masks of its own list, mask by mask."""
-    bank, masks = query.bank, np.unique(listed)
-    for start in range(0, len(masks), _MASKS_AT_ONCE):
-        chosen = masks[start : start + _MASKS_AT_ONCE]
-        weights = bank.masked(chosen)
-        for at, mask in enumerate(chosen):
-            images = np.flatnonzero((listed == mask).any(axis=1))
-            with torch.no_grad():
-                logits = bank.run(query.x[images], {name: w[at] for name, w in weights.items()})
-                scores[images, mask] = (
-                    -query.values(logits[None], chosen[at : at + 1])[0].cpu().numpy()
-                )
-        bank.progress("trying", start + len(chosen), len(masks))

@@ -27,15 +27,17 @@ from supsup.archives.inference import bank_of
 from supsup.archives.prediction import module_of, predict_with
 from supsup.baselines import BASELINES, BaselineConfig
 from supsup.checkpoints import export_dense
-from supsup.inference import METHODS, MaskBank, infer_in
+from supsup.inference import MaskBank, infer_in
 from supsup.inference.auto import AUTO_OBJECTIVE
 from supsup.inference.objectives import Entropy
+from supsup.inference.prototypes import FeatureRecipe, add_prototypes
 from supsup.inference.query import Query
 from supsup.inference.superposition import gradients, superposed
 from supsup.networks import make_module
 from supsup.recovery import encode_archive
 from supsup.task_free import Learner
 from tests.supsup.helpers import as_users_run_it
+from tests.supsup.inference.helpers import BY_MASKS
 from tests.supsup.networks.norms import CLASSES, MODULES, Colours, recipe
 
 CONFIG = TrainConfig(steps=30, batch=32, optimizer="adam", lr=0.01)
@@ -119,7 +121,7 @@ def test_compact_and_merge_take_them_along(path, tmp_path):
     assert evaluated(tmp_path / "all.h5", "GG", "image") == evaluated(path, "GG", "image")
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", BY_MASKS)
 @pytest.mark.parametrize("mode", ["image", "batch", "first"])
 def test_every_method_answers_a_single_image(method, mode, opened):
     """Alone as beside others, but where all of a batch decide."""
@@ -241,3 +243,19 @@ def test_a_front_door_with_running_statistics(network, tmp_path):
         }
         alone = [door.predict(each[None], tasks[1].name).predictions[0] for each in tasks[1].x[:7]]
     np.testing.assert_array_equal(alone, expected)
+
+
+def test_prototypes_beside_statistics(path, tmp_path):
+    both = tmp_path / "both.h5"
+    both.write_bytes(path.read_bytes())
+    x = next(iter(TASKS[1].test_batches(8)))[0]
+    with MaskArchive.open(both, "a") as archive:
+        backbone = backbone_of(archive)
+        before = predict_with(archive, backbone, x, [TASKS[1].name] * len(x))
+        statistics = set(archive.tensors(TASKS[1].name))
+        assert add_prototypes(archive, backbone, TASKS, FeatureRecipe(size=30)) == 5
+        assert set(archive.tensors(TASKS[1].name)) == statistics | {"prototypes"}
+        found = infer_in(bank_of(archive, backbone), x)
+        after = predict_with(archive, backbone, x, [TASKS[1].name] * len(x))
+    assert found.method == "prototypes"
+    assert str(before) == str(after)

@@ -8,6 +8,10 @@ from torch import Tensor
 
 from maskstore.packed import PackedMasks
 from supsup import Backbone, BackboneRecipe, build
+from supsup.inference import METHODS
+
+BY_MASKS = [name for name in METHODS if name != "prototypes"]
+"""The methods that need nothing but masks."""
 
 
 def odd_net(outputs: int = 5, **fields: object) -> Backbone:

@@ -45,6 +45,7 @@ def by_hand(name: str, z: torch.Tensor, classes: int) -> torch.Tensor:
         "energy": -(own.exp().mean(-1)).log(),
         "max-probability": (1 / classes - own.softmax(-1).amax(-1)) / (1 - 1 / classes),
         "superfluous": z[..., classes:].exp().mean(-1).log(),
+        "g": z.exp().mean(-1).log(),
     }[name]
 
 

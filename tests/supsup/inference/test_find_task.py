@@ -11,7 +11,6 @@ from maskstore.packed import PackedMasks
 from supsup import Backbone, build
 from supsup.inference import (
     AUTO_OBJECTIVE,
-    METHODS,
     OBJECTIVES,
     Hybrid,
     MaskBank,
@@ -28,7 +27,7 @@ from supsup.inference.find_task import confidence_of, margin_of
 from supsup.inference.kernels import TorchKernels
 from supsup.inference.query import Query
 from tests.supsup.helpers import as_users_run_it, small_bn
-from tests.supsup.inference.helpers import brute_logits, images, odd_net, random_masks
+from tests.supsup.inference.helpers import BY_MASKS, brute_logits, images, odd_net, random_masks
 
 
 def brute(backbone, masks, x, tasks, classes):
@@ -36,7 +35,7 @@ def brute(backbone, masks, x, tasks, classes):
     return [int(logits[t, at, :classes].argmax()) for at, t in enumerate(tasks)]
 
 
-@pytest.mark.parametrize("method", ["auto", *METHODS])
+@pytest.mark.parametrize("method", ["auto", *BY_MASKS])
 @pytest.mark.parametrize("objective", OBJECTIVES)
 @pytest.mark.parametrize("mode", ["image", "batch", "first"])
 def test_tasks_and_predictions(method, objective, mode):
@@ -65,13 +64,13 @@ def test_the_first_image_decides():
 def test_images_alone_and_in_company():
     backbone = odd_net()
     masks, x = random_masks(backbone, 40), images(6)
-    for method in METHODS:
+    for method in BY_MASKS:
         together = infer(backbone, masks, x, method=method)
         alone = [infer(backbone, masks, x[at : at + 1], method=method) for at in range(6)]
         assert together.tasks.tolist() == [int(one.tasks[0]) for one in alone]
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", BY_MASKS)
 def test_one_task(method):
     backbone = odd_net()
     found = infer(backbone, random_masks(backbone, 1), images(3), method=method)
@@ -89,7 +88,7 @@ def test_a_streamed_archive_gives_the_same(tmp_path, monkeypatch):
         monkeypatch.setattr("supsup.inference.mask_source.BLOCK_BYTES", 3 * masks.bits.shape[1])
         sizes = [len(bits) for _, bits in Streamed(archive).blocks()]
         assert sizes == [3] * 13 + [1]
-        for method in METHODS:
+        for method in BY_MASKS:
             for mode in ("image", "batch"):
                 streamed = infer(backbone, archive, x, method=method, mode=mode)
                 resident = infer(backbone, masks, x, method=method, mode=mode)
@@ -109,7 +108,7 @@ def test_a_streamed_archive_on_the_kernels_of_a_device(tmp_path, monkeypatch):
         archive.add_many(items, codec="raw")
         streamed = MaskBank(backbone, archive, kernels=TorchKernels())
         resident = MaskBank(backbone, masks)
-        for method in METHODS:
+        for method in BY_MASKS:
             one, two = (infer_in(bank, x, method=method) for bank in (streamed, resident))
             np.testing.assert_allclose(one.evidence, two.evidence, rtol=1e-4, atol=1e-6)
             assert np.array_equal(one.predictions, two.predictions)
@@ -175,7 +174,7 @@ def test_masks_that_are_appended():
     for at in range(2, 30):
         bank.append(masks.names[at], masks.bits[at])
     assert np.array_equal(first.bits, kept)
-    for method in METHODS:
+    for method in BY_MASKS:
         grown, whole = infer_in(bank, x, method=method), infer(backbone, masks, x, method=method)
         assert np.array_equal(grown.evidence, whole.evidence)
         assert grown.names == whole.names

@@ -7,13 +7,14 @@ from torch import nn
 
 from maskstore.errors import InvalidInput
 from supsup import Backbone
-from supsup.inference import METHODS, Entropy, Exhaustive, MaskBank, Superfluous, infer_in
+from supsup.inference import Entropy, Exhaustive, MaskBank, Superfluous, infer_in
 from supsup.inference.kernels import CpuKernels
 from supsup.inference.methods import parse_method
 from supsup.inference.query import Query
 from supsup.inference.superposition import gradients
 from tests.supsup.helpers import sequential_net
 from tests.supsup.inference.helpers import (
+    BY_MASKS,
     brute_gradient,
     brute_logits,
     images,
@@ -68,7 +69,7 @@ def test_gradients_of_single_images(backbone, objective, monkeypatch):
         np.testing.assert_allclose(row, expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", BY_MASKS)
 def test_predictions_are_those_of_the_network(backbone, method):
     masks, x = random_masks(backbone, 12), images(9)
     bank = MaskBank(backbone, masks, classes=3)
@@ -82,7 +83,7 @@ def test_any_shape_of_image_where_it_is_flattened():
     backbone = sequential_net(biases=True, widths=(12, 9, 5))
     masks, x = random_masks(backbone, 12), images(6, 1, 3, 4)
     bank = MaskBank(backbone, masks)
-    for method in METHODS:
+    for method in BY_MASKS:
         row, same = (
             parse_method(method).evidence(
                 Query(bank=bank, x=data, objective=Entropy(), per_image=True)

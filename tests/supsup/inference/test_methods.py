@@ -23,6 +23,7 @@ from supsup.inference.methods import parse_method
 from supsup.inference.query import Query
 from tests.supsup.helpers import ConvNet
 from tests.supsup.inference.helpers import (
+    BY_MASKS,
     brute_gradient,
     brute_logits,
     images,
@@ -170,7 +171,7 @@ def test_the_right_mask_is_found_by_every_method():
     bits = masks.bits.copy()
     bits[6] = layout.pack({name: np.ones(shape, bool) for name, shape in layout.shapes.items()})
     bank = MaskBank(backbone, PackedMasks(layout=layout, names=masks.names, bits=bits))
-    for name in METHODS:
+    for name in BY_MASKS:
         found = parse_method(name).evidence(
             Query(bank=bank, x=images(40) * 5, objective=Entropy(), per_image=False)
         )
@@ -184,7 +185,7 @@ def test_any_module():
     found = Exhaustive().evidence(Query(bank=bank, x=x, objective=Entropy(), per_image=True))
     values = Entropy()(brute_logits(backbone, x, masks), 5)
     np.testing.assert_allclose(found, -values.T.numpy(), rtol=1e-4, atol=1e-5)
-    for name in METHODS:
+    for name in BY_MASKS:
         assert parse_method(name).evidence(
             Query(bank=bank, x=x, objective=Entropy(), per_image=False)
         ).shape == (1, 12)
@@ -243,7 +244,7 @@ def test_gradients_leave_the_network_alone():
     backbone = odd_net()
     before = backbone.digest
     bank = MaskBank(backbone, random_masks(backbone, 5))
-    for name in METHODS:
+    for name in BY_MASKS:
         parse_method(name).evidence(
             Query(bank=bank, x=images(3), objective=Entropy(), per_image=True)
         )

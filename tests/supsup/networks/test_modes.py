@@ -11,10 +11,11 @@ import torch
 
 import supsup
 from supsup import TrainConfig, build, train
-from supsup.inference import METHODS, MaskBank, infer_in
+from supsup.inference import MaskBank, infer_in
 from supsup.networks.modes import construction, plain_modes, seeded_generators
 from supsup.tasks import make_task, task_family
 from tests.supsup.helpers import Blobs, small_bn, small_lenet
+from tests.supsup.inference.helpers import BY_MASKS
 
 MAKERS = {
     "zeros", "ones", "empty", "full", "arange", "tensor", "as_tensor", "rand", "randn", "randint",
@@ -72,7 +73,7 @@ def everything(net) -> list[np.ndarray]:
     bank = MaskBank(backbone, _packed(packed, masks), classes=2)
     numbers = [*masks, np.array([each.metrics["accuracy"] for each in found])]
     x = tasks[1].x[:16] * 1.0  # made under the mode
-    for method in METHODS:
+    for method in BY_MASKS:
         for mode in ("image", "batch"):
             if net is small_bn and mode == "image" and method in ("one-shot", "binary", "hybrid"):
                 continue

@@ -1,0 +1,71 @@
+"""Which class of which task has data like these: a linear discriminant over all classes at once.
+
+With class means μ_c and one covariance Σ, log p(x | c) = φᵀΣ⁻¹μ_c - ½ μ_cᵀΣ⁻¹μ_c + what is the same
+for all classes: one matrix product for any number of tasks, no gradient, no order, no replay
+(streaming linear discriminant analysis, Hayes and Kanan, 2020).
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float32, Float64, Int64
+
+from maskstore.errors import InvalidInput
+from supsup.inference.prototypes.statistics import ClassMeans, PooledCovariance
+
+_RIDGE = 1e-3
+"""Of the mean variance, added to every variance: a covariance of few images can be inverted."""
+
+
+class PrototypeModel:
+    """The discriminant of K tasks.
+
+    Attributes:
+        weights, bias: of every class, task after task.
+        starts: the first class of each task, and the end of all.
+    """
+
+    def __init__(self, means: Sequence[ClassMeans], covariance: PooledCovariance) -> None:
+        """Invert the covariance once; raises InvalidInput where there is nothing to go by."""
+        if not means:
+            raise InvalidInput("prototypes: there is no task")
+        size = means[0].means.shape[1]
+        within = covariance.matrix(size)
+        within += np.eye(size) * (_RIDGE * np.trace(within) / size + 1e-9)
+        every = np.concatenate([each.means for each in means]).astype(np.float64)
+        self.starts: Int64[np.ndarray, " bound"] = np.cumsum(
+            [0, *(len(each.means) for each in means)]
+        )
+        solved = np.linalg.solve(within, every.T)
+        self.weights: Float32[np.ndarray, "feature label"] = solved.astype(np.float32)
+        self.bias: Float32[np.ndarray, " label"] = (-0.5 * (every.T * solved).sum(0)).astype(
+            np.float32
+        )
+
+    @property
+    def task_count(self) -> int:
+        """K."""
+        return len(self.starts) - 1
+
+    def class_scores(
+        self, features: Float32[np.ndarray, "batch feature"]
+    ) -> Float32[np.ndarray, "batch label"]:
+        """log p(x | class), up to what is the same for all classes of an image."""
+        return features @ self.weights + self.bias
+
+    def task_scores(
+        self, features: Float32[np.ndarray, "batch feature"]
+    ) -> Float64[np.ndarray, "batch task"]:
+        """log p(x | task): the mean of its classes' densities, up to the same of all tasks."""
+        scores = torch.from_numpy(self.class_scores(features))
+        found = torch.empty((len(scores), self.task_count), dtype=torch.float32, device="cpu")
+        counts = np.diff(self.starts)
+        for count in np.unique(counts).tolist():  # nearly always one: all tasks at once
+            which = np.flatnonzero(counts == count)
+            columns = (self.starts[which][:, None] + np.arange(count)).ravel()
+            part = scores if len(which) == len(counts) else scores[:, columns]
+            each = part.reshape(len(scores), len(which), count).logsumexp(2)
+            found[:, which] = each - math.log(count)
+        return found.numpy().astype(np.float64)

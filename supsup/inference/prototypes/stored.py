@@ -1,0 +1,191 @@
+"""Prototypes in an archive: each task's means beside its mask, what all share beside the archive.
+
+The covariance is written anew when it pays: when the tasks in it have doubled, and at the end of a
+run that brings an eighth as many. In between, tasks are answered for by the covariance of those
+before them. A removed task's share stays in the sum; its name leaves with its mask.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float32, Float64, Int64
+
+from maskstore.archive import MaskArchive
+from maskstore.errors import CorruptArchive, InvalidInput
+from supsup.inference.prototypes.features import FeatureRecipe, Features
+from supsup.inference.prototypes.model import PrototypeModel
+from supsup.inference.prototypes.statistics import ClassMeans, PooledCovariance, key_of, measure
+from supsup.networks.backbone import Backbone
+from supsup.networks.statistics import PROTOTYPES
+from supsup.tasks.arrays import Inputs
+from supsup.tasks.checked import train_batch
+from supsup.tasks.protocol import TaskData
+
+MEANS = PROTOTYPES
+"""A task's tensor: see :meth:`ClassMeans.encode`."""
+SHARED = "prototypes"
+"""The archive's set: ``features`` (the recipe, JSON as bytes), ``covariance`` (the sum, upper
+triangle row after row, int64) and ``tasks`` (int64: whose masks' data are in the sum)."""
+
+_BATCH = 1024
+
+
+def stored_recipe(archive: MaskArchive) -> FeatureRecipe | None:
+    """The features that an archive's prototypes are of; None where it has none.
+
+    Raises:
+        CorruptArchive: of features that this release does not know.
+    """
+    shared = archive.shared_tensors(SHARED)
+    if not shared:
+        return None
+    try:
+        return FeatureRecipe.from_json(json.loads(shared["features"].tobytes()))
+    except (KeyError, ValueError, InvalidInput) as error:
+        raise CorruptArchive(f"{archive.path}: prototypes of unknown features ({error})") from error
+
+
+def stored_covariance(archive: MaskArchive, size: int) -> PooledCovariance:
+    """The pooled covariance of an archive that has prototypes of so many features.
+
+    Raises:
+        CorruptArchive: it is of other features.
+    """
+    shared = archive.shared_tensors(SHARED)
+    total, tasks = shared.get("covariance"), shared.get("tasks")
+    if total is None or tasks is None or total.shape != (size * (size + 1) // 2,):
+        raise CorruptArchive(f"{archive.path}: a covariance of other than {size} features")
+    return PooledCovariance(
+        total=total.astype(np.int64), tasks=frozenset(int(key) for key in tasks)
+    )
+
+
+def add_prototypes(
+    archive: MaskArchive,
+    backbone: Backbone,
+    tasks: Iterable[TaskData],
+    recipe: FeatureRecipe | None = None,
+    *,
+    rebuild: bool = False,
+    on_task: Callable[[str], None] = lambda name: None,
+) -> int:
+    """Measure the training images of tasks and keep the statistics with their masks.
+
+    Every task is durable once it is done; a run that was cut goes on where it was.
+
+    Args:
+        tasks: under the names that their masks have.
+        recipe: of the features; None for those that the archive has, or the default.
+        rebuild: measure also tasks that have prototypes, and begin the covariance anew.
+        on_task: called with a task's name once it is kept.
+
+    Returns:
+        How many tasks were measured.
+
+    Raises:
+        InvalidInput: other features than the archive has, a layer that the network has not, or
+            inputs without a projection.
+        TaskNotFound: there is no mask of a task's name.
+    """
+    found = None if rebuild else stored_recipe(archive)
+    if found is not None and recipe is not None and found != recipe:
+        raise InvalidInput(
+            f"{archive.path}: has prototypes of features {found.to_json()}, asked for "
+            f"{recipe.to_json()}; take the same, or measure all tasks anew (--rebuild)"
+        )
+    recipe = found or recipe or FeatureRecipe()
+    features = Features(recipe, backbone)
+    written = stored_covariance(archive, recipe.size) if found else None
+    known = written or PooledCovariance.empty(recipe.size)
+    done = 0
+    for task in tasks:
+        stored = archive.task(task.name)
+        if found is not None and any(each.name == MEANS for each in stored.tensors):
+            continue
+        means, covariance = measure(
+            _featured(task, features), classes=task.classes, size=recipe.size, task=task.name
+        )
+        own = PooledCovariance(total=covariance, tasks=frozenset({key_of(stored.sha256)}))
+        known = known.joined(own)
+        with archive.transaction():
+            archive.set_tensors(task.name, archive.tensors(task.name) | {MEANS: means.encode()})
+            if written is None or len(known.tasks) >= 2 * len(written.tasks):
+                _write(archive, recipe, known)
+                written = known
+        done += 1
+        on_task(task.name)
+    if written is not None and 8 * (len(known.tasks) - len(written.tasks)) >= len(written.tasks):
+        _write(archive, recipe, known)
+    return done
+
+
+def _write(archive: MaskArchive, recipe: FeatureRecipe, covariance: PooledCovariance) -> None:
+    text = json.dumps(recipe.to_json(), sort_keys=True).encode()
+    archive.set_shared_tensors(
+        SHARED,
+        {
+            "features": np.frombuffer(text, np.uint8),
+            "covariance": covariance.total,
+            "tasks": np.array(sorted(covariance.tasks), np.int64),
+        },
+    )
+
+
+def _featured(
+    task: TaskData, features: Features
+) -> Iterator[tuple[Float32[np.ndarray, "batch feature"], Int64[np.ndarray, " batch"]]]:
+    for indices in torch.arange(task.train_size, dtype=torch.int64, device=task.device).split(
+        _BATCH
+    ):
+        x, y = train_batch(task, indices)
+        yield features(x), y.cpu().numpy()
+
+
+def has_prototypes(archive: MaskArchive, names: Iterable[str]) -> bool:
+    """Whether all of these tasks have prototypes."""
+    if SHARED not in archive.shared:
+        return False
+    return all(any(each.name == MEANS for each in archive.task(name).tensors) for name in names)
+
+
+class TaskPrototypes:
+    """Who has data like these, among the tasks of an archive.
+
+    Attributes:
+        names: the tasks.
+        recipe: of the features.
+        model: the discriminant, tasks in that order.
+    """
+
+    def __init__(
+        self, archive: MaskArchive, backbone: Backbone, names: Sequence[str] | None = None
+    ) -> None:
+        """Read the prototypes of ``names``, by default of all tasks.
+
+        Raises:
+            InvalidInput: the archive has none, or not for every task.
+        """
+        recipe = stored_recipe(archive)
+        if recipe is None:
+            raise InvalidInput(
+                f"{archive.path}: has no prototypes; add them with `supsup-store prototypes`"
+            )
+        self.names = list(archive.names() if names is None else names)
+        means = []
+        for name in self.names:
+            tensors = archive.tensors(name)
+            if MEANS not in tensors:
+                raise InvalidInput(
+                    f"{archive.path}: task {name!r} has no prototypes; add them with "
+                    "`supsup-store prototypes`"
+                )
+            means.append(ClassMeans.decode(tensors[MEANS], recipe.size))
+        self.recipe = recipe
+        self._features = Features(recipe, backbone)
+        self.model = PrototypeModel(means, stored_covariance(archive, recipe.size))
+
+    def log_likelihoods(self, x: Inputs) -> Float64[np.ndarray, "batch task"]:
+        """log p(x | task) of each image, up to what is the same for all tasks."""
+        return self.model.task_scores(self._features(x))
