@@ -111,6 +111,17 @@ class MaskArchive(ArchiveWriter):
             self._store.device.close()
             self._store = None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copies and pickles are openings of their own, to read what is committed by then.
+
+        So workers of a data loader can hold an archive, and no descriptor has two owners.
+
+        Raises:
+            ArchiveClosed: the archive is closed.
+        """
+        device = self.store.device
+        return MaskArchive.open, (device.path if isinstance(device, FileDevice) else self.path,)
+
     def __enter__(self) -> "MaskArchive":
         return self
 

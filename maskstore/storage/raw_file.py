@@ -4,8 +4,15 @@ import os
 import stat
 from abc import ABC, abstractmethod
 from pathlib import Path
+from typing import Any
 
-from maskstore.errors import ArchiveNotFound, ArchiveWriteError, CorruptArchive, InvalidInput
+from maskstore.errors import (
+    ArchiveClosed,
+    ArchiveNotFound,
+    ArchiveWriteError,
+    CorruptArchive,
+    InvalidInput,
+)
 from maskstore.storage.lock import unlock
 
 
@@ -46,6 +53,9 @@ class Device(ReadableDevice):
 
     def require_in_place(self) -> None:
         """Raise ArchiveWriteError where what is written could not be found again."""
+
+    def require_owner(self) -> None:
+        """Raise ArchiveWriteError in another process than the one that opened the storage."""
 
 
 class FileDevice(Device):
@@ -155,6 +165,19 @@ class FileDevice(Device):
                 "more is written to it; open the archive again"
             )
 
+    def require_owner(self) -> None:
+        if os.getpid() != self._owner:
+            raise ArchiveWriteError(
+                f"{self.label}: opened for writing by process {self._owner}, of which this one is "
+                "a fork: only that one writes; open the archive again here, once it is closed there"
+            )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copies and pickles open the file again, to read: no descriptor has two owners."""
+        if self.fd < 0:
+            raise ArchiveClosed(f"{self.label}: closed, so it cannot be copied")
+        return _open_to_read, (self.path, self.label)
+
     def close(self) -> None:
         if self.fd >= 0:
             if self.writable and os.getpid() == self._owner:
@@ -165,3 +188,7 @@ class FileDevice(Device):
 
     def __del__(self) -> None:
         self.close()
+
+
+def _open_to_read(path: Path, label: str) -> FileDevice:
+    return FileDevice(path, mode="r", label=label)

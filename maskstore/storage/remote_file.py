@@ -1,5 +1,7 @@
 """Archives behind a URL (``s3://…``, ``memory://…``): ranged reads through fsspec."""
 
+from typing import Any
+
 import fsspec
 
 from maskstore.errors import ArchiveNotFound, CorruptArchive, InvalidInput
@@ -47,3 +49,6 @@ class RemoteDevice(ReadableDevice):
 
     def close(self) -> None:
         """Nothing is held open."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return RemoteDevice, (self.url,)

@@ -316,4 +316,5 @@ class Store:
                 f"{self.name}: the system could not say whether the last commit is on disk; "
                 "close the archive and open it again"
             )
+        self.device.require_owner()
         return self.device
