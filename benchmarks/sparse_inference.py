@@ -126,7 +126,7 @@ def slopes_by_layer(
 ) -> dict[str, list[float]]:
     """For ∂G/∂α by layer: the right mask's less the mean, in deviations, and its mean rank."""
     query = Query(bank=bank, x=x, objective=Superfluous(), per_image=True)
-    flat = _slopes(query, superposed(bank)) * bank.weights
+    flat = _slopes(query, superposed(bank)).flat * bank.weights
     bits, found = bank.source.read(slice(0, len(bank))), {}
     for name, _, where, _ in backbone.layout.layers():
         numbers = slice(8 * where.start, 8 * where.stop)

@@ -149,7 +149,7 @@ def require_writable(path: Path, *, action: str = "write") -> None:
         if path.exists() and not path.is_file():
             raise OSError("what is there is no regular file; name another path")
         if not os.access(path.parent, os.W_OK | os.X_OK):
-            os.stat(path.parent)  # says that it is not there, or no folder
+            os.stat(f"{path.parent}/.")  # says that it is not there, or no folder
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
         raise _refused(path, action, error) from error

@@ -148,7 +148,7 @@ def test_a_recipe_and_the_module_it_names_agree():
         (
             "resnet-9000",
             {},
-            "expected one of lenet-300-100, fc-1024-1024, bn-2048, resnet18, resnet50, or",
+            "bn-2048, resnet18, resnet50, module:function or torchvision:NAME",
         ),
         ("no_such_module_of_nets:make", {}, "cannot import module 'no_such_module_of_nets'"),
         (":make", {}, "cannot import module ''"),
