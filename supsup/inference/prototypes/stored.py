@@ -1,8 +1,9 @@
 """Prototypes in an archive: each task's means beside its mask, what all share beside the archive.
 
-The covariance is written anew when it pays: when the tasks in it have doubled, and at the end of a
-run that brings an eighth as many. In between, tasks are answered for by the covariance of those
-before them. A removed task's share stays in the sum; its name leaves with its mask.
+The covariance is written anew only when it pays: at the end of a run that brings an eighth as many
+tasks as are in it, and in a long run when they have doubled. In between, tasks are answered for by
+the covariance of those before them. A removed task's share stays in the sum; its name leaves with
+its mask.
 """
 
 import json
@@ -10,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Float64, Int64
+from jaxtyping import Float32, Float64, Int64, UInt8
 
 from maskstore.archive import MaskArchive
 from maskstore.errors import CorruptArchive, InvalidInput
@@ -30,6 +31,7 @@ SHARED = "prototypes"
 triangle row after row, int64) and ``tasks`` (int64: whose masks' data are in the sum)."""
 
 _BATCH = 1024
+_TASKS_A_COMMIT = 256
 
 
 def stored_recipe(archive: MaskArchive) -> FeatureRecipe | None:
@@ -73,13 +75,14 @@ def add_prototypes(
 ) -> int:
     """Measure the training images of tasks and keep the statistics with their masks.
 
-    Every task is durable once it is done; a run that was cut goes on where it was.
+    What was measured is kept where the run is stopped; one that is killed loses at most what came
+    since the last commit, of which there is one at the end and one whenever tasks have doubled.
 
     Args:
         tasks: under the names that their masks have.
         recipe: of the features; None for those that the archive has, or the default.
         rebuild: measure also tasks that have prototypes, and begin the covariance anew.
-        on_task: called with a task's name once it is kept.
+        on_task: called with a task's name once it is measured.
 
     Returns:
         How many tasks were measured.
@@ -98,26 +101,38 @@ def add_prototypes(
     recipe = found or recipe or FeatureRecipe()
     features = Features(recipe, backbone)
     written = stored_covariance(archive, recipe.size) if found else None
+    before = 0 if written is None else len(written.tasks)
     known = written or PooledCovariance.empty(recipe.size)
+    pending: dict[str, UInt8[np.ndarray, "label byte"]] = {}
     done = 0
-    for task in tasks:
-        stored = archive.task(task.name)
-        if found is not None and any(each.name == MEANS for each in stored.tensors):
-            continue
-        means, covariance = measure(
-            _featured(task, features), classes=task.classes, size=recipe.size, task=task.name
-        )
-        own = PooledCovariance(total=covariance, tasks=frozenset({key_of(stored.sha256)}))
-        known = known.joined(own)
+
+    def keep() -> None:
         with archive.transaction():
-            archive.set_tensors(task.name, archive.tensors(task.name) | {MEANS: means.encode()})
-            if written is None or len(known.tasks) >= 2 * len(written.tasks):
+            for name, rows in pending.items():
+                archive.set_tensors(name, archive.tensors(name) | {MEANS: rows})
+            if 8 * (len(known.tasks) - before) >= before:
                 _write(archive, recipe, known)
-                written = known
-        done += 1
-        on_task(task.name)
-    if written is not None and 8 * (len(known.tasks) - len(written.tasks)) >= len(written.tasks):
-        _write(archive, recipe, known)
+        pending.clear()
+
+    try:
+        for task in tasks:
+            stored = archive.task(task.name)
+            if found is not None and any(each.name == MEANS for each in stored.tensors):
+                continue
+            means, steps = measure(
+                _featured(task, features), classes=task.classes, size=recipe.size, task=task.name
+            )
+            own = PooledCovariance(total=steps, tasks=frozenset({key_of(stored.sha256)}))
+            known = known.joined(own)
+            pending[task.name] = means.encode()
+            done += 1
+            on_task(task.name)
+            if len(pending) >= max(_TASKS_A_COMMIT, before):
+                keep()
+                before = len(known.tasks)
+    finally:
+        if pending:
+            keep()
     return done
 
 

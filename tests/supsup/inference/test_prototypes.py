@@ -236,15 +236,13 @@ class TestStored:
                     expected = alone.evidence[row, task] + 5 * masks.evidence[row, task]
                 assert both.evidence[row, task] == pytest.approx(expected, rel=1e-4)
 
-    def test_the_covariance_is_written_when_tasks_have_doubled(self, archive):
+    def test_the_covariance_is_the_sum_whatever_the_runs(self, archive):
         backbone = odd_net()
         sizes = []
         for k in range(5):
             add_prototypes(archive, backbone, [blobs(k)], SMALL)
             sizes.append(len(stored_covariance(archive, 40).tasks))
-        assert sizes == sorted(sizes)
-        assert sizes[0] == 1
-        assert sizes[-1] >= 3
+        assert sizes == [1, 2, 3, 4, 5]
         at_once = PooledCovariance.empty(40)
         features = Features(SMALL, backbone)
         for k in range(sizes[-1]):
@@ -252,6 +250,41 @@ class TestStored:
             _, steps = measure([(features(x), y.numpy())], classes=2, size=40, task="t")
             at_once = at_once.joined(PooledCovariance(total=steps, tasks=frozenset({k})))
         assert np.array_equal(at_once.total, stored_covariance(archive, 40).total)
+
+    def test_a_file_grows_by_what_is_told(self, archive):
+        before = archive.file_bytes
+        add_prototypes(archive, odd_net(), [blobs(k) for k in range(5)], SMALL)
+        tensors = [each for task in archive for each in task.tensors]
+        told = sum(each.bytes for each in [*tensors, *archive.shared[SHARED]])
+        assert told <= archive.file_bytes - before <= told + 4096  # rows, and room for more
+
+    @pytest.mark.parametrize("error", [KeyboardInterrupt, InvalidInput])
+    def test_what_was_measured_is_kept_where_a_run_is_stopped(self, archive, error):
+        tasks = [blobs(k) for k in range(5)]
+
+        def stop(name: str) -> None:
+            if name == "task/2":
+                raise error
+
+        with pytest.raises(error):
+            add_prototypes(archive, odd_net(), tasks, SMALL, on_task=stop)
+        assert [task.name for task in archive if task.tensors] == ["task/0", "task/1", "task/2"]
+        assert len(stored_covariance(archive, 40).tasks) == 3
+        assert add_prototypes(archive, odd_net(), tasks) == 2
+        assert len(TaskPrototypes(archive, odd_net()).names) == 5
+
+    def test_a_long_run_commits_when_tasks_have_doubled(self, archive, monkeypatch):
+        monkeypatch.setattr("supsup.inference.prototypes.stored._TASKS_A_COMMIT", 1)
+        sizes = []
+        add_prototypes(
+            archive,
+            odd_net(),
+            [blobs(k) for k in range(5)],
+            SMALL,
+            on_task=lambda _: sizes.append(len(archive.shared)),
+        )
+        assert sizes == [0, 1, 1, 1, 1]
+        assert len(stored_covariance(archive, 40).tasks) == 5
 
     def test_it_goes_on_and_is_measured_anew_when_asked(self, archive):
         backbone, tasks = odd_net(), [blobs(k) for k in range(5)]
