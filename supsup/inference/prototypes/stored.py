@@ -81,7 +81,8 @@ def add_prototypes(
     Args:
         tasks: under the names that their masks have.
         recipe: of the features; None for those that the archive has, or the default.
-        rebuild: measure also tasks that have prototypes, and begin the covariance anew.
+        rebuild: begin anew: the prototypes that are there go, also of tasks that are not among
+            these, as means of other features say nothing beside these.
         on_task: called with a task's name once it is measured.
 
     Returns:
@@ -108,6 +109,10 @@ def add_prototypes(
 
     def keep() -> None:
         with archive.transaction():
+            if rebuild and done == len(
+                pending
+            ):  # the first commit: no means of other features stay
+                _forget_means(archive)
             for name, rows in pending.items():
                 archive.set_tensors(name, archive.tensors(name) | {MEANS: rows})
             if 8 * (len(known.tasks) - before) >= before:
@@ -134,6 +139,14 @@ def add_prototypes(
         if pending:
             keep()
     return done
+
+
+def _forget_means(archive: MaskArchive) -> None:
+    for task in archive:
+        if any(each.name == MEANS for each in task.tensors):
+            others = archive.tensors(task.name)
+            del others[MEANS]
+            archive.set_tensors(task.name, others)
 
 
 def _write(archive: MaskArchive, recipe: FeatureRecipe, covariance: PooledCovariance) -> None:

@@ -298,6 +298,26 @@ class TestStored:
         assert archive.tensors("task/1")[MEANS].shape == (2, 58)
         assert len(stored_covariance(archive, 50).tasks) >= 4
 
+    @pytest.mark.parametrize("recipe", [FeatureRecipe(size=50), FeatureRecipe(size=40, seed=1)])
+    def test_means_of_other_features_do_not_stay(self, archive, recipe):
+        backbone, tasks = odd_net(), [blobs(k) for k in range(5)]
+        add_prototypes(archive, backbone, tasks, SMALL)
+        archive.set_tensors("task/4", archive.tensors("task/4") | {"head": np.ones(2, np.float32)})
+        assert add_prototypes(archive, backbone, tasks[:2], recipe, rebuild=True) == 2
+        held = [[each.name for each in task.tensors] for task in archive]
+        assert held == [[MEANS], [MEANS], [], [], ["head"]]
+        with pytest.raises(InvalidInput, match="task 'task/2' has no prototypes"):
+            TaskPrototypes(archive, backbone)
+        assert add_prototypes(archive, backbone, tasks) == 3
+        assert TaskPrototypes(archive, backbone).recipe == recipe
+
+    def test_a_rebuild_that_cannot_begin_changes_nothing(self, archive):
+        backbone, tasks = odd_net(), [blobs(k) for k in range(5)]
+        add_prototypes(archive, backbone, tasks, SMALL)
+        with pytest.raises(InvalidInput, match="no layer"):
+            add_prototypes(archive, backbone, tasks, FeatureRecipe(layer="head"), rebuild=True)
+        assert TaskPrototypes(archive, backbone).recipe == SMALL
+
     def test_other_tensors_of_a_task_stay(self, archive):
         archive.set_tensors("task/0", {"head": np.arange(3.0, dtype=np.float32)})
         add_prototypes(archive, odd_net(), [blobs(0)], SMALL)
