@@ -12,8 +12,7 @@ from typing import Any
 from benchmarks.kill_resume import digests, stored
 from benchmarks.processes import start_command
 from benchmarks.results import save_results
-from maskstore import MaskArchive
-from maskstore._verify import verify
+from maskstore import MaskArchive, verify
 
 TASKS = 20
 COMMAND = (

@@ -9,8 +9,7 @@ from tempfile import TemporaryDirectory
 
 from benchmarks.processes import start_command
 from benchmarks.results import save_results
-from maskstore import ArchiveError, MaskArchive
-from maskstore._verify import verify
+from maskstore import ArchiveError, MaskArchive, verify
 
 TASKS, KILLS = 100, 20
 COMMAND = (

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from maskstore._verify import verify
+from maskstore import verify
 from maskstore.archive import MaskArchive
 from maskstore.stats import ArchiveStats, archive_stats
 from supsup.archives import backbone_of, evaluate_archive, train_missing

@@ -10,7 +10,7 @@ import typer
 import supsup
 from maskstore import InvalidInput, MaskArchive
 from maskstore import maintenance as maintain
-from maskstore._verify import verify as verify_archive
+from maskstore import verify as verify_archive
 from maskstore.choices import CodecName, PresetName
 from maskstore.interchange import load_task, require_mask_file, save_masks
 from maskstore.selection import select_from
