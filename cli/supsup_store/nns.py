@@ -48,6 +48,9 @@ def learn(
     net: options.Net = DEFAULT_NET,
     outputs: options.Outputs = DEFAULT_OUTPUTS,
     seed: Annotated[int, typer.Option(help="Seed of weights, scores, tasks and stream.")] = 0,
+    weights: options.Weights = None,
+    weights_for: options.WeightsFor = None,
+    embed_weights: options.EmbedWeights = False,
     mask: options.Mask = "threshold",
     density: options.Density = 0.5,
     steps: Annotated[int, typer.Option(help="Most batches that one mask learns from.")] = 500,
@@ -72,6 +75,13 @@ def learn(
 
     What it knows beside the masks is in ARCHIVE.learning, until the stream ends.
     """
+    network = supsup.archives.NetworkOptions(
+        net=net,
+        outputs=outputs,
+        seed=seed,
+        weights=weights,
+        weights_for=tuple(weights_for or ()),
+    )
     with progress_bar(quiet=quiet) as bar:
         shown = bar.add_task("learning", total=None)
 
@@ -82,7 +92,7 @@ def learn(
             Path(archive),
             dataset,
             tasks,
-            supsup.BackboneRecipe(net=net, outputs=outputs, seed=seed),
+            network.recipe(archive if resume else None),
             supsup.TrainConfig(
                 steps=steps,
                 rule=mask,
@@ -108,6 +118,7 @@ def learn(
             data_dir=data,
             trusted_net=net,
             codec=codec,
+            embed=embed_weights,
             resume=resume,
             quiet=quiet,
             on_mask=on_mask,

@@ -37,6 +37,14 @@ def train(
     weights: options.Weights = None,
     weights_for: options.WeightsFor = None,
     embed_weights: options.EmbedWeights = False,
+    backbone_from: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TASK",
+            help="Train the whole network on this task first, by Adam for as many steps; masks "
+            "then lie over its weights, which are put beside the new archive.",
+        ),
+    ] = None,
     statistics: options.Statistics = None,
     mask: options.Mask = "threshold",
     density: options.Density = 0.5,
@@ -157,6 +165,7 @@ def train(
         network,
         config,
         own=own,
+        backbone_from=backbone_from,
         task_options=options.task_options(labels=labels, sampling=sampling, ways=ways),
         engine=trainer,
         follow=partial(followed, csv=csv, tensorboard=tensorboard, quiet=quiet),

@@ -20,6 +20,7 @@ from supsup.archives.network import backbone_of, check_recipe, create_archive, p
 from supsup.archives.opening import NetworkOptions, open_or_create
 from supsup.archives.tasks import tasks_of
 from supsup.archives.training import check_classes, iter_train_into, missing_tasks, train_into
+from supsup.archives.trunk import train_trunk
 
 __all__ = [
     "Engine",
@@ -47,4 +48,5 @@ __all__ = [
     "train_into",
     "train_missing",
     "train_recipes",
+    "train_trunk",
 ]

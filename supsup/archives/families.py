@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from supsup.archives.network import check_recipe
 from supsup.archives.opening import NetworkOptions, open_or_create
 from supsup.archives.tasks import classes_of
 from supsup.archives.training import check_classes, missing_tasks
+from supsup.archives.trunk import trunk_of_family
 from supsup.archives.weights import build_for
 from supsup.datasets.in_memory import Dataset
 from supsup.datasets.own_data import OwnData
@@ -100,6 +102,7 @@ def train_family(
     *,
     task_options: Options | None = None,
     own: OwnData | None = None,
+    backbone_from: str | None = None,
     engine: Engine,
     follow: Callable[[int], AbstractContextManager[TrainingLog]],
     resume: bool = False,
@@ -119,6 +122,8 @@ def train_family(
         config: its seed is not used: that of the network is the seed of everything.
         task_options: see :func:`supsup.tasks.task_family`.
         own: the user's own images, of ``split-folder`` and the like.
+        backbone_from: name of the task that the network is first trained on, whole, for as many
+            steps; its weights file is put beside the new archive.
         engine: who trains.
         follow: makes the log, of so many tasks that are to be trained; called once all is checked.
         resume: skip the tasks that are there, if they were trained the same way.
@@ -139,6 +144,20 @@ def train_family(
         engine = _with_images(engine, own.images)
         if not path.exists():
             recipe = fitted_to(recipe, own.source)
+    if backbone_from is not None:
+        parse_codec(codec)
+        check_classes(recipes, recipe.outputs, outliers=config.outliers > 0)
+        recipe = trunk_of_family(
+            path,
+            recipe,
+            backbone_from,
+            recipes,
+            config,
+            engine=engine,
+            trusted_net=network.net,
+            resume=resume,
+            follow=partial(follow, 1),
+        )
     stored: list[StoredTask] = []
     failures: list[TrainingDiverged] = []
     with ExitStack() as stack:

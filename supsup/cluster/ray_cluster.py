@@ -82,7 +82,8 @@ class RayCluster:
         """Train a mask for each task and give them in order; each once those before it are there.
 
         Args:
-            backbone: on any device; it is regenerated from its recipe.
+            backbone: on any device; it is regenerated from its recipe, and trained weights, from a
+                file or from inside the archive, are sent along.
             recipes: of the tasks. Tasks without one cannot be remade elsewhere.
             parallel: on GPUs, tasks in each step of one; None for as many as fit and keep all busy.
             progress: called at each task's end.
@@ -115,7 +116,9 @@ class RayCluster:
             device=self._device,
             data_dir=self._data_dir,
         )
-        for outcome in self._outcomes(work, recipes, parallel):
+        # Kept by the cluster: each machine fetches it once, however many groups it trains.
+        values = self._ray.put(backbone.trained_values()) if backbone.trained else None
+        for outcome in self._outcomes(work, recipes, parallel, values):
             if isinstance(outcome, TrainedMask):
                 if progress is not None:
                     steps, loss = int(outcome.metrics["steps"]), outcome.metrics["loss"]
@@ -177,11 +180,15 @@ class RayCluster:
         )
 
     def _outcomes(
-        self, work: Work, recipes: Sequence[TaskRecipe], rows: int | None
+        self, work: Work, recipes: Sequence[TaskRecipe], rows: int | None, values: Any
     ) -> Iterator[Outcome]:
-        """The outcomes in order, a bounded number of groups under way."""
+        """The outcomes in order, a bounded number of groups under way.
+
+        Args:
+            values: reference to the trained weights; None where there are none.
+        """
         if rows is None and self._device != "cpu" and recipes:
-            measured = self._remote(rows_that_fit).remote(work, recipes[0])
+            measured = self._remote(rows_that_fit).remote(work, recipes[0], values)
             fitting = self._result(measured, recipes[:1])
             rows = min(fitting, -(-len(recipes) // max(1, self._places())))
         size = rows or 1
@@ -190,7 +197,7 @@ class RayCluster:
         while True:
             most = _AHEAD * max(1, self._places())
             while len(begun) < most and (group := next(groups, None)):
-                begun.append((train.remote(work, group, rows), group))
+                begun.append((train.remote(work, group, rows, values), group))
             if not begun:
                 return
             yield from self._result(*begun.popleft())

@@ -1,11 +1,13 @@
 """What travels to the machines of a cluster, and what they do with it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import torch
+from jaxtyping import Shaped
+from torch import Tensor
 
 from supsup.datasets import ImageSet, load
 from supsup.networks.backbone import Backbone
@@ -20,7 +22,8 @@ from supsup.training.plan import plan_for
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """All that the groups of one training share: recipes, neither weights nor images.
+    """All that the groups of one training share: recipes, neither weights nor images. Weights that
+    no seed gives back travel once to each machine, beside it.
 
     Attributes:
         backbone: regenerates the network on every machine.
@@ -36,12 +39,20 @@ class Work:
     data_dir: Path | None
 
 
+Values = Mapping[str, Shaped[Tensor, "..."]]
+"""Trained weights by name, of :meth:`supsup.Backbone.trained_values`."""
+
+
 def train_recipes(
-    work: Work, recipes: Sequence[TaskRecipe], rows: int | None = None
+    work: Work,
+    recipes: Sequence[TaskRecipe],
+    rows: int | None = None,
+    values: Values | None = None,
 ) -> list[Outcome]:
     """Remake some tasks and train them; one outcome for each, in order.
 
     Args:
+        values: those of the recipe's weights file; None where all weights are from the seed.
         rows: tasks in each step on a GPU. On the CPU tasks are trained one after another by one
             thread, which gives the bits that all cores of one machine, a task each, give.
 
@@ -51,16 +62,16 @@ def train_recipes(
     """
     if work.device == "cpu":
         torch.set_num_threads(1)
-    backbone = _backbone(work)
+    backbone = _backbone(work, values)
     tasks = (_task(work, recipe) for recipe in recipes)
     outcomes: list[Outcome] = []
     outcomes.extend(train(backbone, tasks, work.config, parallel=rows, diverged=outcomes.append))
     return outcomes
 
 
-def rows_that_fit(work: Work, recipe: TaskRecipe) -> int:
+def rows_that_fit(work: Work, recipe: TaskRecipe, values: Values | None = None) -> int:
     """How many tasks like that one the device of this worker has room for at a time."""
-    return plan_for(_backbone(work), work.config, _task(work, recipe)).rows
+    return plan_for(_backbone(work, values), work.config, _task(work, recipe)).rows
 
 
 def _task(work: Work, recipe: TaskRecipe) -> Task:
@@ -68,12 +79,17 @@ def _task(work: Work, recipe: TaskRecipe) -> Task:
 
 
 # Workers live on from group to group, with what they made for the first.
-@lru_cache(maxsize=1)
-def _backbone(work: Work) -> Backbone:
-    # Whoever sent the recipe has built it: its code, if it names any, was allowed there.
-    backbone = build(work.backbone, allow_code=True)
-    backbone.check_digest(work.weights_digest)
-    return backbone.to(work.device)
+_made: dict[Work, Backbone] = {}
+
+
+def _backbone(work: Work, values: Values | None) -> Backbone:
+    if work not in _made:
+        # Whoever sent the recipe has built it: its code, if it names any, was allowed there.
+        backbone = build(work.backbone, allow_code=True, values=values)
+        backbone.check_digest(work.weights_digest)
+        _made.clear()
+        _made[work] = backbone.to(work.device)
+    return _made[work]
 
 
 @lru_cache(maxsize=1)

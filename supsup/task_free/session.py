@@ -83,6 +83,7 @@ def learn_family(
     data_dir: str | PathLike[str] | None = None,
     trusted_net: str | None = None,
     codec: str = "auto",
+    embed: bool = False,
     resume: bool = False,
     quiet: bool = False,
     on_mask: Callable[[StoredTask, Report], None] = lambda stored, counts: None,
@@ -97,6 +98,7 @@ def learn_family(
         config: of each mask; its seed is that of tasks and stream, too.
         task_options: see :func:`supsup.tasks.task_family`.
         trusted_net: a ``module:function`` that may be imported, if the network is just that.
+        embed: see :func:`supsup.archives.open_or_create`.
         resume: go on where a run with these settings was stopped, if there is an archive.
         quiet: whether data are downloaded without a bar.
         on_mask: told of each mask that is kept, and of what was counted by then.
@@ -146,7 +148,8 @@ def learn_family(
         },
     )
     going_on = resume and path.exists()
-    opened = open_or_create(path, backbone) if resume else create_archive(path, backbone)
+    make = open_or_create if resume else create_archive
+    opened = make(path, backbone, embed=embed)
     # After an interrupt or a full disk the checkpoint beside it goes on where learning stopped.
     stays = (KeyboardInterrupt, OSError)
     with opened if going_on else gone_if_empty(opened, unless=stays) as archive:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from safetensors.torch import save_file
 
 from maskstore import InvalidInput, MaskArchive
 from supsup import BackboneRecipe, TrainConfig, build
@@ -52,6 +53,21 @@ def test_interrupted_and_without_a_machine_it_is_the_archive_of_one_machine(clus
     assert run("train", alone, *TRAINING, *NET, "--quiet").code == 0
     assert contents(path) == contents(alone)
     assert len(contents(path)) == 10
+
+
+def test_weights_inside_the_archive_are_sent_along(cluster, run, tmp_path):
+    first = build(BackboneRecipe(net="lenet-300-100", outputs=10, seed=1))
+    save_file(dict(first.module.named_parameters()), tmp_path / "w.safetensors")
+    over = (*TRAINING[:3], "2", "--steps", "5", *NET, "--optimizer", "adam", "--lr", "0.001")
+    made = (*over, "--weights", tmp_path / "w.safetensors", "--embed-weights")
+    alone, path = tmp_path / "alone.h5", tmp_path / "a.h5"
+    assert run("train", alone, *made, "--quiet").code == 0
+    assert run("train", path, *made[:3], "1", *made[4:], "--quiet").code == 0
+    (tmp_path / "w.safetensors").unlink()
+    on_ray = ("--engine", "ray", "--address", cluster.address, "--resume", "--quiet")
+    done = run("train", path, *over, *on_ray)
+    assert done.code == 0, done.err
+    assert contents(path) == contents(alone)
 
 
 def test_masks_that_diverge_are_told_and_others_kept(cluster):

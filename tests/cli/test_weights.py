@@ -99,3 +99,61 @@ def test_a_part_of_the_parameters(weights, run):
     assert run("train", "a.h5", *TINY, "--quiet").code == 0
     assert "from which file" in one_line(run("create", "b.h5", "--weights-for", "fc1.*"))
     assert "cannot read" in one_line(run("create", "b.h5", "--weights", "gone.pt"))
+
+
+FROM = (*TINY, "--outputs", "10", "--backbone-from", "split-mnist/0", "--quiet")
+
+
+def test_the_network_is_trained_on_one_task_first(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    made = run("train", "a.h5", *FROM, "--json")
+    assert made.code == 0, made.err
+    kept = run("show", "a.h5", "--json").json()["backbone"]["weights"]
+    assert kept["file"] == "a.trunk.safetensors"
+    assert kept["sha256"] == sha256_of_file(tmp_path / "a.trunk.safetensors")
+    found = run("eval", "a.h5", "--json", "--quiet").json()
+    assert [each["accuracy"] for each in found["per_task"]] == [
+        each["metadata"]["metrics"]["accuracy"] for each in made.json()["trained"]
+    ]
+    assert run("train", "a.h5", *FROM, "--json", "--resume").json()["skipped"] == 2
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        (("--backbone-from", "split-mnst/1"), "did you mean 'split-mnist/1'?"),
+        (("--weights", "w.safetensors"), "give one of --weights and --backbone-from"),
+        (("--codec", "gzip"), "codec"),
+        (("--outputs", "1"), "--outputs"),
+    ],
+)
+def test_a_network_that_cannot_be_trained_first_is_one_line(weights, run, tmp_path, more, says):
+    before = set(tmp_path.iterdir())
+    assert says in one_line(run("train", "a.h5", *FROM, *more))
+    assert set(tmp_path.iterdir()) == before
+
+
+def test_only_a_new_archive_gets_a_network_that_is_trained_first(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run("train", "a.h5", *TINY, "--outputs", "10", "--quiet").code == 0
+    for more in ((), ("--resume",)):
+        said = one_line(run("train", "a.h5", *FROM, *more))
+        assert "this one has its network" in said
+    (tmp_path / "a.h5").unlink()
+    (tmp_path / "a.trunk.safetensors").write_bytes(b"mine")
+    assert "remove it" in one_line(run("train", "a.h5", *FROM))
+    assert not (tmp_path / "a.h5").exists()
+
+
+def test_a_stream_without_names_is_learnt_over_trained_weights(weights, run):
+    stream = ("--dataset", "split-mnist-sample", "--tasks", "2", "--least", "20", "--most", "20")
+    stream += ("--outputs", "10", "--steps", "20", "--optimizer", "adam", "--lr", "0.001")
+    learnt = run("learn", "l.h5", *stream, "--weights", weights, "--embed-weights", "--quiet")
+    assert learnt.code == 0, learnt.err
+    weights.unlink()
+    # Without the file: the network is that of the archive.
+    assert "came to its end" in one_line(run("learn", "l.h5", *stream, "--resume"))
+    assert run("show", "l.h5", "--json").json()["backbone"]["weights"]["file"] == weights.name
+    assert run("eval", "l.h5", "--scenario", "NNs", "--quiet").code == 0
+    missing = one_line(run("learn", "b.h5", *stream, "--weights", weights))
+    assert str(weights) in missing

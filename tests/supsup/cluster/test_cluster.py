@@ -3,9 +3,11 @@
 import socket
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from safetensors.torch import save_file
 
 from maskstore.errors import DigestMismatch, InvalidInput
 from supsup import BackboneRecipe, TrainConfig, build, train
@@ -40,6 +42,23 @@ def test_a_worker_whose_weights_differ_refuses():
     with pytest.raises(DigestMismatch):
         rows_that_fit(work("0" * 64), TASKS[0])
     assert rows_that_fit(work(), TASKS[0]) >= 1
+
+
+def test_a_worker_needs_no_weights_file(tmp_path):
+    sent = build(BackboneRecipe(net="lenet-300-100", outputs=10, seed=1))
+    values = {name: each.detach() for name, each in sent.module.named_parameters()}
+    save_file(values, tmp_path / "w.safetensors")
+    recipe = BackboneRecipe(net="lenet-300-100", outputs=10, weights=tmp_path / "w.safetensors")
+    backbone = build(recipe)
+    (tmp_path / "w.safetensors").unlink()
+    there = replace(work(backbone.digest), backbone=recipe)
+    with pytest.raises(InvalidInput, match="found none of the name 'w.safetensors'"):
+        train_recipes(there, TASKS[:1])
+    (found,) = train_recipes(there, TASKS[:1], values=backbone.trained_values())
+    (here,) = train(backbone, [make_task(TASKS[0], load("mnist-sample"))], there.config)
+    for name, layer in here.masks.items():
+        np.testing.assert_array_equal(layer, found.masks[name])
+    assert rows_that_fit(there, TASKS[0], backbone.trained_values()) >= 1
 
 
 def test_without_ray_the_extra_is_named(monkeypatch):
