@@ -67,6 +67,7 @@ class SupSup:
         outputs: int | None = None,
         seed: int | None = None,
         statistics: str | None = None,
+        embed_weights: bool = False,
         device: str | torch.device = "cpu",
         **options: Any,
     ) -> "SupSup":
@@ -74,12 +75,14 @@ class SupSup:
 
         Args:
             network: the name of a net that ships here, or ``module:function``, whose code is then
-                run; a recipe; a backbone; or any module, whose architecture it takes: its weights
-                are drawn from the seed, and :meth:`open` is given such a module again.
+                run; a recipe; a backbone, such as ``Backbone.pretrained(module)``; or any module,
+                whose architecture it takes: its weights are drawn from the seed, and :meth:`open`
+                is given such a module again.
             outputs: width of the last layer of a net that is named.
             seed: of the weights of a net that is named, or of a module; by default 0.
             statistics: of normalisation of a net that is named, or of a module, as
                 :class:`supsup.BackboneRecipe` has it; by default the batch's.
+            embed_weights: whether weights that no seed gives back are put into the archive.
             options: further ones of a net that is named, such as ``inputs=100``.
 
         Raises:
@@ -91,7 +94,7 @@ class SupSup:
         backbone = new_backbone(
             network, outputs=outputs, seed=seed, options=options, statistics=statistics
         )
-        return cls(create_archive(path, backbone), backbone.to(place))
+        return cls(create_archive(path, backbone, embed=embed_weights), backbone.to(place))
 
     @classmethod
     def open(

@@ -1,6 +1,7 @@
 """The network of an archive: made with it, and regenerated from what it keeps."""
 
-from dataclasses import asdict, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from supsup.inference.ood import EnergyThreshold
 from supsup.networks.backbone import Backbone
 from supsup.networks.construct import build
 from supsup.networks.recipe import INITS, OMITTED, BackboneRecipe
-from supsup.networks.weights_file import WeightsFile
+from supsup.networks.weights_file import ALL, WeightsFile
 from supsup.tasks import TaskRecipe
 from supsup.training.config import TrainConfig
 from supsup.training.metadata import TaskMetadata
@@ -33,8 +34,8 @@ def create_archive(
     """An empty archive for masks of ``backbone``, open for writing.
 
     It keeps the recipe, which makes the network again. A module that was handed in has none: of it
-    the seed is kept, with ``net`` null, and whoever opens the archive hands the module over again
-    (:func:`backbone_from_module`).
+    is kept where its numbers come from, with ``net`` null, and whoever opens the archive hands the
+    module over again (:func:`backbone_from_module`).
 
     Args:
         config: how the tasks will be trained, where that is known: tasks with other settings can be
@@ -76,12 +77,13 @@ def _recipe_json(backbone: Backbone) -> dict[str, Any]:
     if backbone.drawn is None:
         raise InvalidInput(
             "an archive keeps where the numbers of its backbone come from, and nothing says so of "
-            "this one; make it with supsup.build(recipe), whose weights may be a file, or "
-            "Backbone.from_module(module, seed=…)"
+            "this one; make it with supsup.build(recipe), whose weights may be a file, "
+            "Backbone.from_module(module, seed=…) or Backbone.pretrained(module)"
         )
     maskable = list(backbone.layout.shapes)
-    from_seed = asdict(backbone.drawn)
-    recipe = {"net": None, "outputs": None, "maskable": maskable, "options": {}} | from_seed
+    size = sum(each.numel() * each.element_size() for each in backbone.trained_values().values())
+    from_where = backbone.drawn.to_json(size)
+    recipe = {"net": None, "outputs": None, "maskable": maskable, "options": {}} | from_where
     if backbone.statistics != OMITTED["statistics"]:
         recipe["statistics"] = backbone.statistics
     return recipe
@@ -170,12 +172,16 @@ def require_net(archive: MaskArchive) -> None:
 def backbone_from_module(
     archive: MaskArchive, module: nn.Module, *, device: str | torch.device = "cpu"
 ) -> Backbone:
-    """The network of an archive from a module of its architecture, whose weights do not matter.
+    """The network of an archive from a module of its architecture.
+
+    The module's own weights matter only where masks were trained over those of a module that was
+    handed in, and they are not inside the archive.
 
     Raises:
         LayoutMismatch: the module does not have the parameters that the masks cover.
-        DigestMismatch: drawn from the archive's seed, its numbers are not those of the masks.
-        InvalidInput: the archive keeps no seed, or the module cannot be run under masks.
+        DigestMismatch: its numbers are not those of the masks.
+        InvalidInput: the archive keeps no seed, the module cannot be run under masks, or the
+            weights file is not found.
     """
     kept = archive.backbone
     if kept is None:
@@ -183,13 +189,18 @@ def backbone_from_module(
             f"{archive.path}: keeps no seed of a network, from which the weights of a module would "
             "come; hand over a backbone, Backbone.from_module(module, seed=…)"
         )
-    made = Backbone.from_module(
-        module,
-        seed=kept.get("seed", 0),
-        init=kept.get("init", INITS[0]),
-        fan_density=kept.get("fan_density", 0.5),
-        statistics=kept.get("statistics", "batch"),
-    )
+    how = {
+        "seed": kept.get("seed", 0),
+        "init": kept.get("init", INITS[0]),
+        "fan_density": kept.get("fan_density", 0.5),
+        "statistics": kept.get("statistics", "batch"),
+    }
+    if (trained := kept.get("weights")) is None:
+        made = Backbone.from_module(module, **how)
+    else:
+        weights = embedded_weights(archive) or _file_of(archive, trained)
+        patterns = trained.get("parameters", ALL)
+        made = Backbone.pretrained(module, weights=weights, parameters=patterns, **how)
     shapes = {name: tuple(weight.shape) for name, weight in made.module.named_parameters()}
     for name, shape in archive.layout.shapes.items():
         if shapes.get(name) != shape:
@@ -203,11 +214,19 @@ def backbone_from_module(
         None,
         tuple(archive.layout.shapes),
         made.notes,
-        statistics=made.statistics,
+        made.trained,
+        made.statistics,
     )
     backbone.drawn = made.drawn
     backbone.check_archive(archive)
     return backbone.to(device)
+
+
+def _file_of(archive: MaskArchive, trained: Mapping[str, Any]) -> Path | None:
+    """The weights file that an archive names; None where it names none."""
+    if "sha256" not in trained:
+        return None
+    return WeightsFile.from_json(trained).found([Path(archive.path).parent]).path
 
 
 def with_weights(recipe: BackboneRecipe, weights: str | PathLike[str]) -> BackboneRecipe:

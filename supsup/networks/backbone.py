@@ -1,7 +1,7 @@
 """Backbone: a frozen random network, run under masks."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
@@ -22,7 +22,7 @@ from supsup.networks.shown import ShownNetwork
 from supsup.networks.statistics import reset_statistics
 from supsup.networks.trained import place_values, values_in, values_of
 from supsup.networks.weights import Drawn, digest_of
-from supsup.networks.weights_file import ALL, apart
+from supsup.networks.weights_file import ALL, WeightsFile, apart
 
 if TYPE_CHECKING:
     from supsup.networks.probe import Probe
@@ -34,7 +34,7 @@ class Backbone(ShownNetwork, MaskedModule):
     Attributes:
         recipe: regenerates it; None for a module that was handed in.
         module, layout, statistics, task_tensors: as :class:`MaskedModule` has them.
-        drawn: how the numbers of a module that was handed in were drawn; None beside a recipe.
+        drawn: where the numbers of a module that was handed in come from; None beside a recipe.
         notes: what was changed about a user's module, and what nobody checks, a line each.
         trained: the parameters and buffers whose values are not from the seed, but from a weights
             file or a module (:meth:`pretrained`).
@@ -108,7 +108,7 @@ class Backbone(ShownNetwork, MaskedModule):
         cls,
         module: nn.Module,
         *,
-        weights: str | PathLike[str] | None = None,
+        weights: str | PathLike[str] | Mapping[str, Shaped[Tensor, "..."]] | None = None,
         parameters: Sequence[str] = ALL,
         seed: int = 0,
         init: str = "signed-constant",
@@ -119,20 +119,35 @@ class Backbone(ShownNetwork, MaskedModule):
         """A backbone over trained weights, those of any module or of a file; the module is copied.
 
         Args:
-            weights: a ``.safetensors`` file, or what ``torch.save`` wrote; None: the module's own.
+            weights: a ``.safetensors`` file, or what ``torch.save`` wrote; or a ``state_dict``;
+                None: the module's own.
             parameters: patterns of the trained ones; the others are drawn from the seed.
             statistics: as :class:`BackboneRecipe` has it; running ones begin at the trained ones.
 
         Raises:
             InvalidInput: as :meth:`from_module`; or the file is missing, or not of this network.
         """
-        drawn = Drawn(seed=seed, init=init, fan_density=fan_density)
+        path = Path(weights) if isinstance(weights, str | PathLike) else None
+        drawn = Drawn(
+            seed=seed,
+            init=init,
+            fan_density=fan_density,
+            trained=tuple(parameters),
+            file=None if path is None else WeightsFile.of(path, parameters=parameters),
+        )
         names = None if maskable is None else parse_maskable(maskable)
         frozen, notes = parse_module(copy_module(module), statistics)
-        what, values = values_of(frozen) if weights is None else values_in(Path(weights))
+        if path is not None:
+            what, values = values_in(path)
+        elif isinstance(weights, Mapping):
+            what, values = "weights", dict(weights)
+        else:
+            what, values = values_of(frozen)
         drawn.freeze(frozen)
         trained = place_values(frozen, values, what=what, patterns=parameters)
-        return cls(frozen.eval(), None, names, notes, trained, statistics)
+        made = cls(frozen.eval(), None, names, notes, trained, statistics)
+        made.drawn = drawn
+        return made
 
     def trained_values(self) -> dict[str, Shaped[Tensor, "..."]]:
         """The values that no seed gives back, by name, in the module's order."""
@@ -168,10 +183,16 @@ class Backbone(ShownNetwork, MaskedModule):
         own = self.digest if archive.backbone is not None else digest_of(self.weights.items())
         if expected is not None and expected not in (own, self.digest):
             files = apart(archive.backbone, self.recipe.weights_file) if self.recipe else ""
+            handed_in = (archive.backbone or {}).get("net", "") is None
+            way_out = (
+                "hand over the module that it was made for, with its trained weights where it had "
+                "some"
+                if handed_in
+                else "take the archive's own network, supsup.archives.backbone_of(archive)"
+            )
             raise DigestMismatch(
                 f"{archive.path}: its masks are of weights of digest {expected}, "
-                f"backbone {self.name} has {own}{files}; take the archive's own network, "
-                "supsup.archives.backbone_of(archive), or make another archive"
+                f"backbone {self.name} has {own}{files}; {way_out}, or make another archive"
             )
 
     @plain_modes()

@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,11 +17,18 @@ from maskstore.errors import InvalidInput
 from maskstore.seeded.streams import parse_seed
 from maskstore.seeded.weights import draw_weights
 from supsup.networks.recipe import check_init
+from supsup.networks.weights_file import WeightsFile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drawn:
-    """How numbers come from a seed.
+    """Where the numbers of a module that was handed in come from.
+
+    Attributes:
+        seed, init, fan_density: of those that are drawn, see :class:`supsup.BackboneRecipe`.
+        trained: patterns of the parameters that are not drawn: they are the module's own, or those
+            of ``file``.
+        file: a weights file, where there is one.
 
     Raises:
         InvalidInput: the seed or the distribution is none.
@@ -29,10 +37,20 @@ class Drawn:
     seed: int
     init: str
     fan_density: float
+    trained: tuple[str, ...] = ()
+    file: WeightsFile | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "seed", parse_seed(self.seed))
         object.__setattr__(self, "fan_density", check_init(self.init, self.fan_density))
+
+    def to_json(self, trained_bytes: int) -> dict[str, Any]:
+        """What an archive keeps; ``trained_bytes`` of values no seed gives back."""
+        kept = {"seed": self.seed, "init": self.init, "fan_density": self.fan_density}
+        if not self.trained:
+            return kept
+        own = {"bytes": trained_bytes, "parameters": list(self.trained)}
+        return kept | {"weights": own if self.file is None else self.file.to_json()}
 
     def freeze(self, module: nn.Module) -> None:
         """:func:`freeze` a module at those numbers."""
