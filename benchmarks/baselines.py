@@ -1,31 +1,31 @@
-"""The paper's baselines beside SupSup: PermutedMNIST and RotatedMNIST, LeNet-300-100.
+"""The paper's baselines and their peers beside SupSup: Split-, Permuted- and RotatedMNIST.
 
-    SUPSUP_DATA=DIR OMP_NUM_THREADS=1 python -m benchmarks.baselines
+    SUPSUP_DATA=DIR OMP_NUM_THREADS=1 python -m benchmarks.baselines \\
+        --families split-mnist --methods wsn packnet --seeds 0 2 3
 
-Every method sees the same images; its settings are the best of a small grid on ten tasks of *other*
-permutations of the same digits, those for tests too. Every training is kept under
-``.cache/baselines`` with its settings, so the study can be run in pieces. Archives that were made
-before may be set beside:
-
-    … python -m benchmarks.baselines .cache/inference/rmsprop-100.h5 \\
-        .cache/inference/permuted-100.h5 .cache/inference/rmsprop-rotated.h5
+LeNet-300-100. Every method sees the same images; its settings are the best of a small grid on ten
+tasks of *other* permutations, tried on the last 10,000 training images, which those trainings do
+not see. Every training is kept under ``.cache/baselines`` with its settings, so the study can be
+run in pieces; what was published before stays where it is not run again. Archives that were made
+before may be set beside with ``--archives``.
 """
 
 import argparse
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from functools import cache, partial
 from itertools import product
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, pstdev
 from typing import Any
 
-from benchmarks.results import picture, save_results, study_cache
+from benchmarks.baselines_settings import EWC_AFTERWARDS, GRIDS, RECIPE, TRIAL, VARIANTS, Setting
+from benchmarks.results import picture, save_results, saved_results, study_cache
 from maskstore import MaskArchive
 from supsup import BackboneRecipe, TrainConfig, TrainingDiverged, build
 from supsup.archives import backbone_of, create_archive, train_into
-from supsup.baselines import BASELINES, Baseline, BaselineConfig, evaluate_baseline
+from supsup.baselines import Baseline, evaluate_baseline
 from supsup.datasets import ImageSet, load
 from supsup.evaluation import GNU, evaluate_inferred
 from supsup.inference import MaskBank
@@ -35,66 +35,25 @@ from supsup.tasks import Task, make_task, task_family
 CACHE = study_cache("baselines")
 Figures = dict[str, Any]
 
-RECIPE = BackboneRecipe(net="lenet-300-100", outputs=10, init="kaiming-normal")
-STEPS = {"permuted-mnist": 500, "rotated-mnist": 100}
+STEPS = {"split-mnist": 200, "permuted-mnist": 500, "rotated-mnist": 100}
 """Of each task; batches of 128 images."""
 
-COUNTS = {"permuted-mnist": (5, 10, 15, 20), "rotated-mnist": (6, 12, 24, 36)}
+COUNTS = {
+    "split-mnist": (5,),
+    "permuted-mnist": (5, 10, 15, 20),
+    "rotated-mnist": (6, 12, 24, 36),
+}
 """After how many tasks all tasks so far are evaluated."""
 
 HELD_OUT = 1
-"""Seed of the permutations that settings are chosen on; those of the study have seed 0."""
+"""Seed of the permutations that settings are chosen on; those of the study have other seeds."""
+
+SEEDS = (0, 2, 3)
+SEEN = 50_000
+"""Training images that the choice of settings trains on; it is made on the others."""
 
 SUPSUP_RECIPE = BackboneRecipe(net="lenet-300-100", outputs=100)
 """More outputs than classes are what the task is found by."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
-    """What a method is run with: an optimizer, its rate, and options of the method's own."""
-
-    lr: float
-    optimizer: str = "adam"
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-    def make(self, name: str, steps: int) -> Baseline:
-        """The method, having learnt nothing."""
-        config = BaselineConfig(steps=steps, optimizer=self.optimizer, lr=self.lr)
-        return BASELINES[name](build(RECIPE), config, **self.options)
-
-
-def _grid(
-    lrs: Sequence[float], optimizer: str = "adam", **options: Sequence[float]
-) -> list[Setting]:
-    return [
-        Setting(lr=lr, optimizer=optimizer, options=dict(zip(options, values, strict=True)))
-        for lr in lrs
-        for values in product(*options.values())
-    ]
-
-
-GRIDS = {
-    "upper-bound": _grid([3e-4, 1e-3, 3e-3]),
-    "lower-bound": _grid([1e-4, 3e-4, 1e-3]) + _grid([1e-2, 3e-2, 3e-3], "sgd"),
-    "separate-heads": _grid([1e-3], head_lr=[3e-3, 1e-2, 3e-2]),
-    "separate-heads-random": _grid([3e-3, 1e-2, 3e-2]),
-    "batche": _grid([3e-4, 1e-3], vector_lr=[1e-2, 3e-2]) + _grid([1e-3], vector_lr=[1e-1]),
-    "psp": _grid([1e-4, 3e-4, 1e-3]) + _grid([1e-2], "sgd"),
-    "psp-rotation": _grid([1e-4, 3e-4, 1e-3]) + _grid([1e-2], "sgd"),
-    "ewc": _grid([3e-4], strength=[0.3, 3.0, 30.0, 300.0, 3000.0], fisher_images=[100])
-    + _grid([1e-3], strength=[3.0], fisher_images=[100])
-    + _grid([1e-2], "sgd", strength=[1.0, 10.0, 0.3], fisher_images=[100]),
-    "icarl": _grid([3e-4, 1e-3]),
-}
-"""By Adam, and where tasks move the same weights by SGD, too, which lets less be forgotten."""
-
-EWC_AFTERWARDS = _grid([1e-2], "sgd", strength=[30.0, 300.0], fisher_images=[100])
-"""Tried on the reported tasks of RotatedMNIST themselves, as what was chosen did badly there."""
-
-TRIAL = dict.fromkeys(GRIDS, 10) | dict.fromkeys(
-    ("upper-bound", "separate-heads", "separate-heads-random", "batche"), 4
-)
-"""Tasks a trial has: fewer where tasks do not disturb those before them."""
 
 
 @cache
@@ -104,10 +63,20 @@ def digits() -> ImageSet:
 
 
 def tasks_of(family: str, count: int, seed: int = 0) -> list[Task]:
-    """The first tasks of a family, with every fifth test image; those held out with all."""
-    step = 1 if seed == HELD_OUT else 5
+    """The first tasks of a family, with every fifth test image; those held out without any."""
     made = [make_task(recipe, digits()) for recipe in task_family(family, count, seed)]
-    return [replace(t, test_images=t.test_images[::step], test_y=t.test_y[::step]) for t in made]
+    if seed == HELD_OUT:
+        return [
+            replace(
+                task,
+                train_images=task.train_images[:SEEN],
+                train_y=task.train_y[:SEEN],
+                test_images=task.train_images[SEEN:],
+                test_y=task.train_y[SEEN:],
+            )
+            for task in made
+        ]
+    return [replace(t, test_images=t.test_images[::5], test_y=t.test_y[::5]) for t in made]
 
 
 def run(name: str, setting: Setting, family: str, seed: int, counts: tuple[int, ...]) -> Figures:
@@ -115,7 +84,7 @@ def run(name: str, setting: Setting, family: str, seed: int, counts: tuple[int, 
 
     Nothing but the setting, and why, where a training diverges.
     """
-    baseline = setting.make(name, STEPS[family])
+    baseline = setting.make(name, STEPS[family], counts[-1], seed)
     tasks = tasks_of(family, counts[-1], seed)
     seconds, rows = 0.0, []
     for at, task in enumerate(tasks, start=1):
@@ -134,6 +103,16 @@ def run(name: str, setting: Setting, family: str, seed: int, counts: tuple[int, 
         "bytes": baseline.bytes(),
         "cpu_seconds_a_task": round(seconds / len(tasks), 2),
         "per_task": [round(row.accuracy, 4) for row in found.per_task],
+        "gnu": _not_told(baseline, tasks) if family == "split-mnist" else {},
+    }
+
+
+def _not_told(baseline: Baseline, tasks: Sequence[Task]) -> Figures:
+    """Accuracy by single images, the task found by each method that needs no gradient."""
+    methods = [method for method in baseline.methods if method != "one-shot"]
+    return {
+        method: evaluate_baseline(baseline, tasks, 1000, scenario=GNU, method=method).accuracy
+        for method in methods
     }
 
 
@@ -156,11 +135,17 @@ def cached_run(
 def best_of(name: str) -> tuple[Setting, list[dict[str, Any]]]:
     """The setting with the highest accuracy on the held-out tasks, and what all of them gave."""
     count = TRIAL[name]
+    published = saved_results("baselines").get("trials", {}).get(name, [])
+    if [{key: trial[key] for key in asdict(GRIDS[name][0])} for trial in published] == [
+        asdict(setting) for setting in GRIDS[name]
+    ]:
+        scores = [trial["accuracy"] for trial in published]
+        return GRIDS[name][scores.index(max(scores))], published
     trials = [
         cached_run(f"trial-{name}-{at}", name, setting, "permuted-mnist", HELD_OUT, (count,))
         for at, setting in enumerate(GRIDS[name])
     ]
-    scores = [trial["rows"][-1]["accuracy"] for trial in trials]
+    scores = [trial["rows"][-1]["accuracy"] if "rows" in trial else 0.0 for trial in trials]
     return GRIDS[name][scores.index(max(scores))], [
         {**trial["setting"], "accuracy": score} for trial, score in zip(trials, scores, strict=True)
     ]
@@ -168,10 +153,10 @@ def best_of(name: str) -> tuple[Setting, list[dict[str, Any]]]:
 
 def supsup(family: str, config: TrainConfig, counts: Sequence[int]) -> Figures:
     """Masks of as many steps: accuracy with the task given and found, bytes of the whole file."""
-    path = CACHE.path(f"supsup-{family}-{config.optimizer}-{config.lr}-{config.steps}.h5")
-    tasks = tasks_of(family, counts[-1])
+    path = CACHE.path(f"supsup-{family}-{config.seed}-{config.lr}-{config.steps}.h5")
+    tasks = tasks_of(family, counts[-1], config.seed)
     start = time.process_time()
-    backbone = build(SUPSUP_RECIPE)
+    backbone = build(replace(SUPSUP_RECIPE, seed=config.seed))
     new = not path.exists()
     with create_archive(path, backbone, config) if new else MaskArchive.open(path, "a") as archive:
         left = [task for task in tasks if task.name not in archive]
@@ -180,7 +165,7 @@ def supsup(family: str, config: TrainConfig, counts: Sequence[int]) -> Figures:
         bank = MaskBank(backbone, archive.packed(), classes=10)
         metrics = [float(task.metadata["metrics"]["accuracy"]) for task in archive]
         size = archive.file_bytes
-    mode = "image" if family == "permuted-mnist" else "batch"
+    mode = "batch" if family == "rotated-mnist" else "image"
     found = evaluate_inferred(GNU, bank, tasks, mode=mode, batch=128, batches=1)
     return {
         "rows": [{"tasks": n, "accuracy": fmean(metrics[:n])} for n in counts],
@@ -217,11 +202,14 @@ def older(path: Path) -> dict[str, Any]:
 
 def plot(families: Mapping[str, Mapping[str, Any]]) -> None:
     """Accuracy against the number of tasks learnt, and against bytes a task at the end."""
-    styles = curve_styles([*GRIDS, "supsup"])
+    names = [*GRIDS, "supsup"]
+    styles = curve_styles(names)
+    families = {name: methods for name, methods in families.items() if name != "split-mnist"}
     with picture("baselines", GRID) as figure:
         panels = figure.subplots(2, 2)
         for (curve, cost), (family, methods) in zip(panels, families.items(), strict=True):
-            for name, style in styles.items():
+            for name in filter(methods.__contains__, names):
+                style = styles[name]
                 rows = methods[name]["rows"]
                 label = "SupSup (GG)" if name == "supsup" else name
                 counts = [row["tasks"] for row in rows]
@@ -236,36 +224,62 @@ def plot(families: Mapping[str, Mapping[str, Any]]) -> None:
         figure.legend(handles, labels, loc="outside lower center", ncols=5)
 
 
+def one_seed(family: str, method: str, setting: Setting | None, seed: int) -> Figures:
+    """A method's figures of one seed, measured once; SupSup has no setting to be handed."""
+    counts = COUNTS[family]
+    if setting is not None:
+        return cached_run(f"{family}-{method}-{seed}", method, setting, family, seed, counts)
+    # The best of Adam's rates in docs/results/mnist-training.md.
+    config = TrainConfig(steps=STEPS[family], optimizer="adam", lr=3e-3, seed=seed)
+    asked = {"outputs": SUPSUP_RECIPE.outputs, "config": asdict(config), "counts": counts}
+    return CACHE.cached(f"{family}-supsup-{seed}", asked, partial(supsup, family, config, counts))
+
+
+def joined(runs: Mapping[str, Figures]) -> Figures:
+    """The first seed's figures, with accuracies as means over seeds and their deviations."""
+    first = next(iter(runs.values()))
+    rows = []
+    for at, row in enumerate(first["rows"]):
+        found = [run["rows"][at]["accuracy"] for run in runs.values()]
+        rows.append({**row, "accuracy": fmean(found), "deviation": pstdev(found)})
+    return {**first, "seeds": [*map(int, runs)], "rows": rows, "by_seed": runs}
+
+
 def main() -> None:
-    """Settings, then both families; archives named on the command line are set beside."""
+    """What is asked for, seed after seed, beside what was published before."""
+    names = ["supsup", *GRIDS, *VARIANTS]
     parser = argparse.ArgumentParser()
-    parser.add_argument("archives", type=Path, nargs="*")
-    arguments = parser.parse_args()
-    chosen = {name: best_of(name) for name in GRIDS}
-    families: dict[str, dict[str, Any]] = {}
-    rotated = "rotated-mnist"
-    for family, counts in COUNTS.items():
-        methods = families[family] = {}
-        # The best of Adam's rates in docs/results/mnist-training.md.
-        config = TrainConfig(steps=STEPS[family], optimizer="adam", lr=3e-3)
-        asked = {"outputs": SUPSUP_RECIPE.outputs, "config": asdict(config), "counts": counts}
-        methods["supsup"] = CACHE.cached(
-            f"{family}-supsup", asked, partial(supsup, family, config, counts)
-        )
-        for name, (setting, _) in chosen.items():
-            methods[name] = cached_run(f"{family}-{name}", name, setting, family, 0, counts)
-    figures = {
-        "steps": STEPS,
-        "net": RECIPE.net,
-        "trials": {name: trials for name, (_, trials) in chosen.items()},
-        "families": families,
-        "ewc_afterwards": [
-            cached_run(f"afterwards-ewc-{at}", "ewc", setting, rotated, 0, COUNTS[rotated])
+    parser.add_argument("--families", nargs="*", default=[*COUNTS], choices=[*COUNTS])
+    parser.add_argument("--methods", nargs="*", default=names, choices=names)
+    parser.add_argument("--seeds", type=int, nargs="*", default=SEEDS)
+    parser.add_argument("--archives", type=Path, nargs="*", default=[])
+    parser.add_argument("--ewc-afterwards", action="store_true")
+    wanted = parser.parse_args()
+    published = saved_results("baselines")
+    figures: Figures = {"steps": STEPS, "net": RECIPE.net}
+    for part, nothing in {"trials": {}, "families": {}, "ewc_afterwards": [], "older": []}.items():
+        figures[part] = published.get(part, nothing)
+    trials, families = figures["trials"], figures["families"]
+    if wanted.archives:
+        figures["older"] = [older(path) for path in wanted.archives]
+    if wanted.ewc_afterwards:
+        rotated, counts = "rotated-mnist", COUNTS["rotated-mnist"]
+        figures["ewc_afterwards"] = [
+            cached_run(f"afterwards-ewc-{at}", "ewc", setting, rotated, 0, counts)
             for at, setting in enumerate(EWC_AFTERWARDS)
-        ],
-        "older": [older(path) for path in arguments.archives],
-    }
-    save_results("baselines", figures)
+        ]
+    chosen: dict[str, Setting | None] = {"supsup": None}
+    for method in wanted.methods:
+        if method != "supsup":
+            name = VARIANTS.get(method, (method,))[0]
+            chosen[method], trials[name] = best_of(name)
+    for seed, family, method in product(wanted.seeds, wanted.families, wanted.methods):
+        found = one_seed(family, method, chosen[method], seed)
+        print("done", family, method, seed, found.get("rows"), flush=True)
+        methods = families.setdefault(family, {})
+        before = methods.get(method, {}).get("by_seed", {})
+        methods[method] = joined({**before, str(seed): found})
+        save_results("baselines", figures, quiet=True)
     plot(families)
 
 

@@ -25,11 +25,14 @@ def study_cache(study: str) -> "Cache":
     return Cache(folder=ROOT / ".cache" / study)
 
 
-def save_results(name: str, figures: dict[str, Any], command: str | None = None) -> None:
+def save_results(
+    name: str, figures: dict[str, Any], command: str | None = None, *, quiet: bool = False
+) -> None:
     """Write the figures and the versions they were measured with; print them, too.
 
     Args:
         command: that made them; by default the benchmark of that name.
+        quiet: whether nothing is printed.
     """
     import numpy
 
@@ -43,7 +46,8 @@ def save_results(name: str, figures: dict[str, Any], command: str | None = None)
     }
     FOLDER.mkdir(parents=True, exist_ok=True)
     write_json(FOLDER / f"{name}.json", document)
-    print(json.dumps(document, indent=2))
+    if not quiet:
+        print(json.dumps(document, indent=2))
 
 
 def saved_results(name: str) -> dict[str, Any]:

@@ -66,6 +66,9 @@ BaselineName = Literal[
     "psp-rotation",
     "ewc",
     "icarl",
+    "replay",
+    "packnet",
+    "wsn",
 ]
 CheckpointName = Literal["threshold", "topk", "piggyback"]
 FigureName = Literal[

@@ -7,19 +7,21 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, normalize, one_hot
 
-from maskstore.errors import InvalidInput
 from maskstore.numbers import parse_whole
 from supsup.baselines.base import Baseline, BaselineConfig, Weights, bytes_of
+from supsup.baselines.exemplars import (
+    AT_A_TIME,
+    images_a_class,
+    indices_of_classes,
+    numbered,
+    shortened,
+)
 from supsup.baselines.heads import Headed
 from supsup.baselines.training import Labelled, fit
 from supsup.networks.backbone import Backbone
 from supsup.tasks.checked import train_images
-from supsup.tasks.loader_task import LoaderTask
 from supsup.tasks.order import batches
 from supsup.tasks.protocol import TaskData
-
-_AT_A_TIME = 512
-"""Training images whose features are computed at a time."""
 
 
 class Icarl(Baseline):
@@ -69,18 +71,8 @@ class Icarl(Baseline):
         return bytes_of(self.trunk, self.head, *self.exemplars.values())
 
     def _learn(self, task: TaskData) -> float:
-        if isinstance(task, LoaderTask):
-            raise InvalidInput(
-                f"task {task.name!r}: {self.name} asks for images by their number, but a data "
-                "loader chooses itself; make it a TensorTask"
-            )
         earlier = sum(len(classes) for classes in self.exemplars.values())
-        each = self.memory // (earlier + task.classes)
-        if not each:
-            raise InvalidInput(
-                f"memory: {self.memory} exemplars are fewer than the {earlier + task.classes} "
-                f"classes with task {task.name!r}; give it more"
-            )
+        each = images_a_class(self.name, task, self.memory, earlier)
         one, _ = train_images(task, torch.zeros(1, dtype=torch.int64, device=task.device))
         self._net.check_alone(self.name, one.to(self.backbone.device))
         before = self.trunk, self.head
@@ -101,10 +93,7 @@ class Icarl(Baseline):
         start = {**self.trunk, **head}
         weights, last = fit(task, self.config, start, loss, device=device, source=source)
         trunk, head = self._net.split(weights)
-        # Copies: a view would keep all that it is a part of.
-        exemplars = {
-            name: [few[:each].clone() for few in sets] for name, sets in self.exemplars.items()
-        }
+        exemplars = shortened(self.exemplars, each)
         exemplars[task.name] = self._choose(task, trunk, each)
         self.trunk, self.head, self.exemplars = trunk, head, exemplars
         self._means.clear()
@@ -122,15 +111,9 @@ class Icarl(Baseline):
 
     def _with_exemplars(self, task: TaskData, earlier: int) -> Iterator[Labelled]:
         """Batches of a task's images and all exemplars, mixed; labels number all classes."""
-        sets = [few for classes in self.exemplars.values() for few in classes]
+        kept = numbered(self.exemplars, self.backbone.device)
         device = self.backbone.device
-        numbers = [
-            torch.full((len(few),), at, dtype=torch.int64, device="cpu")
-            for at, few in enumerate(sets)
-        ]
-        images = torch.cat(sets) if sets else None
-        labels = torch.cat(numbers).to(device) if sets else None
-        size = task.train_size + sum(map(len, sets))
+        size = task.train_size + (len(kept[1]) if kept else 0)
         for indices in batches(self.config.seed, task.name, size, self.config.batch, task.device):
             own = indices[indices < task.train_size]
             old = (indices[indices >= task.train_size] - task.train_size).to(device)
@@ -138,29 +121,22 @@ class Icarl(Baseline):
             if len(own):
                 x, y = train_images(task, own)
                 parts.append((x.to(device), y.to(device) + earlier))
-            if images is not None and labels is not None:
-                parts.append((images[old], labels[old]))
+            if kept is not None:
+                parts.append((kept[0][old], kept[1][old]))
             yield torch.cat([x for x, _ in parts]), torch.cat([y for _, y in parts])
 
     def _choose(self, task: TaskData, trunk: Weights, each: int) -> list[Tensor]:
         """The exemplars of each class of a task."""
-        everything = torch.arange(task.train_size, dtype=torch.int64, device=task.device)
-        features, labels = [], []
-        with torch.no_grad():
-            for indices in everything.split(_AT_A_TIME):
-                x, y = train_images(task, indices)
-                features.append(self._features(x.to(self.backbone.device), trunk))
-                labels.append(y.to(self.backbone.device))
-        all_features, all_labels = torch.cat(features), torch.cat(labels)
         chosen = []
-        for label in range(task.classes):
-            of_class = (all_labels == label).nonzero().flatten()
-            if not len(of_class):
-                raise InvalidInput(
-                    f"task {task.name!r}: no training image of class {label}, "
-                    f"expected some of each of its {task.classes} classes"
+        for of_class in indices_of_classes(task):
+            with torch.no_grad():
+                features = torch.cat(
+                    [
+                        self._features(train_images(task, part)[0].to(self.backbone.device), trunk)
+                        for part in of_class.split(AT_A_TIME)
+                    ]
                 )
-            best = of_class[herd(all_features[of_class], each)].to(task.device)
+            best = of_class[herd(features, each).to(task.device)]
             chosen.append(train_images(task, best)[0].to(self.backbone.device))
         return chosen
 

@@ -18,7 +18,14 @@ from supsup.tasks.order import batches
 from tests.supsup.baselines.helpers import ENOUGH, blobs, small_net
 
 TASKS = 4
-KEEPERS = ("upper-bound", "separate-heads", "separate-heads-random", "batche")
+KEEPERS = (
+    "upper-bound",
+    "separate-heads",
+    "separate-heads-random",
+    "batche",
+    "packnet",
+    "wsn",
+)
 
 
 @pytest.mark.parametrize("name", KEEPERS)

@@ -79,7 +79,7 @@ def test_a_task_that_diverges_leaves_no_trace(name):
     before, size = baseline.logits("blobs/0", task.x), baseline.bytes()
     bad = blobs(1)[0]  # arrays with NaN are refused when a task is made of them
     bad.name, bad.x = "bad", bad.x * torch.nan
-    with pytest.raises(TrainingDiverged, match="task 'bad': after 5 steps the loss is nan"):
+    with pytest.raises(TrainingDiverged, match=r"task 'bad': after \d steps the loss is nan"):
         baseline.learn(bad)
     assert torch.equal(baseline.logits("blobs/0", task.x), before)
     assert baseline.bytes() == size
@@ -163,7 +163,7 @@ def test_a_data_loader_is_a_task(name):
     data = DataLoader(TensorDataset(source.x, source.y), batch_size=16)
     task = LoaderTask("loaded", train=data, test=data, classes=4)
     baseline = BASELINES[name](small_net(), FEW)
-    if name == "icarl":
+    if name in ("icarl", "replay"):
         with pytest.raises(InvalidInput, match="a data loader chooses itself; make it a Tensor"):
             baseline.learn(task)
         return
@@ -185,6 +185,8 @@ def test_says_when_there_are_too_few_outputs_or_none_to_replace(name):
         BASELINES[name](Backbone.from_module(conv, seed=0), FEW)
 
 
+OWNER = 2 / 32
+"""Of each weight whose of three tasks it is, or nobody's: two bits of a number's 32."""
 TRUNK, HEAD, VECTORS = 20 * 30 + 30 * 10, 10 * 4, (20 + 30) + (30 + 10) + (10 + 4)
 IMAGE = 20
 
@@ -201,6 +203,8 @@ IMAGE = 20
         ("psp-rotation", TRUNK + HEAD, {}),
         ("ewc", 3 * TRUNK + 3 * HEAD, {}),
         ("icarl", TRUNK + 3 * HEAD + 3 * 4 * 2 * IMAGE, {"memory": 25}),
+        ("replay", TRUNK + 3 * HEAD + 3 * 4 * 2 * IMAGE, {"memory": 25}),
+        ("packnet", TRUNK + 3 * HEAD + TRUNK * OWNER, {}),
     ],
 )
 def test_bytes_are_those_of_every_tensor_kept(name, numbers, options):
