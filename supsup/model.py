@@ -68,6 +68,7 @@ class SupSup:
         seed: int | None = None,
         statistics: str | None = None,
         embed_weights: bool = False,
+        per_task: str | Sequence[str] = (),
         device: str | torch.device = "cpu",
         **options: Any,
     ) -> "SupSup":
@@ -83,6 +84,8 @@ class SupSup:
             statistics: of normalisation of a net that is named, or of a module, as
                 :class:`supsup.BackboneRecipe` has it; by default the batch's.
             embed_weights: whether weights that no seed gives back are put into the archive.
+            per_task: patterns of the parameters that every task has of its own, such as
+                ``("head.*", "*.bias")``, of a net that is named, or of a module.
             options: further ones of a net that is named, such as ``inputs=100``.
 
         Raises:
@@ -92,7 +95,12 @@ class SupSup:
         """
         place = parse_device(str(device))
         backbone = new_backbone(
-            network, outputs=outputs, seed=seed, options=options, statistics=statistics
+            network,
+            outputs=outputs,
+            seed=seed,
+            options=options,
+            statistics=statistics,
+            per_task=per_task,
         )
         return cls(create_archive(path, backbone, embed=embed_weights), backbone.to(place))
 

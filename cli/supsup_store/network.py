@@ -28,6 +28,7 @@ def create(
     weights_for: options.WeightsFor = None,
     embed_weights: options.EmbedWeights = False,
     statistics: options.Statistics = None,
+    per_task: options.PerTask = None,
     like: Annotated[
         Path | None,
         typer.Option(help="Without a network: take the layers of this mask file (.npz, …)."),
@@ -36,7 +37,7 @@ def create(
 ) -> None:
     """Make an empty archive for a network, or for masks like those of a file."""
     if like is not None:
-        options_of_net = (net, outputs, seed, init, fan_density, weights, statistics)
+        options_of_net = (net, outputs, seed, init, fan_density, weights, statistics, per_task)
         if any(option is not None for option in options_of_net):
             raise typer.BadParameter("--like goes without options of a network")
         made = MaskArchive.create(archive, layout_of(like))
@@ -50,6 +51,7 @@ def create(
             weights=weights,
             weights_for=tuple(weights_for or ()),
             statistics=statistics,
+            per_task=tuple(per_task) if per_task else None,
         )
         made = supsup.archives.create_archive(archive, network.build(), embed=embed_weights)
     with made:

@@ -91,6 +91,14 @@ Statistics = Annotated[
         "so that single images are answered. By default the archive's, in a new archive batch."
     ),
 ]
+PerTask = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="PATTERN",
+        help="Parameters that every task has of its own, such as 'head.*' or '*.bias': trained "
+        "and kept with its mask; may be repeated. By default the archive's, in a new archive none.",
+    ),
+]
 SeedOrArchive = Annotated[
     int | None,
     typer.Option(

@@ -7,7 +7,13 @@ from typing import Annotated
 import typer
 
 import supsup
-from supsup.choices import BudgetName, EngineName, PrecisionName, TransferName
+from supsup.choices import (
+    BudgetName,
+    EngineName,
+    PrecisionName,
+    TensorTypeName,
+    TransferName,
+)
 from supsup_store import options
 from supsup_store.console import counted, print_json, print_note, print_table
 from supsup_store.options import listed
@@ -46,6 +52,18 @@ def train(
         ),
     ] = None,
     statistics: options.Statistics = None,
+    per_task: options.PerTask = None,
+    per_task_lr: Annotated[
+        float | None,
+        typer.Option(help="Learning rate of --per-task, whose optimizer is Adam (default 0.001)."),
+    ] = None,
+    per_task_dtype: Annotated[
+        str,
+        typer.Option(
+            help=f"What --per-task is rounded to and kept as: {listed(TensorTypeName)}, which "
+            "keeps differences from where training started."
+        ),
+    ] = "float32",
     mask: options.Mask = "threshold",
     density: options.Density = 0.5,
     budget: Annotated[str, typer.Option(help=f"topk, gradual: {listed(BudgetName)}.")] = "uniform",
@@ -132,6 +150,7 @@ def train(
         weights=weights,
         weights_for=tuple(weights_for or ()),
         statistics=statistics,
+        per_task=tuple(per_task) if per_task else None,
     )
     config = supsup.TrainConfig(
         steps=1000 if steps is None and epochs is None else steps,
@@ -147,6 +166,8 @@ def train(
         lr=lr,
         transfer=transfer,
         precision=precision,
+        per_task_lr=per_task_lr,
+        per_task_dtype=per_task_dtype,
     )
     own = None
     if supsup.tasks.is_own(dataset):

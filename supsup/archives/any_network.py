@@ -1,6 +1,6 @@
 """A network however somebody says which: a name, a recipe, a backbone, or a module."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -25,6 +25,7 @@ def new_backbone(
     seed: int | None,
     options: Mapping[str, Any],
     statistics: str | None = None,
+    per_task: str | Sequence[str] = (),
 ) -> Backbone:
     """The backbone for a new archive; code that is named is trusted.
 
@@ -32,6 +33,7 @@ def new_backbone(
         outputs, options: of a net that is named.
         seed: of its weights, or of those of a module; by default 0.
         statistics: of its normalisation, or of that of a module; by default the batch's.
+        per_task: patterns of the parameters that every task has of its own, of either.
 
     Raises:
         InvalidInput: the network cannot be made or run under masks; or one of these is given with
@@ -44,18 +46,22 @@ def new_backbone(
             seed=0 if seed is None else seed,
             options=options,
             statistics=statistics or "batch",
+            per_task=per_task,
         )
         return build(named, allow_code=True)
     asked = {"outputs": outputs, **options}
     if not isinstance(network, nn.Module):
-        asked |= {"seed": seed, "statistics": statistics}
+        asked |= {"seed": seed, "statistics": statistics, "per_task": per_task or None}
     if taken := [name for name, value in asked.items() if value is not None]:
         raise InvalidInput(
             f"{taken[0]}: for a net that is named; this {type(network).__name__} has its own"
         )
     if isinstance(network, nn.Module):
         return Backbone.from_module(
-            network, seed=0 if seed is None else seed, statistics=statistics or "batch"
+            network,
+            seed=0 if seed is None else seed,
+            statistics=statistics or "batch",
+            per_task=per_task,
         )
     return _made(network)
 

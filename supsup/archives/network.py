@@ -84,9 +84,8 @@ def _recipe_json(backbone: Backbone) -> dict[str, Any]:
     size = sum(each.numel() * each.element_size() for each in backbone.trained_values().values())
     from_where = backbone.drawn.to_json(size)
     recipe = {"net": None, "outputs": None, "maskable": maskable, "options": {}} | from_where
-    if backbone.statistics != OMITTED["statistics"]:
-        recipe["statistics"] = backbone.statistics
-    return recipe
+    own = {"statistics": backbone.statistics, "per_task": list(backbone.per_task)}
+    return recipe | {key: value for key, value in own.items() if value != OMITTED[key]}
 
 
 def _example(config: TrainConfig) -> dict[str, Any]:
@@ -194,6 +193,7 @@ def backbone_from_module(
         "init": kept.get("init", INITS[0]),
         "fan_density": kept.get("fan_density", 0.5),
         "statistics": kept.get("statistics", "batch"),
+        "per_task": kept.get("per_task", ()),
     }
     if (trained := kept.get("weights")) is None:
         made = Backbone.from_module(module, **how)
@@ -216,6 +216,7 @@ def backbone_from_module(
         made.notes,
         made.trained,
         made.statistics,
+        made.per_task,
     )
     backbone.drawn = made.drawn
     backbone.check_archive(archive)

@@ -20,6 +20,7 @@ from supsup.inference.bank import mixes_images
 from supsup.inference.find_task import check_levels
 from supsup.networks.backbone import Backbone
 from supsup.networks.modes import plain_modes
+from supsup.networks.per_task import fit_heads
 from supsup.tasks.arrays import Inputs
 from supsup.tasks.batch import map_inputs, parse_inputs, tensors_of
 
@@ -104,9 +105,9 @@ def predict_with(
 def module_of(archive: MaskArchive, backbone: Backbone, task: str) -> nn.Module:
     """A task as an ordinary module, on the backbone's device, in evaluation mode.
 
-    Its weights are W ⊙ M and its running statistics the task's, so that it gives the logits that
-    the masked network gives, those of spare outputs among them. It is a copy: nothing that is done
-    to it reaches the archive.
+    Its weights are W ⊙ M, its running statistics and per-task parameters the task's, so that it
+    gives the logits that the masked network gives, those of spare outputs among them. It is a copy:
+    nothing that is done to it reaches the archive.
 
     Raises:
         TaskNotFound, CorruptArchive: as :meth:`MaskArchive.get`.
@@ -115,6 +116,7 @@ def module_of(archive: MaskArchive, backbone: Backbone, task: str) -> nn.Module:
     backbone.check_archive(archive)
     effective = backbone.of_task(archive.get(task), archive.tensors(task))
     module = copy.deepcopy(backbone.module)
+    fit_heads(module, effective)
     own = {**dict(module.named_parameters()), **dict(module.named_buffers())}
     with torch.no_grad():
         for name, values in effective.items():

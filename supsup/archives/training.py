@@ -16,7 +16,7 @@ from supsup.networks.backbone import Backbone
 from supsup.tasks import TaskRecipe
 from supsup.tasks.fingerprint import Fingerprint
 from supsup.tasks.protocol import TaskData
-from supsup.training.config import TrainConfig
+from supsup.training.config import OMITTED, TrainConfig
 from supsup.training.loop import Progress, TrainedMask, train
 from supsup.training.metadata import TaskMetadata, with_metrics
 from supsup.training.outliers import check_spare
@@ -119,7 +119,9 @@ def _check_same(
     there = TaskMetadata.of(stored)
     found = there.task if what == "task" else there.training
     if what == "training" and found:
-        found = TrainConfig.from_json(found).to_json()  # with fields younger than the mask
+        # With fields younger than the mask, and those that are left out where they say nothing.
+        found = OMITTED | TrainConfig.from_json(found).to_json()
+        wanted = OMITTED | dict(wanted)
     for key, value in wanted.items():
         if (found or {}).get(key) != value:
             if key == "own" and found and (name := found.get("dataset")) and found.get(key):

@@ -13,16 +13,18 @@ from maskstore.errors import InvalidInput
 from maskstore.storage.atomic import write_file
 from supsup.networks.backbone import Backbone
 from supsup.networks.parse_module import lost_statistics, unwrap
+from supsup.networks.per_task import fit_heads
 from supsup.networks.registry import make_module
 from supsup.networks.statistics import tracking
 
 
 def export_dense(archive: MaskArchive, task: str, backbone: Backbone, path: Path) -> int:
-    """Write a task as a dense model: W ⊙ M, the task's running statistics and every other
-    parameter, as safetensors.
+    """Write a task as a dense model: W ⊙ M, the task's running statistics, its own parameters and
+    every other one, as safetensors.
 
     The file loads strictly into the module as its factory builds it, which in eval mode then gives
-    the logits that the masked network gives.
+    the logits that the masked network gives. A head of the task's own, as wide as it has classes,
+    loads into a module of so many outputs.
 
     Returns:
         Bytes written.
@@ -60,6 +62,7 @@ def dense_state(
     }
     # A parameter may have several names (tied weights): each of them gets its masked values.
     held = {**backbone.masked(masks), **(own or {})}
+    narrow = {n: values for n, values in held.items() if values.shape != named[n].shape}
     by_id = {id(named[name]): values for name, values in held.items()}
     masked = {name: by_id[id(tensor)] for name, tensor in named.items() if id(tensor) in by_id}
     state = module.state_dict()
@@ -74,13 +77,20 @@ def dense_state(
         name: masked.get(name, value).detach().cpu().contiguous().clone()
         for name, value in state.items()
     }
-    _require_loads(backbone, dense)
+    _require_loads(backbone, dense, narrow)
     return dense
 
 
-def _require_loads(backbone: Backbone, dense: Mapping[str, Tensor]) -> None:
-    """Load it as a user will, and look whether all of it arrived."""
+def _require_loads(
+    backbone: Backbone, dense: Mapping[str, Tensor], narrow: Mapping[str, Tensor]
+) -> None:
+    """Load it as a user will, and look whether all of it arrived.
+
+    Args:
+        narrow: the task's own head, where it is narrower than the network's.
+    """
     module = _as_the_factory_builds_it(backbone)
+    fit_heads(module, narrow)
     for name, _ in tracking(module) if backbone.statistics == "batch" else ():
         raise _refusal(
             backbone,

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int64, Shaped
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from maskstore.errors import InvalidInput
+from maskstore.tensors import TensorValue
 from supsup.evaluation.batches import evaluation_batches, whole_batches
 from supsup.evaluation.scenarios import GG, Scenario
 from supsup.inference.ood import free_energy
@@ -28,7 +29,7 @@ so their accuracy is that of this batch size, with the images mixed."""
 Masks = Mapping[str, Bool[np.ndarray, "..."]]
 """A mask of a task, by layer."""
 
-Tensors = Mapping[str, Shaped[np.ndarray, "..."]]
+Tensors = Mapping[str, TensorValue]
 """Tensors of a task, by name."""
 
 _NONE: Tensors = MappingProxyType({})

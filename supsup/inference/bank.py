@@ -95,6 +95,11 @@ class MaskBank(Shown):
         self.source = source.to(backbone.device)
         self.tensors = tensors or TaskTensors.none(backbone)
         self.classes, self.class_counts = _parse_classes(classes, len(self.source.names))
+        if self.tensors.uneven and self.class_counts is None:
+            widths = self.tensors.head_widths
+            assert widths is not None
+            self.class_counts = widths if self.classes is None else np.full_like(widths, classes)
+            self.classes = int(self.class_counts.max())
         self.levels = levels
         self.progress = progress
         if prototypes is not None and prototypes.names != list(source.names):
@@ -192,7 +197,9 @@ class MaskBank(Shown):
     def spare_outputs(self) -> int:
         """Outputs that stand for no class; 0 where that is not known before the network runs."""
         recipe = self.backbone.recipe
-        return 0 if recipe is None else recipe.outputs - self.class_count(recipe.outputs)
+        if recipe is None or self.tensors.head_widths is not None:
+            return 0
+        return recipe.outputs - self.class_count(recipe.outputs)
 
     def class_count(self, outputs: int, mask: int | None = None) -> int:
         """Outputs that stand for a class, under one mask or at most.

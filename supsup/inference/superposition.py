@@ -53,6 +53,14 @@ def gradients(
             number of classes.
     """
     bank, x = query.bank, query.x
+    if bank.tensors.uneven:
+        widths = bank.tensors.head_widths
+        assert widths is not None
+        raise InvalidInput(
+            f"inference by superposition: the tasks have heads of {widths.min()} to "
+            f"{widths.max()} outputs of their own, which cannot be superposed; use --method "
+            "exhaustive, logits or prototypes"
+        )
     if bank.class_counts is not None:
         raise InvalidInput(
             f"inference by superposition: the tasks have from {bank.class_counts.min()} to "

@@ -15,7 +15,6 @@ from torch import Tensor
 from maskstore.archive import MaskArchive
 from maskstore.errors import InvalidInput
 from supsup.networks.backbone import Backbone
-from supsup.networks.statistics import parse_kept
 
 Rows = slice | Int64[np.ndarray, " n"]
 
@@ -24,7 +23,10 @@ class TaskTensors:
     """The tensors of K tasks, on the network's device; of a network without any, none.
 
     Attributes:
-        flat: a row a task, its tensors one after another.
+        flat: a row a task, its tensors one after another; a head that is narrower than the widest
+            is filled up with zeros.
+        head_widths: outputs of each task's own head, where they are fewer than the network has;
+            None where there is no such head.
     """
 
     def __init__(self, backbone: Backbone, rows: Sequence[Mapping[str, np.ndarray]]) -> None:
@@ -33,23 +35,34 @@ class TaskTensors:
         Raises:
             InvalidInput: a task's are not those that the network has.
         """
-        expected = backbone.kept_tensors
-        self._shapes = {name: tuple(each.shape) for name, each in expected.items()}
+        expected = backbone.kept_tensors if rows else {}
+        read = [backbone.read_tensors(row) for row in rows] if expected else []
+        self._shapes: dict[str, tuple[int, ...]] = {}
+        self.head_widths: Int64[np.ndarray, " task"] | None = None
+        for name, begun in expected.items():
+            self._shapes[name] = tuple(begun.shape)
+            if begun.ndim:
+                lengths = np.array([len(each[name]) for each in read], np.int64)
+                self._shapes[name] = (int(lengths.max()), *begun.shape[1:])
+                if lengths.min() < len(begun):
+                    self.head_widths = lengths
         width = sum(map(math.prod, self._shapes.values()))
-        self.flat: Float32[Tensor, "task numbers"] = torch.empty(
+        self.flat: Float32[Tensor, "task numbers"] = torch.zeros(
             len(rows), width, dtype=torch.float32, device=backbone.device
         )
-        for into, row in zip(self.flat, rows, strict=True) if width else ():
-            tensors = parse_kept(expected, row, f"network {backbone.name}")
-            into.copy_(torch.cat([each.flatten() for each in tensors.values()]))
+        for at, tensors in enumerate(read):
+            row = self._split(self.flat[at : at + 1])  # views
+            for name, tensor in tensors.items():
+                where = row[name][0]
+                (where[: len(tensor)] if tensor.ndim else where).copy_(tensor)
 
     @classmethod
     def of_archive(
         cls, backbone: Backbone, archive: MaskArchive, names: Sequence[str]
     ) -> "TaskTensors":
         """Those of the tasks of those names."""
-        if not backbone.kept_tensors:
-            return cls.none(backbone)
+        if not backbone.kept_tensors or not names:
+            return cls(backbone, [])
         return cls(backbone, [archive.tensors(name) for name in names])
 
     @classmethod
@@ -61,10 +74,16 @@ class TaskTensors:
         """
         if backbone.kept_tensors:
             raise InvalidInput(
-                f"network {backbone.name}: its tasks have statistics of their own, which masks "
-                "alone do not tell; hand over the archive, or the bank of it"
+                f"network {backbone.name}: its tasks have tensors of their own, which masks alone "
+                "do not tell; hand over the archive, or the bank of it"
             )
         return cls(backbone, [])
+
+    @property
+    def uneven(self) -> bool:
+        """Whether tasks have heads of different widths, which no superposition has."""
+        widths = self.head_widths
+        return widths is not None and bool((widths != widths[0]).any())
 
     @property
     def any(self) -> bool:

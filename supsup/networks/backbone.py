@@ -16,6 +16,7 @@ from maskstore.errors import DigestMismatch
 from supsup.networks.masked_module import MaskedModule
 from supsup.networks.modes import plain_modes
 from supsup.networks.parse_module import copy_module, parse_module
+from supsup.networks.per_task import parse_patterns, start_at_rest
 from supsup.networks.recipe import BackboneRecipe, parse_maskable
 from supsup.networks.registry import NETS
 from supsup.networks.shown import ShownNetwork
@@ -33,7 +34,8 @@ class Backbone(ShownNetwork, MaskedModule):
 
     Attributes:
         recipe: regenerates it; None for a module that was handed in.
-        module, layout, statistics, task_tensors: as :class:`MaskedModule` has them.
+        module, layout, statistics, task_tensors, per_task, own_parameters: as
+            :class:`MaskedModule` has them.
         drawn: where the numbers of a module that was handed in come from; None beside a recipe.
         notes: what was changed about a user's module, and what nobody checks, a line each.
         trained: the parameters and buffers whose values are not from the seed, but from a weights
@@ -49,9 +51,10 @@ class Backbone(ShownNetwork, MaskedModule):
         notes: tuple[str, ...] = (),
         trained: frozenset[str] = frozenset(),
         statistics: str = "batch",
+        per_task: tuple[str, ...] = (),
     ) -> None:
         """Used by :func:`supsup.build` and :meth:`from_module`; ``module`` is frozen already."""
-        super().__init__(module, maskable, statistics)
+        super().__init__(module, maskable, statistics, per_task)
         self.recipe = recipe
         self.notes = notes
         self.drawn: Drawn | None = None
@@ -69,6 +72,7 @@ class Backbone(ShownNetwork, MaskedModule):
         fan_density: float = 0.5,
         maskable: tuple[str, ...] | None = None,
         statistics: str = "batch",
+        per_task: str | Sequence[str] = (),
     ) -> "Backbone":
         """A backbone with the architecture of any module; the module itself is left alone.
 
@@ -83,6 +87,7 @@ class Backbone(ShownNetwork, MaskedModule):
             maskable: names of the parameters that masks cover; None for all of two axes or more.
             statistics: of normalisation, as :class:`BackboneRecipe` has it; running ones begin at
                 mean 0 and variance 1.
+            per_task: as :class:`BackboneRecipe` has it.
 
         Raises:
             InvalidInput: a parameter is unknown or not float32, or there is none to cover.
@@ -95,10 +100,12 @@ class Backbone(ShownNetwork, MaskedModule):
         names = None if maskable is None else parse_maskable(maskable)
         frozen, notes = parse_module(copy_module(module), statistics)
         drawn.freeze(frozen)
+        own = parse_patterns(per_task)
+        start_at_rest(frozen, own)
         if statistics == "running":
             reset_statistics(frozen)
         note = f"weights: drawn from seed {seed}; Backbone.pretrained(module) takes the module's"
-        made = cls(frozen.eval(), None, names, (*notes, note), statistics=statistics)
+        made = cls(frozen.eval(), None, names, (*notes, note), frozenset(), statistics, own)
         made.drawn = drawn
         return made
 
@@ -115,6 +122,7 @@ class Backbone(ShownNetwork, MaskedModule):
         fan_density: float = 0.5,
         maskable: tuple[str, ...] | None = None,
         statistics: str = "batch",
+        per_task: str | Sequence[str] = (),
     ) -> "Backbone":
         """A backbone over trained weights, those of any module or of a file; the module is copied.
 
@@ -123,6 +131,7 @@ class Backbone(ShownNetwork, MaskedModule):
                 None: the module's own.
             parameters: patterns of the trained ones; the others are drawn from the seed.
             statistics: as :class:`BackboneRecipe` has it; running ones begin at the trained ones.
+            per_task: as :class:`BackboneRecipe` has it; the task's begin at the trained ones.
 
         Raises:
             InvalidInput: as :meth:`from_module`; or the file is missing, or not of this network.
@@ -144,8 +153,10 @@ class Backbone(ShownNetwork, MaskedModule):
         else:
             what, values = values_of(frozen)
         drawn.freeze(frozen)
+        own = parse_patterns(per_task)
+        start_at_rest(frozen, own)
         trained = place_values(frozen, values, what=what, patterns=parameters)
-        made = cls(frozen.eval(), None, names, notes, trained, statistics)
+        made = cls(frozen.eval(), None, names, notes, trained, statistics, own)
         made.drawn = drawn
         return made
 
@@ -200,9 +211,7 @@ class Backbone(ShownNetwork, MaskedModule):
         """The same backbone on another device; itself where it is there already."""
         if torch.device(device) == self.device:
             return self
-        names, module = tuple(self.layout.shapes), copy.deepcopy(self.module).to(device)
-        moved = Backbone(module, self.recipe, names, self.notes, self.trained, self.statistics)
-        moved.drawn = self.drawn
+        moved = self._around(copy.deepcopy(self.module).to(device))
         moved.digest = self.digest  # of the same values, wherever they are
         return moved
 
@@ -217,7 +226,20 @@ class Backbone(ShownNetwork, MaskedModule):
         """
         tensors = [*self.module.parameters(), *(() if buffers else self.module.buffers())]
         module = copy.deepcopy(self.module, {id(tensor): tensor for tensor in tensors})
-        names = tuple(self.layout.shapes)
-        made = Backbone(module, self.recipe, names, self.notes, self.trained, self.statistics)
-        made.drawn, made.probed = self.drawn, self.probed
+        made = self._around(module)
+        made.probed = self.probed
+        return made
+
+    def _around(self, module: nn.Module) -> "Backbone":
+        """The same backbone with its module in another place."""
+        made = Backbone(
+            module,
+            self.recipe,
+            tuple(self.layout.shapes),
+            self.notes,
+            self.trained,
+            self.statistics,
+            self.per_task,
+        )
+        made.drawn = self.drawn
         return made

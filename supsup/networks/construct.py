@@ -11,6 +11,7 @@ from supsup.networks.backbone import Backbone
 from supsup.networks.constructor_randomness import SEEDS, make_twice
 from supsup.networks.modes import construction, plain_modes
 from supsup.networks.parse_module import parse_module
+from supsup.networks.per_task import start_at_rest
 from supsup.networks.recipe import BackboneRecipe
 from supsup.networks.registry import NETS, default_maskable, make_module
 from supsup.networks.trained import place_values, require_statistics
@@ -76,6 +77,8 @@ def _frozen(
     values: Mapping[str, Shaped[Tensor, "..."]] | None,
 ) -> Backbone:
     freeze(module, seed=recipe.seed, init=recipe.init, fan_density=recipe.fan_density)
+    own = tuple(recipe.per_task)
+    start_at_rest(module, own)
     trained: frozenset[str] = frozenset()
     if (file := recipe.weights_file) is not None and values is not None:
         what = f"weights {file.file}"
@@ -83,4 +86,4 @@ def _frozen(
             require_statistics(module, values, what=what)
         trained = place_values(module, values, what=what, patterns=file.parameters)
     names = default_maskable(recipe)
-    return Backbone(module.eval(), recipe, names, notes, trained, recipe.statistics)
+    return Backbone(module.eval(), recipe, names, notes, trained, recipe.statistics, own)

@@ -39,11 +39,15 @@ class LinearChain:
 def chain_of(backbone: Backbone) -> LinearChain | None:
     """The chain that a backbone is; None if it is any other network, or only looks like one.
 
+    Nor is one whose tasks have parameters of their own.
+
     A chain is an :class:`Mlp`, or an ``nn.Sequential`` of ``nn.Linear`` with ``nn.ReLU`` between
     them, behind an ``nn.Flatten`` or not. Subclasses, hooks, parametrizations, a forward of the
     instance's own, and layers that share a weight may compute something else.
     """
     module = backbone.module
+    if backbone.own_parameters:  # its biases and heads are not the module's
+        return None
     # Not named_children(), which gives a layer that is there twice only once.
     parts = list(module._modules.items())
     if not all(

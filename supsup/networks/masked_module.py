@@ -11,8 +11,10 @@ from jaxtyping import Bool, Float, Float32, Shaped
 from torch import Tensor, nn
 
 from maskstore.registry import check_one_of
+from maskstore.tensors import TensorValue
 from supsup.networks.explain import Raised, explained, parse_logits
 from supsup.networks.parse_module import layout_over
+from supsup.networks.per_task import STEPS, own_parameters, read_own
 from supsup.networks.recipe import STATISTICS
 from supsup.networks.statistics import (
     differentiable_statistics,
@@ -35,16 +37,24 @@ class MaskedModule(ABC):
         layout: the parameters that masks cover, in the module's order.
         statistics: of normalisation, as :class:`supsup.BackboneRecipe` has it.
         task_tensors: buffers that every task has of its own, by name: what a task's begin as.
+        per_task: patterns of the parameters that every task has of its own.
+        own_parameters: those, by name: what a task's begin as. No mask covers them.
     """
 
     def __init__(
-        self, module: nn.Module, maskable: tuple[str, ...] | None, statistics: str
+        self,
+        module: nn.Module,
+        maskable: tuple[str, ...] | None,
+        statistics: str,
+        per_task: tuple[str, ...] = (),
     ) -> None:
         check_one_of("statistics", statistics, STATISTICS)
         self.module = module
         self.statistics = statistics
         self.task_tensors = task_buffers(module, statistics)
-        self.layout = layout_over(module, maskable)
+        self.per_task = per_task
+        self.own_parameters = own_parameters(module, per_task)
+        self.layout = layout_over(module, maskable, self.own_parameters)
 
     @property
     @abstractmethod
@@ -107,8 +117,8 @@ class MaskedModule(ABC):
         What its forward assigns to attributes is undone at the end.
 
         Args:
-            weights: parameters, and tensors of a task, which training writes to. The task's that
-                are left out are as they begin.
+            weights: parameters, and tensors of a task, of which training writes to buffers. The
+                task's that are left out are as they begin.
             training: whether the module is in training mode, so that dropout drops.
         """
         begun = {n: each.clone() for n, each in self.task_tensors.items()} if training else {}
@@ -158,13 +168,14 @@ class MaskedModule(ABC):
 
     @property
     def kept_tensors(self) -> dict[str, Tensor]:
-        """Those of ``task_tensors`` that an archive keeps with a mask."""
-        return {name: self.task_tensors[name] for name in kept_names(self.task_tensors)}
+        """Those of ``task_tensors`` and ``own_parameters`` that an archive keeps with a mask."""
+        buffers = {name: self.task_tensors[name] for name in kept_names(self.task_tensors)}
+        return buffers | self.own_parameters
 
     def of_task(
         self,
         masks: Mapping[str, Bool[np.ndarray, "..."]],
-        tensors: Mapping[str, Shaped[np.ndarray, "..."]],
+        tensors: Mapping[str, TensorValue],
     ) -> dict[str, Tensor]:
         """What :meth:`run` takes for a task: W ⊙ M of its mask, and its tensors.
 
@@ -174,7 +185,14 @@ class MaskedModule(ABC):
         """
         return self.masked(self.tensors(masks)) | self.on_device(tensors)
 
-    def on_device(self, tensors: Mapping[str, Shaped[np.ndarray, "..."]]) -> dict[str, Tensor]:
+    def on_device(self, tensors: Mapping[str, TensorValue]) -> dict[str, Tensor]:
         """A task's stored tensors; raises InvalidInput as :meth:`of_task`."""
-        own = parse_kept(self.kept_tensors, tensors, f"network {self.name}")
-        return {name: tensor.to(self.device) for name, tensor in own.items()}
+        return {name: each.to(self.device) for name, each in self.read_tensors(tensors).items()}
+
+    def read_tensors(self, tensors: Mapping[str, TensorValue]) -> dict[str, Tensor]:
+        """The same on the CPU, where it is read from what an archive keeps."""
+        what = f"network {self.name}"
+        buffers = {name: self.task_tensors[name] for name in kept_names(self.task_tensors)}
+        passed = {*self.own_parameters, *((STEPS,) if self.own_parameters else ())}
+        others = {name: each for name, each in tensors.items() if name not in passed}
+        return parse_kept(buffers, others, what) | read_own(self.own_parameters, tensors, what)

@@ -1,7 +1,7 @@
 """What a user's module has to be before it is frozen, and what is changed about it."""
 
 import copy
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -113,22 +113,32 @@ def check_parts(module: nn.Module) -> None:
                 )
 
 
-def layout_over(module: nn.Module, maskable: tuple[str, ...] | None) -> MaskLayout:
+def layout_over(
+    module: nn.Module, maskable: tuple[str, ...] | None, own: Container[str] = ()
+) -> MaskLayout:
     """The layout of masks over those parameters, in the module's order.
 
     Args:
-        maskable: their names; None for all of two axes or more.
+        maskable: their names; None for all of two axes or more that are not ``own``.
+        own: names of parameters that every task has of its own.
 
     Raises:
-        InvalidInput: one is unknown or empty, or there is none.
+        InvalidInput: one is unknown, empty or a task's own, or there is none.
     """
     parameters = dict(module.named_parameters())
     if maskable is None:
-        maskable = tuple(n for n, w in parameters.items() if w.ndim >= 2 and w.numel())
+        maskable = tuple(
+            n for n, w in parameters.items() if w.ndim >= 2 and w.numel() and n not in own
+        )
     for name in maskable:
         if name not in parameters:
             known = ", ".join(parameters)
             raise InvalidInput(f"maskable: no parameter {name!r}; the module has: {known}")
+        if name in own:
+            raise InvalidInput(
+                f"maskable: parameter {name!r} is per task, too, and so has no need of a mask; "
+                "leave it out of one of the two"
+            )
         if not parameters[name].numel():
             shape = tuple(parameters[name].shape)
             raise InvalidInput(

@@ -5,7 +5,7 @@ a step (``torch.func.vmap``). What cannot be done rightly is refused in a line t
 what only has to be done one task, mask or image at a time is noted.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -28,6 +28,7 @@ from supsup.networks.passes import (
     stack,
     why_apart,
 )
+from supsup.networks.per_task import heads_of
 from supsup.tasks.arrays import Inputs
 from supsup.tasks.batch import join_inputs, map_inputs
 
@@ -47,6 +48,8 @@ class Probe:
         apart: why tasks cannot share a step, so that they take turns in it; None where they can.
         masks_apart: the same of masks in inference.
         images_apart: the same of images in inference by gradients of single ones.
+        heads: per-task parameters whose rows are the outputs
+            (:func:`supsup.networks.per_task.heads_of`).
     """
 
     untrainable: str | None = None
@@ -55,6 +58,7 @@ class Probe:
     apart: str | None = None
     masks_apart: str | None = None
     images_apart: str | None = None
+    heads: tuple[str, ...] = ()
 
 
 def probe(backbone: Backbone, x: Inputs) -> Probe:
@@ -65,7 +69,8 @@ def probe(backbone: Backbone, x: Inputs) -> Probe:
             same ones each time.
     """
     if backbone.probed is None:
-        backbone.probed = Probe() if _known(backbone) else _look(backbone, x)
+        found = Probe() if _known(backbone) else _look(backbone, x)
+        backbone.probed = replace(found, heads=_heads(backbone, x))
     return backbone.probed
 
 
@@ -83,10 +88,21 @@ def _known(backbone: Backbone) -> bool:
 
 
 @plain_modes()
+def _heads(backbone: Backbone, x: Inputs) -> tuple[str, ...]:
+    if not backbone.own_parameters:
+        return ()
+    rows = map_inputs(lambda each: _few(each.to(backbone.device)), x)
+    scratch = backbone.replica()
+    with torch.no_grad():
+        return heads_of(backbone.own_parameters, lambda own: scratch.run(rows, own))
+
+
+@plain_modes()
 def _look(backbone: Backbone, x: Inputs) -> Probe:
     rows = map_inputs(lambda each: _few(each.to(backbone.device)), x)
     scratch = backbone.replica(buffers=True)
-    whole = {name: w.detach().clone() for name, w in backbone.weights.items()}
+    replaced = {**backbone.weights, **backbone.own_parameters}
+    whole = {name: w.detach().clone() for name, w in replaced.items()}
     sets = [whole, {name: w * _uneven(w) for name, w in whole.items()}]
     with torch.no_grad():
         answers = _same_each_time(backbone, scratch, rows, whole)
@@ -203,4 +219,8 @@ def _unused(scratch: Backbone, x: Inputs, weights: Weights) -> tuple[str, ...]:
         raise InvalidInput(
             f"network {scratch.name}: its backward pass fails ({reason_of(error)}); {advice}"
         ) from error
-    return tuple(name for name, gradient in zip(weights, found, strict=True) if gradient is None)
+    return tuple(
+        name
+        for name, gradient in zip(weights, found, strict=True)
+        if gradient is None and name in scratch.weights
+    )

@@ -12,12 +12,13 @@ from maskstore.numbers import parse_share, parse_whole
 from maskstore.registry import check_one_of
 from maskstore.seeded.streams import parse_seed
 from supsup.choices import InitName, StatisticsName
+from supsup.networks.per_task import parse_patterns
 from supsup.networks.weights_file import WeightsFile, parse_weights
 
 INITS: tuple[str, ...] = get_args(InitName)
 STATISTICS: tuple[str, ...] = get_args(StatisticsName)
 
-OMITTED: dict[str, Any] = {"statistics": "batch"}
+OMITTED: dict[str, Any] = {"statistics": "batch", "per_task": []}
 """Fields that are left out of the JSON where they have this value: archives that are older than the
 field have none, and their recipe stays the same."""
 
@@ -43,6 +44,9 @@ class BackboneRecipe:
         statistics: of normalisation: ``batch``, in evaluation, too; ``running``, a mean and a
             variance that every task has of its own, kept with its mask; ``frozen``, those of the
             module.
+        per_task: patterns (``*``, ``?``, ``[…]``) of the parameters that every task has of its own,
+            such as ``("head.*", "*.bias")``: trained with its mask, kept beside it, covered by none
+            (:mod:`supsup.networks.per_task`).
 
     Raises:
         InvalidInput: a field cannot be used; the message names it.
@@ -60,6 +64,7 @@ class BackboneRecipe:
     options: Mapping[str, Any] = field(default_factory=dict)
     weights: WeightsFile | Mapping[str, Any] | str | PathLike[str] | None = None
     statistics: str = "batch"
+    per_task: str | Sequence[str] = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.net, str) or not self.net:
@@ -69,6 +74,7 @@ class BackboneRecipe:
         object.__setattr__(self, "seed", parse_seed(self.seed))
         object.__setattr__(self, "fan_density", check_init(self.init, self.fan_density))
         check_one_of("statistics", self.statistics, STATISTICS)
+        object.__setattr__(self, "per_task", parse_patterns(self.per_task))
         if self.maskable is not None:
             object.__setattr__(self, "maskable", parse_maskable(self.maskable))
         if not isinstance(self.options, Mapping):
@@ -95,6 +101,7 @@ class BackboneRecipe:
         value = {f.name: getattr(self, f.name) for f in fields(self)}
         weights = self.weights_file
         del value["weights"]
+        value["per_task"] = list(self.per_task)
         for key, default in OMITTED.items():
             if value[key] == default:
                 del value[key]

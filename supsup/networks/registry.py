@@ -15,6 +15,7 @@ from supsup.networks.named_code import TORCHVISION, maker_of
 from supsup.networks.recipe import BackboneRecipe
 from supsup.networks.resnet import BasicBlock, Bottleneck, ResNet
 from supsup.networks.statistics import set_statistics
+from supsup.networks.weights_file import matches
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,4 +97,7 @@ def default_maskable(recipe: BackboneRecipe) -> tuple[str, ...] | None:
     """The parameters that masks cover: the recipe's choice, else the net's, else None."""
     if recipe.maskable is not None:
         return tuple(recipe.maskable)
-    return NETS[recipe.net].maskable if recipe.net in NETS else None
+    names = NETS[recipe.net].maskable if recipe.net in NETS else None
+    if names is None or not recipe.per_task:
+        return names
+    return tuple(name for name in names if not matches(name, recipe.per_task))

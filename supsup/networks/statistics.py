@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from jaxtyping import Shaped
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from maskstore.errors import InvalidInput
+from maskstore.tensors import TensorValue
 from supsup.networks.bn import BatchScale
+from supsup.networks.per_task import plain
 
 if TYPE_CHECKING:
     from supsup.networks.backbone import Backbone
@@ -86,7 +87,7 @@ PROTOTYPES = "prototypes"
 
 
 def parse_kept(
-    expected: Mapping[str, Tensor], found: Mapping[str, Shaped[np.ndarray, "..."]], what: str
+    expected: Mapping[str, Tensor], found: Mapping[str, TensorValue], what: str
 ) -> dict[str, Tensor]:
     """Tensors of a task as an archive gives them, on the CPU.
 
@@ -98,7 +99,8 @@ def parse_kept(
         InvalidInput: they are others.
     """
     for name in (*expected, *(name for name in found if name != PROTOTYPES)):
-        here = (found[name].dtype.name, tuple(found[name].shape)) if name in found else None
+        value = plain(found[name]) if name in found else None
+        here = None if value is None else (value.dtype.name, tuple(value.shape))
         wanted = None
         if name in expected:
             wanted = (str(expected[name].dtype).removeprefix("torch."), tuple(expected[name].shape))
@@ -107,7 +109,7 @@ def parse_kept(
                 f"{what}: tensor {name!r} of a task: expected {_described(wanted)}, got "
                 f"{_described(here)}; take the network, and the statistics, of its training"
             )
-    return {name: torch.from_numpy(np.ascontiguousarray(found[name])) for name in expected}
+    return {name: torch.from_numpy(np.ascontiguousarray(plain(found[name]))) for name in expected}
 
 
 def _described(kind: tuple[str, tuple[int, ...]] | None) -> str:
@@ -118,9 +120,10 @@ def check_masks_suffice(backbone: "Backbone", what: str) -> None:
     """Raise InvalidInput where ``what``, which knows masks only, is to run a network whose tasks
     have more than that."""
     if backbone.kept_tensors:
+        beside = "parameters" if backbone.own_parameters else "running statistics"
         raise InvalidInput(
             f"{what} works on masks alone, and the tasks of network {backbone.name} have "
-            "running statistics beside theirs; take a network with statistics batch"
+            f"{beside} beside theirs; take a network with statistics batch and nothing per task"
         )
 
 

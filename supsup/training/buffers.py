@@ -21,6 +21,8 @@ class Buffers:
         weights: W ⊙ M, what the network runs on; float32, or bfloat16 where that is computed in.
         gradient: ∂loss/∂(W ⊙ M), in the type of ``weights``.
         tensors: what else a task has of its own, which the network's forward changes, by name.
+        own: parameters that each task has of its own, which are trained, too, by name.
+        own_gradient: ∂loss/∂own.
     """
 
     layout: MaskLayout
@@ -28,6 +30,8 @@ class Buffers:
     weights: Float[Tensor, "task bits"]
     gradient: Float[Tensor, "task bits"]
     tensors: Mapping[str, Shaped[Tensor, "task ..."]] = field(default_factory=dict)
+    own: Mapping[str, Float32[Tensor, "task ..."]] = field(default_factory=dict)
+    own_gradient: Mapping[str, Float32[Tensor, "task ..."]] = field(default_factory=dict)
 
     @classmethod
     def draw(
@@ -37,12 +41,14 @@ class Buffers:
         device: torch.device,
         dtype: torch.dtype,
         tensors: Mapping[str, Tensor] | None = None,
+        own: Mapping[str, Tensor] | None = None,
     ) -> "Buffers":
         """Buffers whose scores are the initial ones of those starts; each start is drawn once.
 
         Args:
-            tensors: what those of every task begin as; None for a network without any.
+            tensors, own: what those of every task begin as; None for a network without any.
         """
+        parameters = {n: torch.stack([t] * len(starts)) for n, t in (own or {}).items()}
         rows: dict[ScoreStart, Tensor] = {}
         for start in starts:
             if start not in rows:
@@ -56,6 +62,8 @@ class Buffers:
             weights=torch.empty_like(scores, dtype=dtype),
             gradient=torch.empty_like(scores, dtype=dtype),
             tensors={n: torch.stack([t] * len(starts)) for n, t in (tensors or {}).items()},
+            own=parameters,
+            own_gradient={n: torch.zeros_like(each) for n, each in parameters.items()},
         )
 
     def layers(self, flat: Float[Tensor, "task bits"]) -> dict[str, Float[Tensor, "task ..."]]:

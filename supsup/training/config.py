@@ -11,7 +11,13 @@ from maskstore.numbers import parse_positive, parse_real, parse_share, parse_who
 from maskstore.registry import check_one_of
 from maskstore.seeded.scores import ScoreStart
 from maskstore.seeded.streams import parse_seed
-from supsup.choices import OptimizerName, PrecisionName, ScheduleName, TransferName
+from supsup.choices import (
+    OptimizerName,
+    PrecisionName,
+    ScheduleName,
+    TensorTypeName,
+    TransferName,
+)
 from supsup.masking import RULES
 from supsup.masking.base import MaskRule
 from supsup.masking.budgets import BUDGETS
@@ -20,9 +26,16 @@ OPTIMIZERS: tuple[str, ...] = get_args(OptimizerName)
 SCHEDULES: tuple[str, ...] = get_args(ScheduleName)
 TRANSFERS: tuple[str, ...] = get_args(TransferName)
 PRECISIONS: tuple[str, ...] = get_args(PrecisionName)
+DTYPES: tuple[str, ...] = get_args(TensorTypeName)
 
 DEFAULT_LR = {"adam": 3e-3, "normed-sgd": 5e-5, "rmsprop": 1e-3, "sgd": 2.0}
 """The best cosine rates measured on MNIST (docs/results/mnist-training.md)."""
+
+DEFAULT_OWN_LR = 1e-3
+
+OMITTED: dict[str, Any] = {"per_task_lr": None, "per_task_dtype": "float32"}
+"""Fields that are left out of the JSON where they have this value: archives that are older than the
+field have none, and a mask's configuration stays the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +68,12 @@ class TrainConfig:
             own, drawn from the seed and its name.
         transfer: what tasks start from: ``none``, the seeded scores; ``masks``, ``scores``, the
             running mean of those of the tasks before (:mod:`supsup.training.transfer`).
+        per_task_lr: rate of the parameters that each task has of its own
+            (``BackboneRecipe(per_task=…)``), which Adam trains under the same schedule; None for
+            1e-3.
+        per_task_dtype: the type that they are rounded to when training is done, before they are
+            tested and kept: ``float32``, ``float16``, ``bfloat16``, or ``int8``, differences from
+            where they started (:func:`supsup.networks.per_task.rounded`).
         precision: of matrix products and convolutions; scores and their updates stay float32.
             ``tf32`` is for CUDA only. Accuracy is measured in docs/results/batched_training.md.
 
@@ -85,6 +104,8 @@ class TrainConfig:
     shared_scores: bool = True
     transfer: str = "none"
     precision: str = "float32"
+    per_task_lr: float | None = None
+    per_task_dtype: str = "float32"
 
     def __post_init__(self) -> None:
         set_fields(self, **parse_length(self.steps, self.epochs, self.batch))
@@ -94,6 +115,9 @@ class TrainConfig:
         check_one_of("transfer", self.transfer, TRANSFERS)
         check_one_of("precision", self.precision, PRECISIONS)
         check_one_of("budget", self.budget, BUDGETS)
+        check_one_of("per_task_dtype", self.per_task_dtype, DTYPES)
+        if self.per_task_lr is not None:
+            set_fields(self, per_task_lr=parse_positive("per_task_lr", self.per_task_lr))
         lr = DEFAULT_LR[self.optimizer] if self.lr is None else self.lr
         set_fields(
             self,
@@ -146,6 +170,11 @@ class TrainConfig:
         assert self.lr is not None
         return self.lr
 
+    @property
+    def own_lr(self) -> float:
+        """``per_task_lr`` as a number."""
+        return DEFAULT_OWN_LR if self.per_task_lr is None else self.per_task_lr
+
     def lr_at(self, step: int, steps: int) -> float:
         """The learning rate of step 0 … steps-1."""
         if self.schedule == "constant":
@@ -153,8 +182,8 @@ class TrainConfig:
         return self.peak_lr * 0.5 * (1.0 + math.cos(math.pi * step / steps))
 
     def to_json(self) -> dict[str, Any]:
-        """The configuration as JSON."""
-        return asdict(self)
+        """The configuration as JSON; fields of :data:`OMITTED` only where they say something."""
+        return {k: v for k, v in asdict(self).items() if k not in OMITTED or v != OMITTED[k]}
 
     @classmethod
     def from_json(cls, value: object) -> "TrainConfig":

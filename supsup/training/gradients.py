@@ -131,18 +131,17 @@ class AnyModule(Gradients):
             return self._shared(x, y, layers)
         losses = []
         for row, images in enumerate(inputs):
-            own = {name: layer[row] for name, layer in layers.items()}
             with self._numbers(row, step) if found.draws else nullcontext():
-                losses.append(self._alone(row, images, y[row], own))
+                losses.append(self._alone(row, images, y[row], _row(layers, row)))
         return torch.cat(losses)
 
     def _alone(
         self, row: int, x: Inputs, y: Int64[Tensor, " batch"], layers: Layers
     ) -> Float[Tensor, " 1"]:
-        leaves = _leaves(layers)
-        own = {name: each[row] for name, each in self._buffers.tensors.items()}
+        leaves = _leaves({**layers, **_row(self._buffers.own, row)})
+        state = _row(self._buffers.tensors, row)
         # Held for the backward pass, too, in which checkpointed layers run again.
-        with self._backbone.holding({**leaves, **own}, training=True):
+        with self._backbone.holding({**leaves, **state}, training=True):
             with self._autocast(y.device):
                 logits = self._backbone.forward(x)
             losses = F.cross_entropy(logits.float(), y, reduction="none").view(1, -1).mean(1)
@@ -152,7 +151,7 @@ class AnyModule(Gradients):
     def _shared(
         self, x: Inputs, y: Int64[Tensor, "task batch"], layers: Layers
     ) -> Float[Tensor, " task"]:
-        leaves = _leaves(layers)
+        leaves = _leaves({**layers, **self._buffers.own})
         with self._autocast(y.device):
             run = partial(self._backbone.run, training=True)
             logits = torch.func.vmap(run)(x, {**leaves, **self._buffers.tensors})
@@ -166,9 +165,11 @@ class AnyModule(Gradients):
         found = torch.autograd.grad(
             losses.sum(), list(leaves.values()), allow_unused=True, materialize_grads=True
         )
-        into = self._buffers.layers(self._buffers.gradient).values()
-        for layer, gradient in zip(into, found, strict=True):
-            layer[rows].copy_(gradient.view(layer[rows].shape))
+        layers = self._buffers.layers(self._buffers.gradient)
+        into = {**layers, **self._buffers.own_gradient}
+        for name, gradient in zip(leaves, found, strict=True):
+            row = into[name][rows]
+            row.copy_(gradient.view(row.shape))
 
     def _autocast(self, device: torch.device) -> torch.autocast:
         low = self._buffers.weights.dtype
@@ -179,6 +180,10 @@ class AnyModule(Gradients):
         start = self._starts[row]
         key = int(seeded.integers(start.seed, f"forward/{start.stream}", (1,), 2**63)[0])
         return seeded_generators(self._backbone.device, (key + step) % 2**63)
+
+
+def _row(tensors: Layers, row: int) -> dict[str, Tensor]:
+    return {name: each[row] for name, each in tensors.items()}
 
 
 def _leaves(layers: Layers) -> dict[str, Tensor]:

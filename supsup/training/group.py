@@ -20,6 +20,7 @@ from supsup.training.outliers import Outliers
 from supsup.training.progress import LossMeter, Progress
 from supsup.training.starts import begin
 from supsup.training.transfer import Transfer
+from supsup.training.updates import OwnUpdate
 
 
 class Stopped(Exception):
@@ -71,9 +72,12 @@ def train_group(
     meter = LossMeter([task.name for task in tasks], steps, report, backbone.device)
     gradients = gradients_of(buffers, backbone, starts)
     update = update_of(buffers, backbone, rule, config)
+    own_update = OwnUpdate(buffers, config)
     for step, (x, y) in enumerate(_batches(backbone, padded, config, steps, stopped)):
         losses = gradients.losses(x, y, step=step)[: len(tasks)]
-        update.step(config.lr_at(step, steps), (step + 1) / steps)
+        lr = config.lr_at(step, steps)
+        update.step(lr, (step + 1) / steps)
+        own_update.step(lr)
         meter.add(losses)
         if meter.all_failed:
             break
@@ -83,7 +87,7 @@ def train_group(
             task,
             buffers.scores[at],
             {name: layer[at] for name, layer in layers.items()},
-            {name: each[at] for name, each in buffers.tensors.items()},
+            {name: each[at] for name, each in {**buffers.tensors, **buffers.own}.items()},
             loss=meter.means[at],
             failure=meter.failures.get(at),
         )

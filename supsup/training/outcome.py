@@ -7,11 +7,13 @@ import numpy as np
 from jaxtyping import Bool, Float32, Shaped
 from torch import Tensor
 
+from maskstore.tensors import TensorValue
 from supsup.errors import TrainingDiverged
 from supsup.evaluation.score import accuracy_and_energy, training_energy
 from supsup.inference.ood import EnergyThreshold
 from supsup.masking.base import MaskRule
 from supsup.networks.backbone import Backbone
+from supsup.networks.per_task import rounded
 from supsup.tasks.class_names import class_names_of
 from supsup.tasks.fingerprint import Fingerprint
 from supsup.tasks.order import held_out_images
@@ -33,7 +35,8 @@ class TrainedMask:
         masks: boolean arrays by layer.
         metrics: ``accuracy`` on the test set, ``loss`` over the last steps, ``density``, ``steps``.
         metadata: JSON of a :class:`supsup.training.metadata.TaskMetadata`, without the metrics.
-        tensors: what the task has of its own beside the mask, by name: running statistics.
+        tensors: what the task has of its own beside the mask, by name, as an archive keeps it:
+            running statistics, and parameters rounded to the type that the configuration names.
         scores: with transfer of scores, those that it ended with, layer after layer.
     """
 
@@ -41,7 +44,7 @@ class TrainedMask:
     masks: dict[str, Bool[np.ndarray, "..."]]
     metrics: dict[str, float]
     metadata: dict[str, Any]
-    tensors: dict[str, Shaped[np.ndarray, "..."]] = field(default_factory=dict)
+    tensors: dict[str, TensorValue] = field(default_factory=dict)
     scores: Float32[np.ndarray, " bits"] | None = None
 
 
@@ -80,14 +83,14 @@ class Outcomes:
 
         Args:
             flat, layers: the scores that it ended with, in both forms.
-            own: the tensors of the task that it ended with.
+            own: the tensors and parameters of the task that it ended with.
             loss: mean over the last steps.
             failure: what was not finite before the end.
         """
-        tensors = {name: own[name].cpu().numpy().copy() for name in self.backbone.kept_tensors}
         failure = failure or not_finite(layers, own)
         if failure:
             return diverged(task.name, self.config, failure)
+        tensors = self._kept(task, own)
         masks = self.rule.masks(layers)
         accuracy, energies = accuracy_and_energy(self.backbone, masks, task, tensors=tensors)
         if not bool(energies.isfinite().all()):
@@ -120,11 +123,30 @@ class Outcomes:
             scores=flat.cpu().numpy() if self.config.transfer == "scores" else None,
         )
 
+    def _kept(self, task: TaskData, own: dict[str, Tensor]) -> dict[str, TensorValue]:
+        """What an archive will keep of a task's tensors, exactly.
+
+        Rows of a head that stand for no class of the task are dropped, but where outliers were
+        trained to fall on them.
+        """
+        parameters = self.backbone.own_parameters
+        probed = self.backbone.probed
+        heads = probed.heads if probed is not None and not self.config.outliers else ()
+        trained = {
+            name: own[name][: task.classes] if name in heads else own[name] for name in parameters
+        }
+        kept: dict[str, TensorValue] = {
+            name: own[name].cpu().numpy().copy()
+            for name in self.backbone.kept_tensors
+            if name not in parameters
+        }
+        return kept | rounded(parameters, trained, self.config.per_task_dtype)
+
     def _usual_energy(
         self,
         task: TaskData,
         masks: dict[str, Bool[np.ndarray, "..."]],
-        tensors: dict[str, Shaped[np.ndarray, "..."]],
+        tensors: dict[str, TensorValue],
     ) -> EnergyThreshold | None:
         """That of training images which training did not see; None where there are none."""
         count = held_out_of(task)

@@ -36,7 +36,8 @@ def bytes_of(task: TaskData, backbone: Backbone, config: TrainConfig) -> int:
         each = activation_bytes(backbone, one, config.precision)
         break
     images = config.batch + config.outliers_a_batch
-    return BYTES_A_WEIGHT * backbone.layout.bits + images * each
+    own = sum(tensor.numel() for tensor in backbone.own_parameters.values())
+    return BYTES_A_WEIGHT * (backbone.layout.bits + own) + images * each
 
 
 @plain_modes()

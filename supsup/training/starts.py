@@ -29,7 +29,14 @@ def begin(
     Args:
         dtype: of W ⊙ M.
     """
-    buffers = Buffers.draw(backbone.layout, starts, backbone.device, dtype, backbone.task_tensors)
+    buffers = Buffers.draw(
+        backbone.layout,
+        starts,
+        backbone.device,
+        dtype,
+        backbone.task_tensors,
+        backbone.own_parameters,
+    )
     layers = buffers.layers(buffers.scores)
     for name, weight in backbone.weights.items():
         if name in backbone.trained:

@@ -113,3 +113,23 @@ def _to_unit_rms(layer: Float32[Tensor, "task ..."]) -> None:
     rms = layer.flatten(1).square().mean(1).sqrt_()
     rms.clamp_(min=torch.finfo(rms.dtype).tiny)
     layer.div_(rms.view(-1, *[1] * (layer.ndim - 1)))
+
+
+class OwnUpdate:
+    """Moves the parameters that each task has of its own, by Adam at a rate of their own."""
+
+    def __init__(self, buffers: Buffers, config: TrainConfig) -> None:
+        """Take the parameters as they are; where there are none, nothing is done."""
+        self._optimizer: torch.optim.Optimizer | None = None
+        self._share = config.own_lr / config.peak_lr
+        if not buffers.own:
+            return
+        for name, each in buffers.own.items():
+            each.grad = buffers.own_gradient[name]
+        self._optimizer = make_optimizer("adam", list(buffers.own.values()), config.own_lr)
+
+    def step(self, lr: float) -> None:
+        """One step; ``lr`` is the rate of the scores, whose schedule these follow."""
+        if self._optimizer is not None:
+            self._optimizer.param_groups[0]["lr"] = lr * self._share
+            self._optimizer.step()

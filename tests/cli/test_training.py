@@ -81,6 +81,42 @@ def test_running_statistics_answer_a_single_image(run, tmp_path):
     assert "made for statistics 'running', asked for 'batch'" in other.err
 
 
+def test_parameters_of_each_tasks_own(run, tmp_path):
+    """Made by options, gone on with, listed, taken out, counted; what cannot be is one line."""
+    path = tmp_path / "own.h5"
+    own = ("--per-task", "fc2.weight", "--per-task-lr", "0.01", "--per-task-dtype", "int8")
+    small = ("--dataset", "split-mnist-sample", "--steps", "12", "--net", "lenet-300-100")
+    assert run("create", path, "--net", "lenet-300-100", "--per-task", "fc2.weight").code == 0
+    assert run("train", path, *small, *own, "--tasks", "1", "--quiet").code == 0
+    assert run("train", path, *small, *own[2:], "--tasks", "2", "--resume", "--quiet").code == 0
+    listed = run("list", path, "--json").json()["tasks"]
+    for task in listed:
+        kinds = {each["name"]: (each["dtype"], each["shape"]) for each in task["tensors"]}
+        assert kinds == {"fc2.weight": ("int8", [100, 300]), "int8-steps": ("float32", [1])}
+        assert task["bits"] == 784 * 300 + 100 * 100
+    given = run("eval", path, "--json", "--quiet").json()["per_task"]
+    for row, task in zip(given, listed, strict=True):
+        assert row["accuracy"] == task["metadata"]["metrics"]["accuracy"] > 0.5
+    assert run("stats", path, "--json").json()["tensor_bytes_per_task"] > 0
+    out = tmp_path / "mask.npz"
+    assert run("get", path, "split-mnist/0", "--out", out).code == 0
+    assert "tensors/fc2.weight" in np.load(out)
+    for wrong, message in (
+        (("--per-task", "fc9.*"), "no parameter matches 'fc9.*'"),
+        (("--per-task-dtype", "int4"), "per_task_dtype: expected one of"),
+        (("--per-task", "fc3.weight"), "made for per_task ['fc2.weight'], asked for"),
+        ((), "training per_task_lr 0.01, asked for None"),
+    ):
+        name = path if "fc9.*" not in wrong else tmp_path / "new.h5"
+        said = run("train", name, *small, *wrong, "--tasks", "2", "--resume", "--quiet")
+        assert (said.code, said.err.count("\n")) == (1, 1)
+        assert message in said.err
+    assert not (tmp_path / "new.h5").exists()
+    refused = run("encode", path, "--out", tmp_path / "memory.h5")
+    assert (refused.code, refused.err.count("\n")) == (1, 1)
+    assert "a memory of bits works on masks alone" in refused.err
+
+
 def test_two_runs_give_the_same_bits(trained, run, tmp_path):
     again = tmp_path / "again.h5"
     assert run("train", again, *TINY, "--tasks", "2", "--quiet").code == 0

@@ -200,7 +200,7 @@ def refused(archive, backbone, path, tmp_path) -> dict:
         ("encode", "a memory of bits works on masks alone, and the tasks of network resnet18"),
         ("learn", "learning without task identities works on masks alone"),
         ("baseline", "baseline lower-bound works on masks alone"),
-        ("masks alone", "statistics of their own, which masks alone do not tell"),
+        ("masks alone", "tensors of their own, which masks alone do not tell"),
         ("accuracy", "tensor 'bn1.running_mean' of a task: expected float32 .* got none"),
     ],
 )
