@@ -51,7 +51,9 @@ PARTS = ("tasks", "memory", "resnet50", "loading")
 
 def run_tasks() -> dict[str, Any]:
     """Train five tasks in turn, each in a new process; then read all of them back in one."""
-    backbone = build(BackboneRecipe(net="resnet18", outputs=WAYS, options={"width": WIDTH}))
+    backbone = build(
+        BackboneRecipe(net="resnet18", outputs=WAYS, options={"width": WIDTH}, statistics="batch")
+    )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "textures.h5")
         create_archive(path, backbone).close()
@@ -154,7 +156,7 @@ def run_memory() -> dict[str, Any]:
 
 def memory(count: int) -> dict[str, Any]:
     """Two steps of ``count`` tasks together."""
-    backbone = build(BackboneRecipe(net="resnet18", outputs=WAYS))
+    backbone = build(BackboneRecipe(net="resnet18", outputs=WAYS, statistics="batch"))
     some = list(islice(texture_tasks(), count))
     before = _peak()
     start = time.perf_counter()
@@ -183,7 +185,11 @@ def run_resnet50() -> dict[str, Any]:
 def resnet50() -> dict[str, Any]:
     """Its layout, and a step of training on images of 224×224."""
     found: dict[str, Any] = {"before_bytes": _peak()}
-    backbone = found_in(found, "build", lambda: build(BackboneRecipe(net="resnet50", outputs=10)))
+    backbone = found_in(
+        found,
+        "build",
+        lambda: build(BackboneRecipe(net="resnet50", outputs=10, statistics="batch")),
+    )
     found["weights_with_1000_outputs"] = backbone.layout.bits + 990 * 2048
     found["weights"] = backbone.layout.bits
     found["bitpacked_bytes"] = backbone.layout.packed_bytes

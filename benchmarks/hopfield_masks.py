@@ -26,7 +26,7 @@ from supsup.tasks.pixel_map import permute
 
 CACHE = study_cache("hopfield")
 ARCHIVE = CACHE.folder / "two-way.h5"
-RECIPE = BackboneRecipe(net="bn-2048", outputs=10, seed=0)
+RECIPE = BackboneRecipe(net="bn-2048", outputs=10, seed=0, statistics="batch")
 CONFIG = TrainConfig(steps=20, batch=64)
 BITS = 4096
 

@@ -74,7 +74,9 @@ CASES = (
     _rotated("topk"),
     Case(
         name="textures, ResNet-18, topk",
-        recipe=BackboneRecipe(net="resnet18", outputs=WAYS, options={"width": conv_tasks.WIDTH}),
+        recipe=BackboneRecipe(
+            net="resnet18", outputs=WAYS, options={"width": conv_tasks.WIDTH}, statistics="batch"
+        ),
         config=conv_tasks.CONFIG,
         tasks=lambda: list(texture_tasks()),
         steps=(5, 10, 19, 38),

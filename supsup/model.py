@@ -82,7 +82,7 @@ class SupSup:
             outputs: width of the last layer of a net that is named.
             seed: of the weights of a net that is named, or of a module; by default 0.
             statistics: of normalisation of a net that is named, or of a module, as
-                :class:`supsup.BackboneRecipe` has it; by default the batch's.
+                :class:`supsup.BackboneRecipe` has it, also where it is None.
             embed_weights: whether weights that no seed gives back are put into the archive.
             per_task: patterns of the parameters that every task has of its own, such as
                 ``("head.*", "*.bias")``, of a net that is named, or of a module.

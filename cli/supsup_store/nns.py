@@ -81,6 +81,8 @@ def learn(
         seed=seed,
         weights=weights,
         weights_for=tuple(weights_for or ()),
+        # Such masks have nothing beside them: statistics of the weights file, or of the batch.
+        statistics=None if resume or weights else "batch",
     )
     with progress_bar(quiet=quiet) as bar:
         shown = bar.add_task("learning", total=None)

@@ -88,7 +88,8 @@ Statistics = Annotated[
     str | None,
     typer.Option(
         help=f"Of normalisation: {listed(StatisticsName)}; running ones are kept with each task, "
-        "so that single images are answered. By default the archive's, in a new archive batch."
+        "so that single images are answered. By default the archive's; in a new archive frozen "
+        "where --weights gives any, batch for bn-2048, else running."
     ),
 ]
 PerTask = Annotated[

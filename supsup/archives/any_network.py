@@ -32,7 +32,7 @@ def new_backbone(
     Args:
         outputs, options: of a net that is named.
         seed: of its weights, or of those of a module; by default 0.
-        statistics: of its normalisation, or of that of a module; by default the batch's.
+        statistics: of its normalisation, or of that of a module.
         per_task: patterns of the parameters that every task has of its own, of either.
 
     Raises:
@@ -45,7 +45,7 @@ def new_backbone(
             outputs=DEFAULT_OUTPUTS if outputs is None else outputs,
             seed=0 if seed is None else seed,
             options=options,
-            statistics=statistics or "batch",
+            statistics=statistics,
             per_task=per_task,
         )
         return build(named, allow_code=True)
@@ -60,7 +60,7 @@ def new_backbone(
         return Backbone.from_module(
             network,
             seed=0 if seed is None else seed,
-            statistics=statistics or "batch",
+            statistics=statistics,
             per_task=per_task,
         )
     return _made(network)

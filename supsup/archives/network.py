@@ -248,6 +248,8 @@ def check_recipe(archive: MaskArchive, wanted: BackboneRecipe) -> None:
     """Raise LayoutMismatch unless the archive was made for ``wanted``."""
     found = {**OMITTED, **(archive.backbone or {})}
     asked = OMITTED | wanted.to_json()
+    if wanted.statistics is None:
+        del asked["statistics"]
     # The digest of the weights will say whether two files have the same ones.
     kept, own = found.get("weights") or {}, asked.pop("weights", None) or {}
     asked["weights of parameters"] = own.get("parameters")

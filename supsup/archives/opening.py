@@ -52,7 +52,7 @@ class NetworkOptions:
         asked = {key: value for key in names if (value := getattr(self, key)) is not None}
         if path is None or not Path(path).exists():
             made = {"net": DEFAULT_NET, "outputs": DEFAULT_OUTPUTS} | asked
-            return self._with_weights(BackboneRecipe.from_json(made))
+            return self._with_weights(BackboneRecipe(**made))
         with MaskArchive.open(Path(path)) as archive:
             if archive.backbone is None:
                 raise InvalidInput(

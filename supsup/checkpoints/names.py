@@ -123,7 +123,7 @@ def name_layers(
     if known is not None:
         recipe = _recipe(known, found, outputs)
     else:
-        recipe = BackboneRecipe(net=str(net), outputs=_outputs(found, outputs))
+        recipe = BackboneRecipe(net=str(net), outputs=_outputs(found, outputs), statistics="batch")
     shapes = _parameters(recipe)
     parameters: dict[str, tuple[str, Shape]] = {}
     for layer in scores:
@@ -183,7 +183,10 @@ def _recipe(
     try:
         options = known.options({name: shape for name, shape in shapes.items() if len(shape) > 1})
         return BackboneRecipe(
-            net=known.net, outputs=outputs or shapes[known.last][0], options=options
+            net=known.net,
+            outputs=outputs or shapes[known.last][0],
+            options=options,
+            statistics="batch",
         )
     except (KeyError, IndexError):
         raise InvalidInput(

@@ -61,7 +61,9 @@ class BytesFigure(PaperFigure):
         rows: list[Row] = []
         for seed in sizes.seeds:
             recipes = task_family(sizes.dataset, sizes.tasks, seed=seed)
-            network = BackboneRecipe(net=sizes.net, outputs=sizes.one_output, seed=seed)
+            network = BackboneRecipe(
+                net=sizes.net, outputs=sizes.one_output, seed=seed, statistics="batch"
+            )
             for start, label in STARTS.items():
                 for density in DENSITIES:
                     config = edge_popup(sizes.steps, seed, transfer=start, density=density)

@@ -80,6 +80,7 @@ def baseline(
             outputs=max(task.classes for task in tasks),
             seed=seed,
             init="kaiming-normal",
+            statistics="batch",
         )
         config = BaselineConfig(steps=sizes.steps, optimizer=optimizer, lr=lr, seed=seed)
         learner = BASELINES[name](build(network).to(workspace.device), config)

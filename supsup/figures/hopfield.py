@@ -110,6 +110,6 @@ def _archives(sizes: Sizes, workspace: Workspace) -> Iterator[Path]:
         yield workspace.train(
             f"{sizes.dataset}-{sizes.tasks}",
             task_family(sizes.dataset, sizes.tasks, seed=seed),
-            BackboneRecipe(net=sizes.net, outputs=sizes.one_output, seed=seed),
+            BackboneRecipe(net=sizes.net, outputs=sizes.one_output, seed=seed, statistics="batch"),
             TrainConfig(steps=sizes.steps, seed=seed),
         )

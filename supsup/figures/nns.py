@@ -49,7 +49,9 @@ class NnsFigure(CurveFigure):
         rows: list[Row] = []
         for seed in sizes.seeds:
             recipes = task_family(sizes.dataset, sizes.tasks, seed=seed)
-            network = BackboneRecipe(net=sizes.net, outputs=sizes.one_output, seed=seed)
+            network = BackboneRecipe(
+                net=sizes.net, outputs=sizes.one_output, seed=seed, statistics="batch"
+            )
             named = workspace.trained(
                 sizes.dataset, recipes, network, paper_training(sizes.steps, seed)
             )

@@ -44,7 +44,7 @@ class OutputsFigure(CurveFigure):
                 trained = workspace.trained(
                     sizes.dataset,
                     recipes,
-                    BackboneRecipe(net=sizes.net, outputs=outputs, seed=seed),
+                    BackboneRecipe(net=sizes.net, outputs=outputs, seed=seed, statistics="batch"),
                     paper_training(sizes.steps, seed),
                 )
                 for letter, objective in (("H", "entropy"), ("G", "superfluous")):

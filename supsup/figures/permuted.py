@@ -52,7 +52,7 @@ class PermutedFigure(CurveFigure):
             trained = workspace.trained(
                 sizes.dataset,
                 recipes,
-                BackboneRecipe(net=sizes.net, outputs=outputs, seed=seed),
+                BackboneRecipe(net=sizes.net, outputs=outputs, seed=seed, statistics="batch"),
                 paper_training(sizes.steps, seed),
             )
             tasks = workspace.tasks(recipes, sizes.images, seed)

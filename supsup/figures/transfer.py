@@ -56,7 +56,9 @@ class TransferFigure(CurveFigure):
                     trained = workspace.trained(
                         sizes.dataset,
                         recipes,
-                        BackboneRecipe(net=sizes.net, outputs=sizes.one_output, seed=seed),
+                        BackboneRecipe(
+                            net=sizes.net, outputs=sizes.one_output, seed=seed, statistics="batch"
+                        ),
                         edge_popup(steps, seed, transfer=start),
                     )
                     rows.append(

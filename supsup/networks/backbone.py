@@ -21,9 +21,15 @@ from supsup.networks.recipe import BackboneRecipe, parse_maskable
 from supsup.networks.registry import NETS
 from supsup.networks.shown import ShownNetwork
 from supsup.networks.statistics import reset_statistics
-from supsup.networks.trained import place_values, values_in, values_of
+from supsup.networks.trained import (
+    default_statistics,
+    place_values,
+    require_statistics,
+    values_in,
+    values_of,
+)
 from supsup.networks.weights import Drawn, digest_of
-from supsup.networks.weights_file import ALL, WeightsFile, apart
+from supsup.networks.weights_file import ALL, WeightsFile, apart, matches
 
 if TYPE_CHECKING:
     from supsup.networks.probe import Probe
@@ -71,7 +77,7 @@ class Backbone(ShownNetwork, MaskedModule):
         init: str = "signed-constant",
         fan_density: float = 0.5,
         maskable: tuple[str, ...] | None = None,
-        statistics: str = "batch",
+        statistics: str | None = None,
         per_task: str | Sequence[str] = (),
     ) -> "Backbone":
         """A backbone with the architecture of any module; the module itself is left alone.
@@ -86,7 +92,7 @@ class Backbone(ShownNetwork, MaskedModule):
             module: float32.
             maskable: names of the parameters that masks cover; None for all of two axes or more.
             statistics: of normalisation, as :class:`BackboneRecipe` has it; running ones begin at
-                mean 0 and variance 1.
+                mean 0 and variance 1. None: running ones where the module keeps any.
             per_task: as :class:`BackboneRecipe` has it.
 
         Raises:
@@ -102,6 +108,7 @@ class Backbone(ShownNetwork, MaskedModule):
         drawn.freeze(frozen)
         own = parse_patterns(per_task)
         start_at_rest(frozen, own)
+        statistics = statistics or default_statistics(frozen, ())
         if statistics == "running":
             reset_statistics(frozen)
         note = f"weights: drawn from seed {seed}; Backbone.pretrained(module) takes the module's"
@@ -121,7 +128,7 @@ class Backbone(ShownNetwork, MaskedModule):
         init: str = "signed-constant",
         fan_density: float = 0.5,
         maskable: tuple[str, ...] | None = None,
-        statistics: str = "batch",
+        statistics: str | None = None,
         per_task: str | Sequence[str] = (),
     ) -> "Backbone":
         """A backbone over trained weights, those of any module or of a file; the module is copied.
@@ -131,6 +138,7 @@ class Backbone(ShownNetwork, MaskedModule):
                 None: the module's own.
             parameters: patterns of the trained ones; the others are drawn from the seed.
             statistics: as :class:`BackboneRecipe` has it; running ones begin at the trained ones.
+                None: frozen where the trained values have any.
             per_task: as :class:`BackboneRecipe` has it; the task's begin at the trained ones.
 
         Raises:
@@ -155,6 +163,10 @@ class Backbone(ShownNetwork, MaskedModule):
         drawn.freeze(frozen)
         own = parse_patterns(per_task)
         start_at_rest(frozen, own)
+        given = [name for name in values if matches(name, parameters)]
+        statistics = statistics or default_statistics(frozen, given)
+        if statistics == "frozen":
+            require_statistics(frozen, given, what=what)
         trained = place_values(frozen, values, what=what, patterns=parameters)
         made = cls(frozen.eval(), None, names, notes, trained, statistics, own)
         made.drawn = drawn

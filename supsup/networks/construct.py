@@ -14,7 +14,7 @@ from supsup.networks.parse_module import parse_module
 from supsup.networks.per_task import start_at_rest
 from supsup.networks.recipe import BackboneRecipe
 from supsup.networks.registry import NETS, default_maskable, make_module
-from supsup.networks.trained import place_values, require_statistics
+from supsup.networks.trained import default_statistics, place_values, require_statistics
 from supsup.networks.weights import freeze
 from supsup.networks.weights_file import read_weights
 
@@ -50,13 +50,27 @@ def build(
         recipe, values = replace(recipe, weights=found), read_weights(found.path)
     if recipe.net in NETS:
         with construction(SEEDS[0]):
-            return _frozen(make_module(recipe, allow_code=allow_code), recipe, values=values)
+            module = make_module(recipe, allow_code=allow_code)
+        notes: tuple[str, ...] = ()
+    else:
 
-    def make() -> tuple[nn.Module, tuple[str, ...]]:
-        return parse_module(make_module(recipe, allow_code=allow_code), recipe.statistics)
+        def make() -> tuple[nn.Module, tuple[str, ...]]:
+            return parse_module(make_module(recipe, allow_code=allow_code), recipe.statistics)
 
-    module, notes = make_twice(make, recipe.net)
+        module, notes = make_twice(make, recipe.net)
+    if recipe.statistics is None:
+        recipe = replace(recipe, statistics=_default_statistics(module, recipe, values))
     return _frozen(module, recipe, notes, values=values)
+
+
+def _default_statistics(
+    module: nn.Module, recipe: BackboneRecipe, values: Mapping[str, Tensor] | None
+) -> str:
+    if recipe.net in NETS and NETS[recipe.net].statistics == "batch":
+        return "batch"
+    file = recipe.weights_file
+    given = () if file is None or values is None else filter(file.gives, values)
+    return default_statistics(module, given)
 
 
 def remade(backbone: Backbone) -> Backbone:
@@ -83,7 +97,8 @@ def _frozen(
     if (file := recipe.weights_file) is not None and values is not None:
         what = f"weights {file.file}"
         if recipe.statistics == "frozen":
-            require_statistics(module, values, what=what)
+            require_statistics(module, filter(file.gives, values), what=what)
         trained = place_values(module, values, what=what, patterns=file.parameters)
     names = default_maskable(recipe)
+    assert recipe.statistics is not None
     return Backbone(module.eval(), recipe, names, notes, trained, recipe.statistics, own)

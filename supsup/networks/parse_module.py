@@ -40,14 +40,17 @@ def copy_module(module: nn.Module) -> nn.Module:
         ) from error
 
 
-def parse_module(module: nn.Module, statistics: str = "batch") -> tuple[nn.Module, tuple[str, ...]]:
+def parse_module(
+    module: nn.Module, statistics: str | None = "batch"
+) -> tuple[nn.Module, tuple[str, ...]]:
     """A module as a backbone runs it, and what was changed about it, a line each.
 
     Wrappers that only say how a module runs (``DataParallel``, ``torch.compile``) are taken off.
 
     Args:
         module: changed in place, where it is not the wrapper itself.
-        statistics: of batch and instance normalisation (:mod:`supsup.networks.statistics`).
+        statistics: of batch and instance normalisation (:mod:`supsup.networks.statistics`); None
+            where that is not known yet: what there is stays.
 
     Raises:
         InvalidInput: a part cannot be run under masks; the line names it and says what to do.

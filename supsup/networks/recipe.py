@@ -43,7 +43,9 @@ class BackboneRecipe:
             :class:`supsup.networks.weights_file.WeightsFile`); None draws all from the seed.
         statistics: of normalisation: ``batch``, in evaluation, too; ``running``, a mean and a
             variance that every task has of its own, kept with its mask; ``frozen``, those of the
-            module.
+            module. None leaves it to :func:`supsup.build`, whose backbone's recipe says what it
+            is: ``frozen`` where the weights file gives statistics, else ``running`` where the
+            network keeps any, but for ``bn-2048``, which is the paper's; else ``batch``.
         per_task: patterns (``*``, ``?``, ``[…]``) of the parameters that every task has of its own,
             such as ``("head.*", "*.bias")``: trained with its mask, kept beside it, covered by none
             (:mod:`supsup.networks.per_task`).
@@ -63,7 +65,7 @@ class BackboneRecipe:
     maskable: Sequence[str] | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     weights: WeightsFile | Mapping[str, Any] | str | PathLike[str] | None = None
-    statistics: str = "batch"
+    statistics: str | None = None
     per_task: str | Sequence[str] = ()
 
     def __post_init__(self) -> None:
@@ -73,7 +75,8 @@ class BackboneRecipe:
         object.__setattr__(self, "outputs", outputs)
         object.__setattr__(self, "seed", parse_seed(self.seed))
         object.__setattr__(self, "fan_density", check_init(self.init, self.fan_density))
-        check_one_of("statistics", self.statistics, STATISTICS)
+        if self.statistics is not None:
+            check_one_of("statistics", self.statistics, STATISTICS)
         object.__setattr__(self, "per_task", parse_patterns(self.per_task))
         if self.maskable is not None:
             object.__setattr__(self, "maskable", parse_maskable(self.maskable))
@@ -97,7 +100,7 @@ class BackboneRecipe:
         return self.weights
 
     def to_json(self) -> dict[str, Any]:
-        """The recipe as JSON."""
+        """The recipe as JSON; that of a backbone (``backbone.recipe``) says all."""
         value = {f.name: getattr(self, f.name) for f in fields(self)}
         weights = self.weights_file
         del value["weights"]
@@ -114,7 +117,8 @@ class BackboneRecipe:
 
     @classmethod
     def from_json(cls, value: object) -> "BackboneRecipe":
-        """The inverse of :meth:`to_json`.
+        """The inverse of :meth:`to_json`; fields of :data:`OMITTED` that are not there are as
+        there.
 
         Raises:
             InvalidInput: not a recipe, or one with a field this release does not know.
@@ -128,7 +132,7 @@ class BackboneRecipe:
             raise InvalidInput(
                 f"backbone recipe: field {min(unknown)!r} is unknown to this release"
             )
-        return cls(**value)
+        return cls(**OMITTED | value)
 
 
 def check_init(init: str, fan_density: float) -> float:

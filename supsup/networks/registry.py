@@ -25,10 +25,12 @@ class Net:
     Attributes:
         make: called with ``outputs`` and the recipe's options.
         maskable: parameters that masks cover; None for every parameter of two or more axes.
+        statistics: of its normalisation where nobody says.
     """
 
     make: Callable[..., nn.Module]
     maskable: tuple[str, ...] | None = None
+    statistics: str = "batch"
 
 
 NETS: Mapping[str, Net] = {
@@ -37,10 +39,12 @@ NETS: Mapping[str, Net] = {
     "bn-2048": Net(make=partial(BatchNormNet, width=2048), maskable=("bn1.weight", "bn2.weight")),
     # 20 channels: the narrow variant of Lopez-Paz and Ranzato (2017) that the paper takes.
     "resnet18": Net(
-        make=partial(ResNet, block=BasicBlock, blocks=(2, 2, 2, 2), width=20, stem="small")
+        make=partial(ResNet, block=BasicBlock, blocks=(2, 2, 2, 2), width=20, stem="small"),
+        statistics="running",
     ),
     "resnet50": Net(
-        make=partial(ResNet, block=Bottleneck, blocks=(3, 4, 6, 3), width=64, stem="large")
+        make=partial(ResNet, block=Bottleneck, blocks=(3, 4, 6, 3), width=64, stem="large"),
+        statistics="running",
     ),
 }
 
@@ -89,7 +93,7 @@ def make_module(recipe: BackboneRecipe, *, allow_code: bool) -> nn.Module:
             f"net {recipe.net!r}: expected an nn.Module from it, got {type(module).__name__}"
         )
     if recipe.net in NETS:
-        set_statistics(module, recipe.statistics)
+        set_statistics(module, recipe.statistics or NETS[recipe.net].statistics)
     return module
 
 

@@ -43,7 +43,7 @@ def tracking(module: nn.Module) -> Iterator[tuple[str, _NormBase]]:
             yield name, part
 
 
-def set_statistics(module: nn.Module, statistics: str) -> list[tuple[str, nn.Module]]:
+def set_statistics(module: nn.Module, statistics: str | None) -> list[tuple[str, nn.Module]]:
     """Make a module's normalisation go by ``statistics``, in place.
 
     ``batch`` takes running ones away; otherwise they stay as they are.

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from maskstore.errors import InvalidInput
 from maskstore.registry import did_you_mean
+from supsup.networks.statistics import tracking
 from supsup.networks.weights_file import ALL, float32_of, matches, read_weights
 
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
@@ -29,18 +30,25 @@ def values_in(path: Path) -> tuple[str, dict[str, Shaped[Tensor, "..."]]]:
     return f"weights {path}", read_weights(path)
 
 
+def default_statistics(module: nn.Module, given: Iterable[str]) -> str:
+    """What normalisation goes by where nobody says.
+
+    Args:
+        given: names of trained values: statistics among them are those that a network was trained
+            with, and are kept. A task has statistics of its own where there are none such, or not
+            all.
+    """
+    if not any(tracking(module)):
+        return "batch"
+    return "running" if _lacking(module, given) else "frozen"
+
+
 def require_statistics(module: nn.Module, values: Iterable[str], *, what: str) -> None:
     """Raise InvalidInput where a module's running statistics are not among the values.
 
     For normalisation by frozen statistics, which would be mean 0 and variance 1 otherwise.
     """
-    given = set(values)
-    missing = [
-        name
-        for name, _ in module.named_buffers()
-        if name.rpartition(".")[2] in _STATISTICS[:2] and name not in given
-    ]
-    if missing:
+    if missing := _lacking(module, values):
         raise InvalidInput(
             f"{what}: lacks {_listed(missing)}, by which a network with --statistics frozen "
             "normalises; take --statistics batch or running"
@@ -109,6 +117,16 @@ def place_values(
                 value = float32_of(what, name, value)
             _copy(what, name, buffer, value)
     return frozenset([*wanted, *buffers])
+
+
+def _lacking(module: nn.Module, values: Iterable[str]) -> list[str]:
+    """Running statistics of a module that are not among the values."""
+    given = set(values)
+    return [
+        name
+        for name, _ in module.named_buffers()
+        if name.rpartition(".")[2] in _STATISTICS[:2] and name not in given
+    ]
 
 
 def _copy(what: str, name: str, into: Tensor, value: Tensor) -> None:

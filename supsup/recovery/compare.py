@@ -182,7 +182,7 @@ def compare_family(
         train_missing(
             path,
             recipes,
-            BackboneRecipe(net=net, outputs=outputs, seed=seed),
+            BackboneRecipe(net=net, outputs=outputs, seed=seed, statistics="batch"),
             TrainConfig(
                 steps=steps, epochs=1 if steps is None and epochs is None else epochs, seed=seed
             ),

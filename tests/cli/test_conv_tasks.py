@@ -48,7 +48,7 @@ def test_split_cifar100(run, tmp_path, monkeypatch):
     monkeypatch.setattr(catalog_module, "SOURCES", {**SOURCES, "cifar100": cifar_like(data)})
     options = ("--dataset", "split-cifar100", "--data", data, "--codec", "fast", "--quiet")
     training = ("--steps", "4", "--batch", "20", "--optimizer", "adam", "--lr", "0.02", "--json")
-    net = ("--net", "resnet18", "--outputs", "5")
+    net = ("--net", "resnet18", "--outputs", "5", "--statistics", "batch")
     first = run("train", archive, *options, *training, *net, "--tasks", "1").json()
     later = run("train", archive, *options, *training, "--tasks", "3", "--resume").json()
     assert [task["name"] for task in first["trained"]] == ["split-cifar100/0"]

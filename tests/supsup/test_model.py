@@ -102,7 +102,7 @@ def test_the_module_of_a_task_answers_as_its_mask_does(network, tmp_path):
         "lenet": lambda: build(small_lenet(outputs=5)),
         "batch norm": lambda: build(small_bn(outputs=5)),
         "user's": lambda: Backbone.from_module(module(), seed=3),
-        "convolution": lambda: Backbone.from_module(ConvNet(outputs=5), seed=3),
+        "convolution": lambda: Backbone.from_module(ConvNet(outputs=5), seed=3, statistics="batch"),
     }[network]()
     x = torch.randn(12, 16 if network == "convolution" else 20)
     rng = np.random.default_rng(0)

@@ -49,7 +49,7 @@ def test_an_archive_for_another_network_is_refused_and_let_go(tmp_path, change, 
     MaskArchive.create(
         path,
         backbone.layout,
-        backbone=NET.to_json(),
+        backbone=backbone.recipe.to_json(),
         weights_digest=digest or backbone.digest,
     ).close()
     before = path.read_bytes()
@@ -78,8 +78,9 @@ def test_what_nobody_says_of_a_network_is_the_archives_or_the_default(tmp_path):
     path = tmp_path / "a.h5"
     assert NetworkOptions().recipe(path) == BackboneRecipe(net=DEFAULT_NET, outputs=DEFAULT_OUTPUTS)
     assert NetworkOptions(outputs=7, seed=3).recipe().seed == 3
-    create_archive(path, build(NET)).close()
-    assert NetworkOptions().recipe(path) == NET
+    backbone = build(NET)
+    create_archive(path, backbone).close()
+    assert NetworkOptions().recipe(path) == backbone.recipe
     assert NetworkOptions(outputs=7).recipe(path).outputs == 7  # refused when it is opened for it
     by_hand = tmp_path / "b.h5"
     MaskArchive.create(by_hand, {"w": (3,)}).close()

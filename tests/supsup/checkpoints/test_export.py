@@ -127,6 +127,10 @@ def make_scaling(outputs):
     return Scaling(12, outputs)
 
 
+def residual(net, width):
+    return BackboneRecipe(net=net, outputs=5, options={"width": width}, statistics="batch")
+
+
 def masked_net(tmp_path, recipe):
     """A network of the recipe, an archive of one task of it, and that task's mask."""
     backbone = build(recipe, allow_code=True)
@@ -143,8 +147,14 @@ def masked_net(tmp_path, recipe):
         (BackboneRecipe(net="lenet-300-100", outputs=5), (784,)),
         (BackboneRecipe(net="fc-1024-1024", outputs=5), (784,)),
         (BackboneRecipe(net="bn-2048", outputs=5, options={"width": 32}), (784,)),
-        (BackboneRecipe(net="resnet18", outputs=5, options={"width": 4}), (3, 32, 32)),
-        (BackboneRecipe(net="resnet50", outputs=5, options={"width": 2}), (3, 64, 64)),
+        (
+            BackboneRecipe(net="resnet18", outputs=5, options={"width": 4}, statistics="batch"),
+            (3, 32, 32),
+        ),
+        (
+            BackboneRecipe(net="resnet50", outputs=5, options={"width": 2}, statistics="batch"),
+            (3, 64, 64),
+        ),
         (BackboneRecipe(net=f"{HERE}:make_mlp", outputs=5), (12,)),
         (BackboneRecipe(net=f"{HERE}:Tied", outputs=5), (12,)),
         (BackboneRecipe(net=f"{HERE}:Tied", outputs=5, maskable=["embedding.weight"]), (12,)),
@@ -187,7 +197,9 @@ def test_what_is_exported_gives_the_same_logits(tmp_path, recipe, shape):
     ],
 )
 def test_what_no_file_could_make_answer_alike_is_refused(tmp_path, net, message):
-    archive, backbone, _ = masked_net(tmp_path, BackboneRecipe(net=f"{HERE}:{net}", outputs=5))
+    archive, backbone, _ = masked_net(
+        tmp_path, BackboneRecipe(net=f"{HERE}:{net}", outputs=5, statistics="batch")
+    )
     with archive, pytest.raises(InvalidInput, match=message) as caught:
         export_dense(archive, "t", backbone, tmp_path / "t.safetensors")
     assert "\n" not in str(caught.value)
@@ -197,7 +209,7 @@ def test_what_no_file_could_make_answer_alike_is_refused(tmp_path, net, message)
 @pytest.mark.parametrize("track", [True, False])
 def test_a_module_that_was_handed_in(track):
     """Of such a module nobody knows any more whether its batch normalisation kept statistics."""
-    backbone = Backbone.from_module(make_batch_norm(5, track), seed=0)
+    backbone = Backbone.from_module(make_batch_norm(5, track), seed=0, statistics="batch")
     masks = {name: torch.ones(shape) for name, shape in backbone.layout.shapes.items()}
     with pytest.raises(InvalidInput, match="--statistics running"):
         dense_state(backbone, masks)

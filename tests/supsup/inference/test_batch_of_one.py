@@ -14,7 +14,9 @@ BLOBS = Blobs(classes=4)
 NETS = {
     "bn-2048": build(small_bn()),
     "module": Backbone.from_module(
-        nn.Sequential(nn.Linear(20, 30), nn.BatchNorm1d(30), nn.ReLU(), nn.Linear(30, 4)), seed=0
+        nn.Sequential(nn.Linear(20, 30), nn.BatchNorm1d(30), nn.ReLU(), nn.Linear(30, 4)),
+        seed=0,
+        statistics="batch",
     ),
 }
 ONE = TensorTask(

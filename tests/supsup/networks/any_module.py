@@ -67,7 +67,8 @@ class Data:
 
 
 def recipe_of(name: str) -> BackboneRecipe:
-    return BackboneRecipe(net=f"{modules.__name__}:{name}", outputs=OUTPUTS, seed=3)
+    net = f"{modules.__name__}:{name}"
+    return BackboneRecipe(net=net, outputs=OUTPUTS, seed=3, statistics="batch")
 
 
 def backbone_named(name: str) -> Backbone:
@@ -225,11 +226,11 @@ one line, before anything is trained or stored.
   A module that draws in its training forward, as dropout does, trains one task at a time, its
   generators set from the seed, the start of the scores and the step, so that `--parallel` changes
   no bit.
-- **Batch and instance normalisation** go by the statistics of the batch, in training and in
-  evaluation, as long as nothing else is asked for. An answer then depends on the images beside it,
-  and such a module has no dense export. With `statistics="running"` every task has a mean and a
-  variance of its own, kept with its mask; with `"frozen"` those of the module are used
-  ([which to take](statistics.md)).
+- **Batch and instance normalisation** with running statistics: every task has a mean and a variance
+  of its own, kept with its mask; over trained weights those of the weights stay, `"frozen"`. With
+  `statistics="batch"`, as in the table below, they go by the statistics of the batch, in training
+  and in evaluation: an answer then depends on the images beside it, and such a module has no dense
+  export ([which to take](statistics.md)).
 - **Wrappers** (`DataParallel`, `DistributedDataParallel`, `torch.compile`) are taken off.
 - **Several tasks in a step**, on a GPU by default, run through `torch.func.vmap`, as do several
   masks in inference. Before the first training (or the first answer) the module runs once on a few

@@ -73,7 +73,7 @@ def test_a_batch_of_one_works_without_batch_statistics():
 def test_any_module_works_and_stays_as_it_was():
     module = ConvNet(outputs=3)
     before = {name: value.clone() for name, value in module.state_dict().items()}
-    backbone = Backbone.from_module(module, seed=5)
+    backbone = Backbone.from_module(module, seed=5, statistics="batch")
     assert backbone.layout.shapes == {"conv.weight": (4, 1, 3, 3), "head.weight": (3, 64)}
     assert backbone.recipe is None
 

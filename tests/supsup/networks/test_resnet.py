@@ -17,7 +17,7 @@ NETS = ["resnet18", "resnet50"]
 
 
 def small(net: str) -> BackboneRecipe:
-    return BackboneRecipe(net=net, outputs=5, options=SMALL)
+    return BackboneRecipe(net=net, outputs=5, options=SMALL, statistics="batch")
 
 
 def random_masks(backbone, tasks: int) -> dict[str, torch.Tensor]:
@@ -34,7 +34,7 @@ def images(*shape: int) -> torch.Tensor:
 
 def test_resnet18_is_the_papers():
     """20-40-80-160 channels: 1,090,940 weights with five outputs, as its code counts them."""
-    backbone = build(BackboneRecipe(net="resnet18", outputs=5))
+    backbone = build(BackboneRecipe(net="resnet18", outputs=5, statistics="batch"))
     shapes = backbone.layout.shapes
     assert backbone.layout.bits == backbone.parameter_count == 1_090_940
     assert shapes["conv1.weight"] == (20, 3, 3, 3)
@@ -46,7 +46,7 @@ def test_resnet18_is_the_papers():
 
 def test_resnet50_is_the_standard_one():
     """25,502,912 weights in convolutions and a head of 1,000, as torchvision's model has."""
-    backbone = build(BackboneRecipe(net="resnet50", outputs=10))
+    backbone = build(BackboneRecipe(net="resnet50", outputs=10, statistics="batch"))
     # In another order: torchvision's names, which the benchmark writes out by hand.
     assert dict(backbone.layout.shapes) == dict(imagenet_layout()[0].shapes)
     assert backbone.layout.bits + 990 * 2048 == 25_502_912

@@ -1,5 +1,6 @@
 """Running statistics of tasks, against plain PyTorch modules in naive loops."""
 
+import json
 import math
 from dataclasses import replace
 
@@ -16,6 +17,7 @@ from maskstore.seeded.scores import ScoreStart
 from supsup import BackboneRecipe, TrainConfig, TrainingDiverged, build, train
 from supsup.networks import Backbone, make_module
 from supsup.networks.probe import probe
+from supsup.networks.weights_file import WeightsFile
 from supsup.tasks.order import batches
 from supsup.training.batches import held_out_of
 from supsup.training.group import train_group
@@ -261,3 +263,66 @@ def test_unknown_statistics():
 def test_a_network_without_normalisation_has_none():
     backbone = build(BackboneRecipe.from_json(small_lenet().to_json() | {"statistics": "running"}))
     assert backbone.task_tensors == {}
+
+
+def saved(module: nn.Module, path, leave_out: str = "nothing"):
+    """A weights file of it, its statistics moved."""
+    module.train()(torch.randn(50, 48).view(50, 3, 4, 4) + 1)
+    state = {k: v.contiguous() for k, v in module.state_dict().items() if leave_out not in k}
+    save_file(state, path)
+    return path
+
+
+def flat_normed(outputs: int) -> nn.Module:
+    return MODULES["another momentum"]()
+
+
+def map_unnormed(outputs: int) -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(48, outputs))
+
+
+DEFAULTS = {
+    "a paper's MNIST net": ("bn-2048", None, "batch"),
+    "a residual net": ("resnet18", None, "running"),
+    "linear layers": ("lenet-300-100", None, "batch"),
+    "a user's net": (f"{__name__}:flat_normed", None, "running"),
+    "a user's net without any": (f"{__name__}:map_unnormed", None, "batch"),
+    "over trained weights": (f"{__name__}:flat_normed", ("*",), "frozen"),
+    "of which some are trained": (f"{__name__}:flat_normed", ("1.*",), "running"),
+}
+
+
+@pytest.mark.parametrize("what", DEFAULTS)
+def test_what_it_is_where_nobody_says(what, tmp_path):
+    net, patterns, expected = DEFAULTS[what]
+    options = recipe(net).options if ":" not in net and net != "lenet-300-100" else {}
+    asked = BackboneRecipe(net=net, outputs=5, options=options)
+    if patterns is not None:
+        path = saved(flat_normed(5), tmp_path / "trained.safetensors")
+        asked = replace(asked, weights=WeightsFile.of(path, parameters=patterns))
+    backbone = build(asked, allow_code=True)
+    assert backbone.statistics == backbone.recipe.statistics == expected
+    kept = backbone.recipe.to_json()
+    assert kept.get("statistics", "batch") == expected
+    again = BackboneRecipe.from_json(json.loads(json.dumps(kept)))
+    assert build(again, allow_code=True, beside=[tmp_path]).digest == backbone.digest
+
+
+def test_of_a_module_where_nobody_says(tmp_path):
+    module = flat_normed(5)
+    assert Backbone.from_module(module, seed=0).statistics == "running"
+    assert Backbone.pretrained(module).statistics == "frozen"
+    path = saved(module, tmp_path / "w.safetensors", leave_out="running_var")
+    assert Backbone.pretrained(module, weights=path).statistics == "running"
+    assert Backbone.from_module(map_unnormed(5), seed=0).statistics == "batch"
+    with pytest.raises(InvalidInput, match="lacks '2.running_var'"):
+        Backbone.pretrained(module, weights=path, statistics="frozen")
+    with pytest.raises(InvalidInput, match="lacks '2.running_mean'"):
+        Backbone.pretrained(module, parameters=("1.*",), statistics="frozen")
+
+
+def test_an_archive_that_says_nothing_has_the_batchs():
+    """As before there was a choice, also of nets that have running ones now."""
+    kept = BackboneRecipe(net="resnet18", outputs=5, statistics="batch").to_json()
+    assert "statistics" not in kept
+    assert BackboneRecipe.from_json(kept).statistics == "batch"
