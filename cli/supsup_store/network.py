@@ -28,6 +28,7 @@ def create(
     weights_for: options.WeightsFor = None,
     embed_weights: options.EmbedWeights = False,
     statistics: options.Statistics = None,
+    maskable: options.Maskable = None,
     per_task: options.PerTask = None,
     like: Annotated[
         Path | None,
@@ -37,7 +38,17 @@ def create(
 ) -> None:
     """Make an empty archive for a network, or for masks like those of a file."""
     if like is not None:
-        options_of_net = (net, outputs, seed, init, fan_density, weights, statistics, per_task)
+        options_of_net = (
+            net,
+            outputs,
+            seed,
+            init,
+            fan_density,
+            weights,
+            statistics,
+            per_task,
+            maskable,
+        )
         if any(option is not None for option in options_of_net):
             raise typer.BadParameter("--like goes without options of a network")
         made = MaskArchive.create(archive, layout_of(like))
@@ -52,6 +63,7 @@ def create(
             weights_for=tuple(weights_for or ()),
             statistics=statistics,
             per_task=tuple(per_task) if per_task else None,
+            maskable=tuple(maskable) if maskable else None,
         )
         made = supsup.archives.create_archive(archive, network.build(), embed=embed_weights)
     with made:

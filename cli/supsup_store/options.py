@@ -100,6 +100,14 @@ PerTask = Annotated[
         "and kept with its mask; may be repeated. By default the archive's, in a new archive none.",
     ),
 ]
+Maskable = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="PATTERN",
+        help="The parameters that masks cover, such as '*.adapter.*'; may be repeated. By default "
+        "the archive's, in a new archive all of two axes or more.",
+    ),
+]
 SeedOrArchive = Annotated[
     int | None,
     typer.Option(

@@ -52,6 +52,7 @@ def train(
         ),
     ] = None,
     statistics: options.Statistics = None,
+    maskable: options.Maskable = None,
     per_task: options.PerTask = None,
     per_task_lr: Annotated[
         float | None,
@@ -151,6 +152,7 @@ def train(
         weights_for=tuple(weights_for or ()),
         statistics=statistics,
         per_task=tuple(per_task) if per_task else None,
+        maskable=tuple(maskable) if maskable else None,
     )
     config = supsup.TrainConfig(
         steps=1000 if steps is None and epochs is None else steps,

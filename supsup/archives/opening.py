@@ -21,9 +21,9 @@ class NetworkOptions:
     """A network as far as somebody says what it is; the rest is the archive's, or the default.
 
     Attributes:
-        net, outputs, seed, init, fan_density, statistics, per_task: as in :class:`BackboneRecipe`;
-            None leaves it open. A ``net`` of the form ``module:function`` is trusted: whoever
-            names it may run it.
+        net, outputs, seed, init, fan_density, statistics, per_task, maskable: as in
+            :class:`BackboneRecipe`; None leaves it open. A ``net`` of the form ``module:function``
+            is trusted: whoever names it may run it.
         weights: a file of trained weights; None leaves it open, too.
         weights_for: patterns of the parameters that it gives; by default those of the archive, in
             a new one all.
@@ -38,6 +38,7 @@ class NetworkOptions:
     weights_for: tuple[str, ...] = ()
     statistics: str | None = None
     per_task: tuple[str, ...] | None = None
+    maskable: tuple[str, ...] | None = None
 
     def recipe(self, path: str | PathLike[str] | None = None) -> BackboneRecipe:
         """The whole recipe.
@@ -48,7 +49,16 @@ class NetworkOptions:
         Raises:
             InvalidInput: a value cannot be used, or the archive has no network.
         """
-        names = ("net", "outputs", "seed", "init", "fan_density", "statistics", "per_task")
+        names = (
+            "net",
+            "outputs",
+            "seed",
+            "init",
+            "fan_density",
+            "statistics",
+            "per_task",
+            "maskable",
+        )
         asked = {key: value for key in names if (value := getattr(self, key)) is not None}
         if path is None or not Path(path).exists():
             made = {"net": DEFAULT_NET, "outputs": DEFAULT_OUTPUTS} | asked

@@ -90,7 +90,8 @@ class Backbone(ShownNetwork, MaskedModule):
 
         Args:
             module: float32.
-            maskable: names of the parameters that masks cover; None for all of two axes or more.
+            maskable: names or patterns of the parameters that masks cover; None for all of two axes
+                or more.
             statistics: of normalisation, as :class:`BackboneRecipe` has it; running ones begin at
                 mean 0 and variance 1. None: running ones where the module keeps any.
             per_task: as :class:`BackboneRecipe` has it.

@@ -1,7 +1,7 @@
 """What a user's module has to be before it is frozen, and what is changed about it."""
 
 import copy
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +10,7 @@ from torch.nn.parameter import is_lazy
 from maskstore.errors import InvalidInput
 from maskstore.layout import MaskLayout
 from supsup.networks.statistics import set_statistics
+from supsup.networks.weights_file import matches
 
 _WRAPPERS = {
     "DataParallel": "module",
@@ -122,21 +123,21 @@ def layout_over(
     """The layout of masks over those parameters, in the module's order.
 
     Args:
-        maskable: their names; None for all of two axes or more that are not ``own``.
+        maskable: their names, or patterns of them (``*``, ``?``, ``[…]``), which pass over those of
+            ``own``; None for all of two axes or more that are not ``own``.
         own: names of parameters that every task has of its own.
 
     Raises:
-        InvalidInput: one is unknown, empty or a task's own, or there is none.
+        InvalidInput: one is unknown, empty or a task's own, a pattern matches none, or there is
+            none.
     """
     parameters = dict(module.named_parameters())
     if maskable is None:
         maskable = tuple(
             n for n, w in parameters.items() if w.ndim >= 2 and w.numel() and n not in own
         )
+    maskable = tuple(name for each in maskable for name in _named(each, parameters, own))
     for name in maskable:
-        if name not in parameters:
-            known = ", ".join(parameters)
-            raise InvalidInput(f"maskable: no parameter {name!r}; the module has: {known}")
         if name in own:
             raise InvalidInput(
                 f"maskable: parameter {name!r} is per task, too, and so has no need of a mask; "
@@ -150,6 +151,18 @@ def layout_over(
     if not maskable:
         raise InvalidInput("the module has no parameter that a mask could cover")
     return MaskLayout({name: tuple(w.shape) for name, w in parameters.items() if name in maskable})
+
+
+def _named(pattern: str, parameters: Mapping[str, Tensor], own: Container[str]) -> list[str]:
+    """The parameters of a name, or that a pattern matches."""
+    if pattern in parameters:
+        return [pattern]
+    found = [name for name in parameters if matches(name, [pattern])]
+    if not found:
+        raise InvalidInput(
+            f"maskable: no parameter {pattern!r}; the module has: {', '.join(parameters)}"
+        )
+    return [name for name in found if name not in own]
 
 
 def loose_tensors(module: nn.Module) -> Iterator[str]:

@@ -37,7 +37,8 @@ class BackboneRecipe:
         init: distribution of the weights, see :mod:`supsup.networks.weights`.
         fan_density: only for the ``scaled-…`` inits: the share of weights that masks keep, so that
             activations have the size that they would have in a dense network.
-        maskable: names of the parameters that masks cover; None takes the net's own choice.
+        maskable: names or patterns of the parameters that masks cover; None takes the net's own
+            choice. Over a partly trained network they may be the seeded ones alone.
         options: keyword arguments of the net, JSON values.
         weights: the file of the parameters that are trained (a path, or a
             :class:`supsup.networks.weights_file.WeightsFile`); None draws all from the seed.

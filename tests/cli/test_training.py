@@ -112,6 +112,9 @@ def test_parameters_of_each_tasks_own(run, tmp_path):
         assert (said.code, said.err.count("\n")) == (1, 1)
         assert message in said.err
     assert not (tmp_path / "new.h5").exists()
+    covered = ("create", tmp_path / "one.h5", "--net", "lenet-300-100", "--maskable", "fc[12].*")
+    layout = run(*covered, "--json").json()["layout"]
+    assert [each["name"] for each in layout] == ["fc1.weight", "fc2.weight"]
     refused = run("encode", path, "--out", tmp_path / "memory.h5")
     assert (refused.code, refused.err.count("\n")) == (1, 1)
     assert "a memory of bits works on masks alone" in refused.err

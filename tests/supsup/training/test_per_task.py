@@ -135,6 +135,15 @@ def test_where_they_start():
     assert torch.equal(own["head.weight"], plain_net.module.head.weight)
 
 
+def test_masks_cover_what_a_pattern_names_but_for_what_is_per_task():
+    backbone = named(("head.*",), maskable=["*.weight"])
+    assert set(backbone.layout.shapes) == {"trunk.weight", "norm.weight"}
+    assert backbone.recipe.to_json()["maskable"] == ["*.weight"]
+    assert build(backbone.recipe, allow_code=True).layout == backbone.layout
+    with pytest.raises(InvalidInput, match="maskable: no parameter '\\*.adapter'.*trunk.weight"):
+        named((), maskable=["*.adapter"])
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16", "int8"])
 def test_rounded_before_it_is_tested(dtype):
     """What is kept is nearest to what was trained, and what was measured is what is kept."""
