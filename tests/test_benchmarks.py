@@ -14,6 +14,7 @@ import torch
 
 from benchmarks import results
 from maskstore import MaskArchive
+from maskstore.seeded import streams as seeded
 from supsup import BackboneRecipe, TrainConfig, build
 from supsup.archives import create_archive, train_into
 from supsup.datasets import load as load_data
@@ -72,6 +73,7 @@ DRAWN = {
     "mask_coding": ("plot", "archives", "sparse"),
     "mnist_training": ("draw", "runs"),
     "nns": ("plot",),
+    "omniglot": ("draw",),
     "one_shot": ("plot",),
     "prototypes": ("draw",),
     "rate_frontier": ("draw", "points"),
@@ -137,6 +139,75 @@ def test_baselines(monkeypatch, digits):
     assert module.run("lower-bound", module.Setting(lr=1e30), "permuted-mnist-sample", 0, (1,))[
         "diverged"
     ]
+
+
+def test_baselines_over_seeds():
+    """The deviation is over seeds; bytes and setting are the first one's."""
+    runs = {
+        str(seed): {"rows": [{"tasks": 2, "accuracy": accuracy}], "bytes": 8}
+        for seed, accuracy in ((0, 0.5), (2, 0.7))
+    }
+    found = load("baselines").joined(runs)
+    assert found["seeds"] == [0, 2]
+    assert found["rows"] == [{"tasks": 2, "accuracy": 0.6, "deviation": pytest.approx(0.1)}]
+    assert found["bytes"] == 8
+
+
+def test_baselines_choose_on_images_that_no_reported_task_tests_on(monkeypatch, digits):
+    module = load("baselines")
+    monkeypatch.setattr(module, "digits", lambda: digits)
+    monkeypatch.setattr(module, "SEEN", 100)
+    family = "permuted-mnist-sample"
+    (tried,), (reported,) = (module.tasks_of(family, 1, seed) for seed in (module.HELD_OUT, 0))
+    assert tried.train_size == 100
+    assert torch.equal(tried.test_images, digits.train_images[100:])
+    assert torch.equal(reported.test_images, digits.test_images[::5])
+
+
+@pytest.mark.parametrize("method", ["supsup", "packnet", "wsn", "joint"])
+def test_omniglot(method, monkeypatch, tmp_path):
+    module = load("omniglot")
+    images = seeded.uniform(0, "characters", (6, 20, 28, 28), 0, 1)
+    monkeypatch.setattr(module, "characters", lambda: images)
+    monkeypatch.setattr(module, "STEPS", 2)
+    monkeypatch.setattr(module, "CACHE", Cache(folder=tmp_path))
+    setting = module.GRIDS[method][0]
+    found = module.measured(method, setting, 2, 0)
+    assert len(found["per_task"]) == 2
+    assert found["bytes"] > 0
+    assert module.measured(method, setting, 2, 0) == found
+
+
+def test_omniglot_tasks_are_classes_and_drawers_of_their_own(monkeypatch):
+    module = load("omniglot")
+    images = seeded.uniform(0, "characters", (6, 20, 28, 28), 0, 1)
+    monkeypatch.setattr(module, "characters", lambda: images)
+    turned = np.stack([np.rot90(images, turns, axes=(2, 3)) for turns in range(4)], 1)
+    where = {part.tobytes(): at for at, part in enumerate(turned.reshape(-1, 28, 28)[:, None])}
+    seen: dict[str, set[int]] = {}
+    for task in module.tasks_of(2, seed=0):
+        for part, (x, y) in {"train": task._train, "test": task._test}.items():
+            places = [where[image.numpy().tobytes()] for image in x]
+            # (character, turn) is the class; drawers are the last axis.
+            assert (
+                len({(place // 20, int(label)) for place, label in zip(places, y, strict=True)})
+                == 12
+            )
+            seen.setdefault(f"{part} drawers", set()).update(place % 20 for place in places)
+            seen.setdefault(f"{task.name} classes", set()).update(place // 20 for place in places)
+    assert len(seen["train drawers"]) == 15
+    assert not seen["train drawers"] & seen["test drawers"]
+    assert not seen["omniglot/0 classes"] & seen["omniglot/1 classes"]
+
+
+def test_objectives(monkeypatch, digits):
+    module = load("objectives")
+    monkeypatch.setattr(module, "load", lambda *_, **__: digits)
+    monkeypatch.setattr(module, "SEEN", 4000)
+    monkeypatch.setattr(module, "FAMILIES", {"split-mnist-sample": (2, 20, 3)})
+    found = module.measure("split-mnist-sample", 0)
+    assert set(found) == set(module.OBJECTIVES)
+    assert all(0 <= share <= 1 for share in found.values())
 
 
 def test_batched_training(digits):
