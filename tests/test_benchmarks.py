@@ -210,6 +210,18 @@ def test_objectives(monkeypatch, digits):
     assert all(0 <= share <= 1 for share in found.values())
 
 
+def test_peers_read_the_same_tensors(monkeypatch, digits):
+    module = load("peers")
+    monkeypatch.setattr(module, "load", lambda *_, **__: digits)
+    monkeypatch.setattr(module, "TASKS", {"split-mnist-sample": 2})
+    monkeypatch.setattr(module, "MOST_IMAGES", {"split-mnist-sample": 256})
+    tasks = module.tasks_of("split-mnist-sample", 0)
+    assert [task.train_size for task in tasks] == [256, 256]
+    assert module.ours(tasks, "task", "ewc", 1, 0) > 0.5
+    pytest.importorskip("avalanche")
+    assert module.theirs(tasks, "task", "ewc", 1, 0) > 0.5
+
+
 def test_batched_training(digits):
     module = load("batched_training")
     (task,) = (make_task(recipe, digits) for recipe in task_family("permuted-mnist-sample", 1))
