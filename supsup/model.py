@@ -144,6 +144,8 @@ class SupSup:
         count: int | None = None,
         resume: bool = False,
         data: str | PathLike[str] | None = None,
+        ways: int | None = None,
+        size: int | None = None,
         parallel: int | None = None,
         codec: str = "auto",
         quiet: bool = False,
@@ -158,7 +160,9 @@ class SupSup:
             count: tasks of a family, the first ones; None for all that there are.
             resume: skip the tasks whose data a mask was trained on already, in the same way.
             data: folder of a family's data files; of ``split-folder`` and the like the folder, .zip
-                or .npz of the images (:func:`supsup.datasets.read_own`, which scales them, too).
+                or .npz of the images (:func:`supsup.datasets.read_own`).
+            ways: classes in a task of a family that splits a data set; None for the family's own.
+            size: height and width that pictures of one's own are scaled to.
             parallel, codec: as in :func:`supsup.train` and :meth:`MaskArchive.add`.
             quiet: no progress bar on stderr.
 
@@ -174,7 +178,7 @@ class SupSup:
         """
         self.archive.store.require_writable()
         config = self._config(config, settings)
-        todo = self._tasks(tasks, count, config, data)
+        todo = self._tasks(tasks, config, data, count=count, ways=ways, size=size)
         stored: list[StoredTask] = []
         total = len(todo) if isinstance(todo, Sequence) else None
         with TrainingBar(total, plain_bar(quiet=quiet)) as bar:
@@ -320,26 +324,30 @@ class SupSup:
     def _tasks(
         self,
         tasks: Tasks,
-        count: int | None,
         config: TrainConfig,
         data: str | PathLike[str] | None,
+        **of_family: int | None,
     ) -> Iterable[TaskData]:
+        count, ways, size = (of_family[name] for name in ("count", "ways", "size"))
         if isinstance(tasks, str):
+            options = {} if ways is None else {"ways": ways}
             images: ImageSet
             if is_own(tasks):
                 if data is None:
                     raise InvalidInput(f"{tasks}: of your own images; say where they are, data=…")
-                own = read_own(data)
-                recipes = own_family(tasks, own.source, count, config.seed)
+                own = read_own(data, size=size)
+                recipes = own_family(tasks, own.source, count, config.seed, options)
                 images = own.images
             else:
-                recipes = task_family(tasks, count, seed=config.seed)
+                if size is not None:
+                    raise InvalidInput(f"size: {tasks} has pictures of one size; leave it out")
+                recipes = task_family(tasks, count, seed=config.seed, options=options)
                 images = load(recipes[0].dataset, data)
             images = images.to(self.backbone.device)
             return [make_task(recipe, images) for recipe in recipes]
-        if count is not None:
+        if given := [name for name, value in of_family.items() if value is not None]:
             raise InvalidInput(
-                "count: how many of a family that is named; give fewer tasks instead"
+                f"{given[0]}: of a family that is named; these tasks are as they are"
             )
         return [tasks] if isinstance(tasks, TaskData) else tasks
 

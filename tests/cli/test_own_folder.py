@@ -147,3 +147,23 @@ def test_the_front_door_takes_them_by_name(tmp_path):
         assert model.data("split-pets/1", folder).class_names == ("owl", "yak")
         with pytest.raises(InvalidInput, match="data="):
             model.train("split-folder", **how)
+
+
+def test_the_front_door_scales_and_splits_them(tmp_path):
+    """All four classes in one task, at another size; what says nothing of such tasks is refused."""
+    folder = make_folder(tmp_path / "pets")
+    how = {"steps": 3, "batch": 5, "quiet": True}
+    with SupSup.create(tmp_path / "a.h5", "lenet-300-100", outputs=4, inputs=48) as model:
+        (stored,) = model.train("split-folder", data=folder, ways=4, size=4, **how)
+        assert stored.metadata["classes"] == list(CLASSES)
+        data = model.data(stored.name, folder)
+        assert model.evaluate(data=folder).accuracy == stored.metadata["metrics"]["accuracy"]
+        (x, _), *_ = data.test_batches(2)
+        assert x[0].numel() == 48
+        for wrong, match in (
+            ({"tasks": data, "ways": 4}, "ways: of a family"),
+            ({"tasks": "split-mnist-sample", "size": 4}, "size: split-mnist-sample has pictures"),
+            ({"tasks": "split-folder", "data": folder, "ways": 3, "size": 4}, "tasks of 3"),
+        ):
+            with pytest.raises(InvalidInput, match=match):
+                model.train(**wrong, **how)

@@ -65,7 +65,7 @@ def test_vectors_start_as_signs_of_their_own():
 
 
 def test_biases_and_scales_are_each_tasks_own():
-    net = Backbone.from_module(ConvNet(outputs=4), seed=0)
+    net = Backbone.from_module(ConvNet(outputs=4), seed=0, statistics="batch")
     baseline = BatchE(net, FEW)
     tasks = blobs(2, pixels=16)
     for task in tasks:

@@ -102,7 +102,7 @@ def test_runs_a_convolution_with_normalisation_and_biases(name):
     module = ConvNet(outputs=4)
     if name in ONE_BY_ONE:
         module.norm = torch.nn.Identity()
-    net = Backbone.from_module(module, seed=0, init="kaiming-normal")
+    net = Backbone.from_module(module, seed=0, init="kaiming-normal", statistics="batch")
     tasks = blobs(2, pixels=16)
     baseline = BASELINES[name](net, BaselineConfig(steps=60, batch=32, lr=1e-2))
     for task in tasks:
@@ -114,7 +114,10 @@ def test_runs_a_convolution_with_normalisation_and_biases(name):
 @pytest.mark.parametrize("name", ONE_BY_ONE)
 @pytest.mark.parametrize(
     "net",
-    [build(small_bn(pixels=16)), Backbone.from_module(ConvNet(outputs=4), seed=0)],
+    [
+        build(small_bn(pixels=16)),
+        Backbone.from_module(ConvNet(outputs=4), seed=0, statistics="batch"),
+    ],
     ids=["bn-2048", "a user's"],
 )
 def test_a_net_with_batch_statistics_is_refused_before_training(name, net, monkeypatch):

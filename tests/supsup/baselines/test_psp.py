@@ -52,7 +52,7 @@ def test_rotations_are_evenly_spread():
 
 
 def test_a_kernel_has_a_sign_for_each_number_under_it():
-    net = Backbone.from_module(ConvNet(outputs=4), seed=0)
+    net = Backbone.from_module(ConvNet(outputs=4), seed=0, statistics="batch")
     task = blobs(1, pixels=16)[0]
     baseline = Psp(net, FEW)
     baseline.learn(task)
@@ -67,5 +67,5 @@ def test_a_kernel_has_a_sign_for_each_number_under_it():
 
 def test_rotations_are_for_linear_layers():
     with pytest.raises(InvalidInput, match="'conv.weight' is of another; use psp"):
-        PspRotation(Backbone.from_module(ConvNet(outputs=4), seed=0), FEW)
+        PspRotation(Backbone.from_module(ConvNet(outputs=4), seed=0, statistics="batch"), FEW)
     PspRotation(build(small_bn()), FEW).learn(blobs(1)[0])

@@ -86,7 +86,7 @@ class FunctionalNorm(nn.Module):
     [
         (build(small_lenet()), False),
         (build(small_bn()), True),
-        (Backbone.from_module(ConvNet(outputs=4), seed=0), True),
+        (Backbone.from_module(ConvNet(outputs=4), seed=0, statistics="batch"), True),
         (Backbone.from_module(FunctionalNorm(), seed=0), True),
         (Backbone.from_module(nn.Sequential(nn.LayerNorm(20), nn.Linear(20, 4)), seed=0), False),
     ],

@@ -179,7 +179,7 @@ def test_the_right_mask_is_found_by_every_method():
 
 
 def test_any_module():
-    backbone = Backbone.from_module(ConvNet(outputs=5), seed=3)
+    backbone = Backbone.from_module(ConvNet(outputs=5), seed=3, statistics="batch")
     masks, x = random_masks(backbone, 12), images(6, 1, 4, 4)
     bank = MaskBank(backbone, masks)
     found = Exhaustive().evidence(Query(bank=bank, x=x, objective=Entropy(), per_image=True))

@@ -63,7 +63,7 @@ def test_the_gradient_of_some_masks_is_at_their_own_mean():
 
 
 def test_any_module():
-    backbone = Backbone.from_module(ConvNet(outputs=5), seed=3)
+    backbone = Backbone.from_module(ConvNet(outputs=5), seed=3, statistics="batch")
     masks, x = random_masks(backbone, 12), images(6, 1, 4, 4)
     bank = MaskBank(backbone, masks)
     found = gradients(Query(bank=bank, x=x, objective=Entropy(), per_image=False))[0]

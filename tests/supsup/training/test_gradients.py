@@ -68,7 +68,7 @@ def test_of_a_linear_net(net, kind, tasks):
 @pytest.mark.parametrize("net", ["conv", "bn"])
 def test_of_any_module(net, tasks):
     if net == "conv":
-        backbone = Backbone.from_module(ConvNet(outputs=4), seed=0)
+        backbone = Backbone.from_module(ConvNet(outputs=4), seed=0, statistics="batch")
     else:
         backbone = build(small_bn())
     buffers, (x, y) = some_buffers(backbone, tasks), some_batch(tasks, 16 if net == "conv" else 20)

@@ -13,7 +13,7 @@ TASKS = [Blobs(name=f"blobs/{at}", pixels=16) for at in range(3)]
 NETS = {
     "linear": lambda: build(small_lenet(pixels=16)),
     "bn": lambda: build(small_bn(pixels=16)),
-    "conv": lambda: Backbone.from_module(ConvNet(outputs=4), seed=0),
+    "conv": lambda: Backbone.from_module(ConvNet(outputs=4), seed=0, statistics="batch"),
 }
 
 

@@ -109,7 +109,7 @@ def test_topk_keeps_exactly_its_budget():
 
 
 def test_a_users_module_trains():
-    backbone = Backbone.from_module(ConvNet(outputs=4), seed=0)
+    backbone = Backbone.from_module(ConvNet(outputs=4), seed=0, statistics="batch")
     (trained,) = train(
         backbone, [Blobs(pixels=16)], TrainConfig(steps=60, optimizer="adam", lr=0.02)
     )
