@@ -1,8 +1,9 @@
 """Whole archives rewritten: compact, repair, merge. The old file stays until the new is done."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 from maskstore import codecs
 from maskstore.archive import MaskArchive
@@ -16,11 +17,18 @@ from maskstore.storage.metadata import encode_json, encode_metadata, identity_of
 from maskstore.storage.records import Record
 from maskstore.storage.store import Store
 from maskstore.storage.tensor_rows import tensor_record
+from maskstore.tensors import StoredSet, TensorValue, encode_set
 
 _BATCH_BYTES = 1 << 25
 
 OnTask = Callable[[str], None]
 """Called with a task's name when it is done."""
+
+JoinShared = Callable[[Sequence[MaskArchive]], Mapping[str, TensorValue]]
+"""Makes one set of shared tensors of those of the archives given, all of which have the set."""
+
+_NO_JOINS: Mapping[str, JoinShared] = MappingProxyType({})
+_NO_SETS: Mapping[str, StoredSet] = MappingProxyType({})
 
 
 def _no_report(name: str) -> None:
@@ -155,8 +163,18 @@ def copy_tasks(
         )
 
 
-def merge(sources: Sequence[MaskArchive], path: str | Path, *, on_task: OnTask = _no_report) -> int:
+def merge(
+    sources: Sequence[MaskArchive],
+    path: str | Path,
+    *,
+    joins: Mapping[str, JoinShared] = _NO_JOINS,
+    on_task: OnTask = _no_report,
+) -> int:
     """Join archives of the same layout and backbone into a new one; returns its tasks.
+
+    Args:
+        joins: sets of shared tensors that need not be the same in all, nor there: what makes one
+            of those that there are. All others must be equal.
 
     Raises:
         InvalidInput: no source.
@@ -176,30 +194,39 @@ def merge(sources: Sequence[MaskArchive], path: str | Path, *, on_task: OnTask =
     first = sources[0]
     names: dict[str, str | Path] = {}
     for source in sources:
-        _require_same_network(first, source)
+        _require_same_network(first, source, joins)
         for name in source.names():
             if name in names:
                 raise TaskExists(
                     f"task {name!r} is in both {names[name]} and {source.path}; remove one of them"
                 )
             names[name] = source.path
+    joined = {}
+    for name, join in joins.items():
+        if having := [source for source in sources if name in source.shared_entries]:
+            joined[name] = encode_set(f"shared tensors {name!r}", join(having))
     parts = [(source, source.names()) for source in sources]
-    _write_new(path, parts, list(first.shared_entries), on_task)
+    shared = [name for name in first.shared_entries if name not in joined]
+    _write_new(path, parts, shared, on_task, joined)
     return len(names)
 
 
-def _require_same_network(first: MaskArchive, other: MaskArchive) -> None:
+def _require_same_network(
+    first: MaskArchive, other: MaskArchive, joins: Mapping[str, JoinShared] = _NO_JOINS
+) -> None:
     if identity_of(other.store.header) != identity_of(first.store.header):
         raise LayoutMismatch(
             f"{other.path}: made for another network than {first.path} "
             "(`supsup-store show` prints layout, backbone and digest of each)"
         )
-    _require_same_shared(first, other)
+    _require_same_shared(first, other, joins)
 
 
-def _require_same_shared(first: MaskArchive, other: MaskArchive) -> None:
+def _require_same_shared(
+    first: MaskArchive, other: MaskArchive, joins: Mapping[str, JoinShared]
+) -> None:
     mine, theirs = first.shared_entries, other.shared_entries
-    for name in {**mine, **theirs}:
+    for name in (each for each in {**mine, **theirs} if each not in joins):
         # Equal digests are equal tensors; others may differ in their order alone.
         if (
             name not in mine
@@ -225,12 +252,19 @@ def _write_new(
     parts: Sequence[tuple[MaskArchive, Sequence[str]]],
     shared: Sequence[str],
     on_task: OnTask = _no_report,
+    joined: Mapping[str, StoredSet] = _NO_SETS,
 ) -> None:
-    """A new archive with the first source's header and ``shared`` tensors, and all tasks."""
+    """A new archive with the first source's header and ``shared`` tensors, and all tasks.
+
+    Args:
+        joined: further sets of shared tensors, by name.
+    """
     first = parts[0][0]
 
     def fill(store: Store) -> None:
         _copy_shared(first, shared, store)
+        for name, stored in joined.items():
+            store.append([tensor_record(KIND_SHARED, name, stored)])
         for source, names in parts:
             _copy(source, names, store, allowed=None, on_task=on_task)
 

@@ -15,6 +15,7 @@ from supsup.archives.inference import (
     inference_json,
     known_in,
     measure_prototypes,
+    merge_archives,
 )
 from supsup.archives.network import backbone_of, check_recipe, create_archive, parse_device
 from supsup.archives.opening import NetworkOptions, open_or_create
@@ -39,6 +40,7 @@ __all__ = [
     "known_in",
     "make_folder",
     "measure_prototypes",
+    "merge_archives",
     "metrics_of_archive",
     "missing_tasks",
     "open_or_create",

@@ -3,7 +3,12 @@
 from supsup.inference.prototypes.features import FeatureRecipe, Features
 from supsup.inference.prototypes.model import PrototypeModel
 from supsup.inference.prototypes.statistics import ClassMeans, PooledCovariance, measure
-from supsup.inference.prototypes.stored import TaskPrototypes, add_prototypes, has_prototypes
+from supsup.inference.prototypes.stored import (
+    TaskPrototypes,
+    add_prototypes,
+    has_prototypes,
+    join_prototypes,
+)
 
 __all__ = [
     "ClassMeans",
@@ -14,5 +19,6 @@ __all__ = [
     "TaskPrototypes",
     "add_prototypes",
     "has_prototypes",
+    "join_prototypes",
     "measure",
 ]

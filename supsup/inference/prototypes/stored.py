@@ -150,15 +150,16 @@ def _forget_means(archive: MaskArchive) -> None:
 
 
 def _write(archive: MaskArchive, recipe: FeatureRecipe, covariance: PooledCovariance) -> None:
+    archive.set_shared_tensors(SHARED, _shared_set(recipe, covariance))
+
+
+def _shared_set(recipe: FeatureRecipe, covariance: PooledCovariance) -> dict[str, np.ndarray]:
     text = json.dumps(recipe.to_json(), sort_keys=True).encode()
-    archive.set_shared_tensors(
-        SHARED,
-        {
-            "features": np.frombuffer(text, np.uint8),
-            "covariance": covariance.total,
-            "tasks": np.array(sorted(covariance.tasks), np.int64),
-        },
-    )
+    return {
+        "features": np.frombuffer(text, np.uint8),
+        "covariance": covariance.total,
+        "tasks": np.array(sorted(covariance.tasks), np.int64),
+    }
 
 
 def _featured(
@@ -169,6 +170,30 @@ def _featured(
     ):
         x, y = train_batch(task, indices)
         yield features(x), y.cpu().numpy()
+
+
+def join_prototypes(sources: Sequence[MaskArchive]) -> dict[str, np.ndarray]:
+    """What archives that are merged share then: the sum over the tasks of all, as far as none
+    counts twice (:meth:`PooledCovariance.joined`).
+
+    Raises:
+        InvalidInput: they are of different features, whose means say nothing beside each other.
+        CorruptArchive: one's statistics cannot be read.
+    """
+    first = stored_recipe(sources[0])
+    assert first is not None
+    total = PooledCovariance.empty(first.size)
+    for source in sources:
+        recipe = stored_recipe(source)
+        assert recipe is not None
+        if recipe != first:
+            raise InvalidInput(
+                f"{source.path}: prototypes of features {recipe.to_json()}, those of "
+                f"{sources[0].path} are of {first.to_json()}; measure one of them anew "
+                "(`supsup-store prototypes ARCHIVE --rebuild`) with the features of the other"
+            )
+        total = total.joined(stored_covariance(source, recipe.size))
+    return _shared_set(first, total)
 
 
 def has_prototypes(archive: MaskArchive, names: Iterable[str]) -> bool:

@@ -6,8 +6,16 @@ import torch
 from scipy.stats import multivariate_normal
 from torch import nn
 
-from maskstore import CorruptArchive, InvalidInput, LayoutMismatch, MaskArchive, TaskNotFound
+from maskstore import (
+    CorruptArchive,
+    InvalidInput,
+    LayoutMismatch,
+    MaskArchive,
+    TaskNotFound,
+    verify,
+)
 from supsup import Backbone, TensorTask
+from supsup.archives import merge_archives
 from supsup.inference import MaskBank, infer_in
 from supsup.inference.prototypes import (
     ClassMeans,
@@ -20,6 +28,7 @@ from supsup.inference.prototypes import (
     measure,
 )
 from supsup.inference.prototypes.stored import MEANS, SHARED, stored_covariance
+from supsup.tasks.subset import named
 from tests.supsup.inference.helpers import images, odd_net, random_masks
 
 SMALL = FeatureRecipe(size=40)
@@ -355,3 +364,81 @@ class TestStored:
             archive.set_shared_tensors(SHARED, shared | change)
             with pytest.raises(CorruptArchive):
                 TaskPrototypes(archive, backbone)
+
+
+@pytest.fixture
+def part(tmp_path):
+    """A function from tasks and features to an archive, open to read; no features, no means."""
+    opened = []
+
+    def make(tasks, recipe: FeatureRecipe | None = SMALL, prefix: str = ""):
+        backbone = odd_net()
+        masks = random_masks(backbone, 5)
+        archive = MaskArchive.create(
+            tmp_path / f"{len(opened)}.h5", backbone.layout, weights_digest=backbone.digest
+        )
+        opened.append(archive)
+        for task in tasks:
+            archive.add(f"{prefix}task/{task}", masks.unpack(task))
+        if recipe is not None:
+            known = [named(blobs(task), f"{prefix}task/{task}") for task in tasks]
+            add_prototypes(archive, backbone, known, recipe)
+        return archive
+
+    yield make
+    for archive in opened:
+        archive.close()
+
+
+class TestMerge:
+    def test_parts_are_the_whole(self, part, tmp_path):
+        whole, parts = part(range(5)), [part([0, 1]), part([2]), part([3, 4])]
+        assert merge_archives(parts, tmp_path / "m.h5") == 5
+        with MaskArchive.open(tmp_path / "m.h5") as merged:
+            assert verify(merged, deep=True) == []
+            found = stored_covariance(merged, 40)
+            assert np.array_equal(found.total, stored_covariance(whole, 40).total)
+            assert found.tasks == stored_covariance(whole, 40).tasks
+            x = torch.cat([images_of(blobs(task)) for task in range(5)])
+            likelihoods = [
+                TaskPrototypes(each, odd_net()).log_likelihoods(x) for each in (merged, whole)
+            ]
+            assert np.array_equal(*likelihoods)
+
+    @pytest.mark.parametrize("turned", [False, True])
+    def test_no_task_counts_twice(self, part, tmp_path, turned):
+        parts = [part([0, 1, 2]), part([2, 3], prefix="again/")]
+        merge_archives(parts[::-1] if turned else parts, tmp_path / "m.h5")
+        with MaskArchive.open(tmp_path / "m.h5") as merged:
+            assert stored_covariance(merged, 40).tasks == stored_covariance(parts[0], 40).tasks
+            assert len(TaskPrototypes(merged, odd_net()).names) == 5
+
+    @pytest.mark.parametrize("turned", [False, True])
+    def test_with_an_archive_that_has_none(self, part, tmp_path, turned):
+        parts = [part([0, 1]), part([2], None)]
+        merge_archives(parts[::-1] if turned else parts, tmp_path / "m.h5")
+        with MaskArchive.open(tmp_path / "m.h5", "a") as merged:
+            assert len(stored_covariance(merged, 40).tasks) == 2
+            with pytest.raises(InvalidInput, match="task 'task/2' has no prototypes"):
+                TaskPrototypes(merged, odd_net())
+            assert add_prototypes(merged, odd_net(), [blobs(task) for task in range(3)]) == 1
+            assert len(stored_covariance(merged, 40).tasks) == 3
+
+    def test_without_any_nothing_is_new(self, part, tmp_path):
+        merge_archives([part([0], None), part([1], None)], tmp_path / "m.h5")
+        with MaskArchive.open(tmp_path / "m.h5") as merged:
+            assert (merged.names(), merged.shared) == (["task/0", "task/1"], {})
+            assert merged.format_version == 1
+
+    @pytest.mark.parametrize("recipe", [FeatureRecipe(size=50), FeatureRecipe(size=40, seed=1)])
+    def test_of_other_features_are_refused(self, part, tmp_path, recipe):
+        with pytest.raises(InvalidInput, match=r"1\.h5: prototypes of features .*0\.h5 are of"):
+            merge_archives([part([0]), part([1], recipe)], tmp_path / "m.h5")
+        assert not (tmp_path / "m.h5").exists()
+
+    def test_other_shared_tensors_must_still_be_equal(self, part, tmp_path):
+        parts = [part([0]), part([1])]
+        parts[1].set_shared_tensors("own", {"w": np.ones(2, np.float32)})
+        with pytest.raises(LayoutMismatch, match="shared tensors 'own' are not those"):
+            merge_archives(parts, tmp_path / "m.h5")
+        assert not (tmp_path / "m.h5").exists()
