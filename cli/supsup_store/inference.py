@@ -172,11 +172,14 @@ def infer(
 
 
 def print_evaluation(found: "supsup.Evaluation", title: str) -> None:
-    """The table of an evaluation."""
+    """The table of an evaluation. Where the task is given (GG), there is none to be found."""
     rows = [(row.name, row.accuracy, row.task_accuracy) for row in found.per_task]
     rows.append(("mean", found.accuracy, found.task_accuracy))
+    shown = 2 if found.scenario == "GG" else 3
     print_table(
-        ("task", "accuracy", "task accuracy"), rows, title=f"{title}, scenario {found.scenario}"
+        ("task", "accuracy", "task accuracy")[:shown],
+        [row[:shown] for row in rows],
+        title=f"{title}, scenario {found.scenario}",
     )
 
 

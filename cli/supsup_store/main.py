@@ -6,6 +6,7 @@ scratch ``hopfield.py`` there would be imported in the place of the package, and
 """
 
 import sys
+import time
 from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -14,6 +15,9 @@ from types import ModuleType
 from typing import NoReturn
 
 from supsup_store.console import print_note, show_what_cannot_be_encoded
+
+_STARTED = time.perf_counter()
+"""When the process began, but for Python's own start: what follows imports, which takes seconds."""
 
 _SIGNS = {"maskstore": "layout.py", "hopfield": "patterns.py", "supsup": "choices.py"}
 """Package → a file that it has, and no other of its name."""
@@ -63,7 +67,7 @@ def main() -> None:
     except InTheWay as error:
         _fail(str(error))
     try:
-        app()
+        app(obj=_STARTED)
     except (SupsupError, InTheWay) as error:
         _fail(str(error))
     except OSError as error:  # of a folder on the way to a file that was named, say

@@ -331,18 +331,29 @@ def test_demo(run, tmp_path, monkeypatch):
 
     from supsup import demo
 
-    config = dataclasses.replace(demo.DEMO_CONFIG, epochs=None, steps=3)
-    monkeypatch.setattr(demo, "DEMO_CONFIG", config)
+    for name in ("DEMO_CONFIG", "UNITS_CONFIG"):
+        config = dataclasses.replace(getattr(demo, name), epochs=None, steps=3)
+        monkeypatch.setattr(demo, name, config)
     out = tmp_path / "out"
     result = run("demo", "--out", out, "--json", "--quiet")
     assert (result.code, result.err) == (0, "")
     report = result.json()
-    assert (report["trained"], report["damage"], report["stats"]["tasks"]) == (5, 0, 5)
-    assert report["stats"]["file_bytes"] == (out / "split-mnist.h5").stat().st_size
+    stats, recovered = report["stats"], report["recovered"]
+    assert (report["trained"], report["damage"], stats["tasks"]) == (10, 0, 5)
+    assert stats["file_bytes"] == (out / "split-mnist.h5").stat().st_size
+    # Masks on weights: their archive is smaller than one bit a weight, and that than a dense model.
+    assert stats["bits_per_mask"] == 784 * 300 + 300 * 100 + 100 * 10
+    assert (
+        stats["bytes_per_task"] < stats["bitpacked_bytes_per_task"] < stats["dense_bytes_per_task"]
+    )
+    assert (recovered["units"], recovered["tasks"]) == (4096, 5)
+    assert recovered["memory_bytes"] == (out / "hopfield" / "split-mnist.memory.h5").stat().st_size
     assert (out / "split-mnist.png").read_bytes().startswith(b"\x89PNG")
     again = run("demo", "--out", out, "--quiet")
     assert again.code == 0
     assert "split-mnist/4" in again.out
+    assert "task accuracy" not in again.out  # the task is given: there is none to be found
+    assert f"a file of {recovered['memory_bytes']:,} bytes" in again.out
     assert run("demo", "--out", out, "--json", "--quiet").json()["trained"] == 0
 
 
