@@ -50,6 +50,15 @@ def first_names(names: Sequence[str]) -> str:
     return shown + (f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else "")
 
 
+def one_line(text: object) -> str:
+    """Text of anybody's file as a page or a picture shows it; what is not printable is ``�``.
+
+    >>> one_line("a\\u202eb\\n")
+    'a�b�'
+    """
+    return "".join(each if each.isprintable() else "�" for each in str(text))
+
+
 def html_table(headings: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
     """A table in HTML; whatever text stands in it is shown, not obeyed.
 

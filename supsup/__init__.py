@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         model,
         plots,
         recovery,
+        report,
         task_free,
     )
     from supsup.errors import TrainingDiverged
@@ -75,6 +76,7 @@ else:
             "model",
             "plots",
             "recovery",
+            "report",
             "task_free",
         ),
     )
@@ -109,6 +111,7 @@ __all__ = [
     "model",
     "plots",
     "recovery",
+    "report",
     "task_free",
     "train",
 ]

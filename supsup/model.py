@@ -280,6 +280,17 @@ class SupSup:
         (made,) = remake([recipe_of(self.archive, self.archive.task(task))], folder)
         return named(made, task)
 
+    def report(self, path: str | PathLike[str], *, overwrite: bool = False) -> int:
+        """Write the archive as one page of HTML; returns its bytes.
+
+        Raises:
+            InvalidInput, ArchiveError: as :func:`supsup.report.write_report`, which also takes an
+                accuracy matrix and a Hopfield memory.
+        """
+        from supsup.report import write_report  # matplotlib, too
+
+        return write_report(self.archive, Path(path), overwrite=overwrite)
+
     @property
     def tasks(self) -> Mapping[str, StoredTask]:
         """Name → what the archive knows of the task, in order of arrival."""

@@ -3,8 +3,9 @@
 Figures are drawn without a display and saved by their path's ending.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from io import BytesIO
 from itertools import cycle
 from pathlib import Path
 from types import MappingProxyType
@@ -17,6 +18,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from maskstore.errors import InvalidInput
+from maskstore.notebook import one_line
 from maskstore.queries import Overlap
 from maskstore.stats import ArchiveStats
 from maskstore.storage.atomic import require_writable, write_file
@@ -45,6 +47,9 @@ COLOURS: Mapping[str, str] = MappingProxyType(
         "psp rotation": "#b79fc9",
         "ewc": "#c44e52",
         "icarl": "#8b1f4f",
+        "replay": "#3aa6a0",
+        "packnet": "#8c6d46",
+        "wsn": "#e07b9a",
         "one shot": OURS,
         "binary": "#d98c21",
         "exhaustive": DARK,
@@ -92,6 +97,47 @@ _STYLE: Any = {
     "legend.fontsize": 8,
     "lines.markersize": 5,
 }
+
+_INK = "#010203"
+"""Of text and lines in a page, until the page's own colour takes its place."""
+
+_IN_PAGE: Any = {
+    **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor"), _INK),
+    **dict.fromkeys(("xtick.color", "ytick.color"), _INK),
+    "svg.fonttype": "none",
+    "svg.hashsalt": "supsup-store",
+    "font.family": "sans-serif",
+}
+
+
+def svg_of(draw: Callable[[Figure], None], size: tuple[float, float] = SINGLE) -> str:
+    """A figure in the style of all as an ``svg`` element for a page, light or dark.
+
+    The same figure is the same text; it names no file and no address.
+
+    Args:
+        draw: draws on the figure that it is given.
+        size: width and height, inches.
+    """
+    with rc_context(_STYLE | _IN_PAGE):
+        figure = Figure(figsize=size, layout="constrained")
+        FigureCanvasAgg(figure)
+        draw(figure)
+        buffer = BytesIO()
+        nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
+    text = buffer.getvalue().decode()
+    text = text[text.index("<svg") :]
+    return text.replace(_INK, "currentColor").replace(DARK, "currentColor")
+
+
+def literal(name: str) -> str:
+    """A name as matplotlib is to draw it: a dollar in it begins no formula.
+
+    >>> print(literal("5 $ and 6 $"))
+    5 \\$ and 6 \\$
+    """
+    return one_line(name).replace("$", r"\$")
 
 
 @contextmanager
@@ -186,7 +232,7 @@ def plot_report(per_task: Sequence[TaskAccuracy], stats: ArchiveStats, path: Pat
     """Accuracy by task (left) beside bytes by task (right); raises as :func:`plot_bytes`."""
     with drawing(path, ROW) as figure:
         axes, right = figure.subplots(1, 2)
-        names = [row.name for row in per_task]
+        names = [literal(row.name) for row in per_task]
         bars = axes.bar(range(len(names)), [100 * row.accuracy for row in per_task], color=OURS)
         axes.bar_label(bars, fmt="%.1f", fontsize=8)
         axes.set_xticks(range(len(names)), names, rotation=20, ha="right")
@@ -204,19 +250,23 @@ def plot_overlap(overlap: Overlap, path: Path) -> None:
         ArchiveWriteError: the system refuses.
     """
     with drawing(path, (6.4, 5.6)) as figure:
-        axes = figure.subplots()
-        image = axes.imshow(overlap.jaccard, vmin=0.0, vmax=1.0, cmap="viridis")
-        figure.colorbar(image, ax=axes, label="weights that both keep, of those that either keeps")
-        axes.grid(False)
-        if len(overlap.names) <= _NAMED:
-            ticks = range(len(overlap.names))
-            axes.set_xticks(ticks, overlap.names, rotation=90)
-            axes.set_yticks(ticks, overlap.names)
-        else:
-            axes.set(xlabel="task, in order of arrival", ylabel="task, in order of arrival")
-        axes.set_title(
-            f"Overlap of {len(overlap.names)} masks" + f", {overlap.layer}" * bool(overlap.layer)
-        )
+        draw_overlap(figure, overlap)
+
+
+def draw_overlap(figure: Figure, overlap: Overlap) -> None:
+    """What :func:`plot_overlap` saves."""
+    axes = figure.subplots()
+    image = axes.imshow(overlap.jaccard, vmin=0.0, vmax=1.0, cmap="viridis")
+    figure.colorbar(image, ax=axes, label="weights that both keep, of those that either keeps")
+    axes.grid(False)
+    if len(overlap.names) <= _NAMED:
+        names = [literal(name) for name in overlap.names]
+        axes.set_xticks(range(len(names)), names, rotation=90)
+        axes.set_yticks(range(len(names)), names)
+    else:
+        axes.set(xlabel="task, in order of arrival", ylabel="task, in order of arrival")
+    layer = f", {literal(overlap.layer)}" if overlap.layer else ""
+    axes.set_title(f"Overlap of {len(overlap.names)} masks{layer}")
 
 
 def _draw_bytes(axes: Axes, stats: ArchiveStats) -> None:

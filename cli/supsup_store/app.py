@@ -16,6 +16,7 @@ from supsup_store import (
     network,
     nns,
     queries,
+    report,
     reproduce,
     training,
 )
@@ -74,5 +75,6 @@ hopfield.register(app)
 nns.register(app)
 reproduce.register(app)
 queries.register(app)
+report.register(app)
 archive_commands.register(app)
 command_help.describe(app)

@@ -72,6 +72,7 @@ COMMANDS: dict[str, CommandHelp] = {
     "show": _row(_KEEP, "rotated.h5 rotated-mnist/1", _UNCHANGED),
     "get": _row(_KEEP, "rotated.h5 rotated-mnist/1 --out mask.npz", _NO_FILE),
     "stats": _row(_KEEP, "rotated.h5 --per-layer --plot bytes.png", _UNCHANGED),
+    "report": _row(_KEEP, "rotated.h5 --out report.html", _NO_FILE),
     "verify": _row(_KEEP, "rotated.h5 --deep", _UNCHANGED),
     "add": _row(_CHANGE, "masks.h5 by-hand mask.npz", _WHOLE),
     "rename": _row(_CHANGE, "masks.h5 by-hand made-by-hand", _WHOLE),

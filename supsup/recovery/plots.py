@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
-from supsup.plots import DARK, OTHER, OURS, ROW, SINGLE, WARM, drawing
+from supsup.plots import DARK, OTHER, OURS, ROW, SINGLE, WARM, drawing, literal
 
 
 def plot_recovery(trajectory: Sequence[Mapping[str, Any]], task: str | None, path: Path) -> None:
@@ -16,21 +17,28 @@ def plot_recovery(trajectory: Sequence[Mapping[str, Any]], task: str | None, pat
         InvalidInput: the path's ending is no picture format.
         ArchiveWriteError: the system refuses.
     """
+    with drawing(path, ROW) as figure:
+        draw_recovery(figure, trajectory, task)
+
+
+def draw_recovery(
+    figure: Figure, trajectory: Sequence[Mapping[str, Any]], task: str | None
+) -> None:
+    """What :func:`plot_recovery` saves."""
     steps = range(len(trajectory))
     known = [at for at in steps if trajectory[at]["hamming"] is not None]
     panels = [("entropy", "entropy, nats", OURS), ("energy", "energy of the memory", WARM)]
     if known:
         panels.insert(0, ("hamming", "bits that differ", DARK))
-    with drawing(path, ROW) as figure:
-        axes = figure.subplots(1, len(panels), squeeze=False)[0]
-        for panel, (key, label, colour) in zip(axes, panels, strict=True):
-            values = [np.nan if point[key] is None else point[key] for point in trajectory]
-            panel.plot(steps, values, "o-", color=colour, markersize=3)
-            panel.set(xlabel="step", ylabel=label)
-            for at in steps:
-                if at and trajectory[at]["restart"] != trajectory[at - 1]["restart"]:
-                    panel.axvline(at - 0.5, color=OTHER, linestyle=":")
-        figure.suptitle(f"Recovery: {task or 'no stored task'}")
+    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    for panel, (key, label, colour) in zip(axes, panels, strict=True):
+        values = [np.nan if point[key] is None else point[key] for point in trajectory]
+        panel.plot(steps, values, "o-", color=colour, markersize=3)
+        panel.set(xlabel="step", ylabel=label)
+        for at in steps:
+            if at and trajectory[at]["restart"] != trajectory[at - 1]["restart"]:
+                panel.axvline(at - 0.5, color=OTHER, linestyle=":")
+    figure.suptitle(f"Recovery: {literal(task) if task else 'no stored task'}")
 
 
 def plot_comparison(runs: Sequence[Mapping[str, Any]], path: Path) -> None:

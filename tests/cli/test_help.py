@@ -91,6 +91,7 @@ WORK = {
     "show": ("maskstore.MaskArchive.open", ("{tmp}/a.h5",)),
     "get": ("maskstore.MaskArchive.get", ("{tmp}/a.h5", "t", "--out", "{tmp}/g.npz")),
     "stats": ("maskstore.MaskArchive.get_packed", ("{tmp}/a.h5", "--per-layer")),
+    "report": ("maskstore.MaskArchive.get_packed", ("{tmp}/a.h5", "--out", "{tmp}/r.html")),
     "verify": ("maskstore.MaskArchive.get_packed", ("{tmp}/a.h5", "--deep")),
     "add": ("maskstore.storage.store.Store.append", ("{tmp}/a.h5", "new", "{tmp}/m.npz")),
     "prototypes": ("supsup.archives.backbone_of", ("{tmp}/a.h5",)),

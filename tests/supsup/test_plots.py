@@ -1,16 +1,28 @@
 """One style: colours by method, the same look for every plot, drawn in one place."""
 
+import html
 import re
 
 import matplotlib as mpl
+import numpy as np
 import pytest
 
 from hopfield import RULES as HOPFIELD_RULES
 from maskstore.codecs import BY_NAME
 from maskstore.errors import ArchiveWriteError, InvalidInput
+from maskstore.notebook import one_line
+from maskstore.queries import Overlap
 from supsup.baselines import BASELINES
 from supsup.inference import METHODS
-from supsup.plots import COLOURS, colour_of, curve_styles, drawing
+from supsup.plots import (
+    COLOURS,
+    colour_of,
+    curve_styles,
+    draw_overlap,
+    drawing,
+    plot_overlap,
+    svg_of,
+)
 from supsup.training.config import OPTIMIZERS
 from tests.sources import ROOT, folder_of
 
@@ -97,3 +109,13 @@ def test_only_one_module_sets_colours_sizes_and_files_of_plots(place):
         if file != folder_of("supsup") / "plots.py"
     }
     assert not found
+
+
+@pytest.mark.parametrize("name", ["$\\frac{1}$", "a $ b $ c", "$x$", "one\ntwo", "<&>"])
+def test_a_name_with_dollars_is_drawn_as_it_is(name, tmp_path):
+    overlap = Overlap(names=(name,), layer=name, both=np.ones((1, 1), np.int64))
+    plot_overlap(overlap, tmp_path / "a.svg")
+    text = html.unescape(svg_of(lambda figure: draw_overlap(figure, overlap)))
+    assert text.count(f">{one_line(name)}<") == 2  # on both axes
+    assert "currentColor" in text
+    assert "http" not in re.sub(r"xmlns(:xlink)?=\S+", "", text)
