@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, get_args, get_type_hints
 
+import typer
 from typer.models import ArgumentInfo, OptionInfo
 
 MARK = "<!-- commands -->"
@@ -33,10 +34,12 @@ def commands() -> dict[str, Callable[..., None]]:
 
 
 def parameters(command: Callable[..., None]) -> list[Parameter]:
-    """What a command takes, in order."""
+    """What a command takes, in order; typer's own context is no user's to give."""
     hints = get_type_hints(command, include_extras=True)
     found = []
     for name, each in inspect.signature(command).parameters.items():
+        if hints[name] is typer.Context:
+            continue
         kind, info = get_args(hints[name])[:2]
         # Within Annotated, typer has the first of the names where a default would be.
         said = (info.default, *(info.param_decls or ()))
