@@ -67,6 +67,7 @@ def main() -> None:
             "slowest_seconds": round(slowest, 3),
             "memory_limit_above_start_bytes": 256_000_000,
         },
+        command="python -m benchmarks.fuzz",
     )
 
 
