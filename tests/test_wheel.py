@@ -13,7 +13,7 @@ from benchmarks.layout_figures import PACKAGES, checkout
 from tests.sources import ROOT, folder_of
 
 BUILD = "import sys; from setuptools.build_meta import build_wheel; build_wheel(sys.argv[1])"
-DATA = ("py.typed", "*.gz", "LICENSE")
+DATA = ("py.typed", "*.gz", "LICENSE", "page.html", "page.js")
 
 
 @pytest.fixture(scope="module")
