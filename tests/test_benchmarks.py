@@ -328,6 +328,49 @@ def test_transfer(digits, monkeypatch, tmp_path):
     module.train_missing()
 
 
+def test_near_strangers():
+    """Each score against scipy's densities, and strangers that every one of them tells."""
+    module = load("near_strangers")
+    from scipy.stats import multivariate_normal
+
+    from supsup.inference.prototypes import measure
+    from supsup.inference.prototypes.statistics import PooledCovariance
+
+    rng = np.random.default_rng(0)
+    centres = 3 * rng.normal(size=(6, 5))
+    y = np.arange(300) % 2
+    data = [centres[2 * at + y] + rng.normal(size=(300, 5)) for at in range(3)]
+    parts = []
+    for at in range(3):
+        means, steps = measure([(data[at].astype(np.float32), y)], classes=2, size=5, task="t")
+        parts.append((means, PooledCovariance(total=steps, tasks=frozenset({at}))))
+    known, x = module.Known.of(parts[:2]), data[2][:20]
+    energy = rng.normal(size=(20, 2))
+    found = module.scores(known, x, energy)
+    middle = known.means.mean(0)
+    spread = known.means - middle
+    total = known.within + spread.T @ spread / 4
+
+    def log(mean, covariance):
+        return multivariate_normal(mean, covariance).logpdf(x)
+
+    each = np.stack([log(mean, known.within) for mean in known.means], 1).reshape(20, 2, 2)
+    tasks = np.logaddexp.reduce(each, axis=2) - np.log(2)
+    assert np.array_equal(found["task"], tasks.argmax(1))
+    assert np.array_equal(found["energy"], energy[np.arange(20), tasks.argmax(1)])
+    ratio = log(middle, known.within) - tasks.max(1)
+    np.testing.assert_allclose(found["likelihood ratio"], ratio, atol=1e-6)
+    constant = np.linalg.slogdet(known.within)[1] - np.linalg.slogdet(total)[1]
+    relative = 2 * (log(middle, total) - tasks.max(1)) - constant
+    np.testing.assert_allclose(found["relative Mahalanobis"], relative, atol=1e-6)
+    away = np.linalg.solve(known.within, (x - middle).T).T * (x - middle)
+    np.testing.assert_allclose(found["share explained"], ratio / away.sum(1), atol=1e-6)
+    images = [(each, np.zeros((300, 3)) + rng.normal(size=(300, 1))) for each in data]
+    areas = module.left_out(2, parts, images * 2)
+    assert min(areas["Mahalanobis"], areas["relative Mahalanobis"]) > 0.9
+    assert areas["energy"] == pytest.approx(0.5, abs=0.07)
+
+
 def test_unknown_tasks():
     module = load("unknown_tasks")
     low, high = np.arange(20.0), np.arange(20.0) + 100
