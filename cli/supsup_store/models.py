@@ -53,6 +53,10 @@ def import_(
         ),
     ] = None,
     outputs: Annotated[int | None, typer.Option(help="Outputs of --net.")] = None,
+    classes: Annotated[
+        int | None,
+        typer.Option(help="Classes of each task; by default as many as the network has outputs."),
+    ] = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -67,6 +71,7 @@ def import_(
             name=name,
             net=net,
             outputs=outputs,
+            classes=classes,
             on_task=on_task,
         )
     if as_json:

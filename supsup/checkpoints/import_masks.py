@@ -14,6 +14,7 @@ from maskstore.errors import ArchiveExists, InvalidInput
 from maskstore.items import MaskItem
 from maskstore.layout import MaskLayout
 from maskstore.maintenance import gone_if_empty
+from maskstore.numbers import parse_whole
 from maskstore.registry import check_one_of
 from maskstore.storage.metadata import parse_name
 from supsup.archives.network import create_archive
@@ -30,9 +31,9 @@ KINDS: tuple[str, ...] = get_args(CheckpointName)
 
 
 MASKS_ALONE = (
-    "masks alone: not all of the network's numbers are among the checkpoint's weights, or it "
-    "answers by running statistics, which are not kept; the archive cannot be evaluated or "
-    "inferred with"
+    "masks alone: the checkpoint has not all numbers of a network that ships here, or others "
+    "beside them (a bias, a scale of normalisation); the archive cannot be evaluated or inferred "
+    "with"
 )
 
 
@@ -42,6 +43,8 @@ class ImportReport:
 
     Attributes:
         net: the network whose names the layers have; None where they kept the checkpoint's.
+        classes: how many each task has; None where nobody said and its network is not known.
+        data: the data sets on whose test images the archive can be evaluated by itself.
         note: what the archive cannot do; empty where it has its network.
     """
 
@@ -51,6 +54,8 @@ class ImportReport:
     archive_bytes: int
     kind: str
     net: str | None
+    classes: int | None
+    data: tuple[str, ...]
     note: str
 
 
@@ -64,6 +69,7 @@ def import_checkpoint(
     name: str = "task",
     net: str | None = None,
     outputs: int | None = None,
+    classes: int | None = None,
     on_task: Callable[[str], None] = lambda name: None,
 ) -> ImportReport:
     """Make an archive of the masks in a checkpoint, exactly as the code that wrote it masks.
@@ -82,12 +88,14 @@ def import_checkpoint(
             :func:`supsup.checkpoints.names.name_layers`; by default the one of ours that the
             checkpoint's architecture is.
         outputs: of ``net``; by default those of its last layer there.
+        classes: of each task; by default all outputs, as the paper's code takes the largest of all.
+            Those after the classes are its superfluous neurons.
         on_task: called with a task's name when its mask is made.
 
     Raises:
         InvalidInput: not such a checkpoint, one that would run code when loaded, one that holds no
             masks or ternary ones, or one that contradicts ``kind``, ``density``, ``multiplier`` or
-            ``net``. No archive was made.
+            ``net``; or more classes than outputs. No archive was made.
         ArchiveExists, ArchiveWriteError: no archive was made.
     """
     if kind is not None:
@@ -104,6 +112,9 @@ def import_checkpoint(
     if named.recipe is not None:
         recipe = named.recipe
         about |= {"net": recipe.net, "outputs": recipe.outputs, "options": dict(recipe.options)}
+        classes = _class_count(classes, recipe.outputs)
+    elif classes is not None:
+        classes = parse_whole("classes", classes)
     weights = _weights(found, named, layout)
     names = {task: f"{name}/{task}" for task in found.tasks}
     for each in names.values():
@@ -111,12 +122,19 @@ def import_checkpoint(
 
     def items() -> Iterator[MaskItem]:
         for task, layers in found.tasks.items():
-            yield names[task], _masks(found, named, layers), {"imported": about}
+            metadata: dict[str, Any] = {"imported": about}
+            if (recipe := found.data.get(task)) is not None:
+                metadata["task"] = recipe.to_json()
+            if classes is not None:
+                metadata["classes"] = classes
+            own = {} if network is None else network.tensors.get(task, {})
+            tensors = {each: numbers_of(each, values).numpy() for each, values in own.items()}
+            yield names[task], _masks(found, named, layers), metadata, tensors
             on_task(names[task])
 
     network = whole_network(checkpoint, found, named, weights, layout)
     if network is not None:
-        made = create_archive(archive, network, embed=True)
+        made = create_archive(archive, network.backbone, embed=True)
     else:
         made = MaskArchive.create(
             archive,
@@ -134,8 +152,18 @@ def import_checkpoint(
         archive_bytes=size,
         kind=found.kind,
         net=None if named.recipe is None else named.recipe.net,
+        classes=classes,
+        data=() if network is None else tuple({r.dataset for r in found.data.values()}),
         note=MASKS_ALONE if network is None else "",
     )
+
+
+def _class_count(classes: int | None, outputs: int) -> int:
+    if classes is None:
+        return outputs
+    if parse_whole("classes", classes) > outputs:
+        raise InvalidInput(f"classes: {classes} of them, and the network has {outputs} outputs")
+    return int(classes)
 
 
 def _scores(

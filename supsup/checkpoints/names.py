@@ -60,13 +60,20 @@ _ARCHITECTURES = {
     ),
     "GEMResNet18": _Architecture(
         net="resnet18",
-        layers={r"(.+)\.shortcut\.0": r"\1.downsample", "linear": "fc"},
+        layers={
+            r"(.+)\.shortcut\.0": r"\1.downsample",
+            r"(.+)\.shortcut\.1": r"\1.downsample_bn",
+            "linear": "fc",
+        },
         options=lambda shapes: {"width": shapes["conv1"][0]},
         last="fc",
     ),
     "ResNet50": _Architecture(
         net="resnet50",
-        layers={r"(.+)\.downsample\.0": r"\1.downsample"},
+        layers={
+            r"(.+)\.downsample\.0": r"\1.downsample",
+            r"(.+)\.downsample\.1": r"\1.downsample_bn",
+        },
         options=lambda shapes: {"width": shapes["conv1"][0]},
         last="fc",
     ),
@@ -143,23 +150,29 @@ def name_layers(
 def named_weights(named: NamedLayers, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The checkpoint's weights by our names and in our order and shapes, those that are there.
 
-    A neuron's scale that the checkpoint masks without having it (HopSupSup) is 1.
+    A neuron's scale that the paper's network does not have, normalisation without one, is 1.
     """
     if named.recipe is None:
         return dict(weights)
-    known = next((each for each in _ARCHITECTURES.values() if each.net == named.recipe.net), None)
-    theirs: dict[str, Tensor] = {}
-    for name, tensor in weights.items():
-        layer, _, kind = name.rpartition(".")
-        theirs[f"{_renamed(known, layer)}.{kind}"] = tensor
-    masked = {ours for ours, _ in named.parameters.values()}
+    theirs = in_our_names(named, weights)
+    known = _architecture(None, named.recipe.net) is not None
     result: dict[str, Tensor] = {}
     for ours, shape in named.shapes.items():
         if ours in theirs and tuple(theirs[ours].shape) in (shape, (*shape, 1, 1)):
             result[ours] = theirs[ours].reshape(shape)
-        elif ours in masked and len(shape) == 1:
+        elif known and ours not in theirs and len(shape) == 1:
             result[ours] = torch.ones(shape, dtype=torch.float32, device="cpu")
     return result
+
+
+def in_our_names(named: NamedLayers, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors of the checkpoint, as they are, by the names of their network here."""
+    known = None if named.recipe is None else _architecture(None, named.recipe.net)
+    renamed: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        layer, _, kind = name.rpartition(".")
+        renamed[f"{_renamed(known, layer)}.{kind}"] = tensor
+    return renamed
 
 
 def _architecture(arch: str | None, net: str | None) -> _Architecture | None:

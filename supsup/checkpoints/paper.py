@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,16 @@ from supsup.checkpoints.scores import (
     threshold,
     topk,
 )
+from supsup.tasks.families import RULES
+from supsup.tasks.recipe import TaskRecipe
 
 _SCORES = re.compile(r"(?P<layer>.+)\.scores(?:\.(?P<task>\d+))?")
 _NO_WEIGHT = re.compile(r".+\.(scores(\.\d+)?|score|running_mean|running_var|num_batches_tracked)")
+
+_STATISTIC = re.compile(
+    r"(?P<norm>.+?)(?:\.bns\.(?P<task>\d+))?\.(?P<kind>running_mean|running_var)"
+)
+"""``MultitaskNonAffineBN`` has a normalisation for each task, ``bns.<task>``."""
 
 _RULE_OF = {
     "FastMultitaskMaskConv": "threshold",
@@ -78,7 +85,8 @@ def paper_scores(
         tasks=tasks,
         rules=rules,
         weights={name: each for name, each in state.items() if not _NO_WEIGHT.fullmatch(name)},
-        statistics=any(name.endswith(".running_mean") for name in state),
+        statistics=_statistics(state, tasks),
+        data=_data(said, tasks),
         arch=arch if isinstance(arch, str) else None,
     )
 
@@ -128,6 +136,44 @@ def _by_task(
         return {str(only): scores}
     numbered = {0 if task is None else task: layers for task, layers in found.items()}
     return {str(task): numbered[task] for task in sorted(numbered)}
+
+
+def _statistics(
+    state: Mapping[str, Tensor], tasks: Mapping[str, object]
+) -> dict[str, dict[str, Tensor]]:
+    """Task → its running statistics: its own, and those that all tasks share."""
+    found: dict[str, dict[str, Tensor]] = {}
+    for name, tensor in state.items():
+        if match := _STATISTIC.fullmatch(name):
+            for task in tasks:
+                if match["task"] in (None, task):
+                    found.setdefault(task, {})[f"{match['norm']}.{match['kind']}"] = tensor
+    return found
+
+
+def _data(said: Mapping[str, Any], tasks: Iterable[str]) -> dict[str, TaskRecipe]:
+    """The data of ``--set``, where a family here has the same images, labels and pixel values.
+
+    ``PartitionMNISTV2`` keeps the labels of MNIST; ``RotatingMNIST`` turns by whole degrees, to the
+    nearest pixel. Others draw classes or pixels from NumPy's generator, or normalise otherwise.
+    """
+    rule, options = "", dict[str, str | int]()
+    count = said.get("num_tasks")
+    if said.get("set") == "PartitionMNISTV2":
+        rule, options = "split", {"labels": "original"}
+    elif said.get("set") == "RotatingMNIST" and type(count) is int and 0 < count <= 360:
+        degrees = 360 // count
+        if 360 % degrees:  # the families here end with one full turn
+            return {}
+        rule, options = "rotated", {"degrees": degrees, "sampling": "nearest"}
+    if not rule:
+        return {}
+    most = RULES[rule].count(10, RULES[rule].parse_options(rule, options)) or 0
+    return {
+        task: TaskRecipe(dataset="mnist", rule=rule, index=int(task), options=options)
+        for task in tasks
+        if int(task) < most
+    }
 
 
 def _kind_of(path: Path, said: Mapping[str, Any], kind: str | None) -> str:

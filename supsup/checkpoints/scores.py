@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from supsup.tasks.recipe import TaskRecipe
+
 MaskRule = Callable[[Float[Tensor, "..."]], Bool[Tensor, "..."]]
 
 
@@ -22,7 +24,10 @@ class CheckpointScores:
         rules: layer → how its scores become a mask.
         weights: every tensor of the checkpoint that is no score and no running statistic, by its
             name there.
-        statistics: whether it has running statistics, by which that code answers.
+        statistics: task → the running means and variances by which that code answers, by their
+            names there, without the number of the task; empty where it has none.
+        data: task → the recipe of its data, where the checkpoint says which they were and they can
+            be remade to the bit.
         arch: the network's name in the code that wrote the checkpoint, where it says so.
     """
 
@@ -30,7 +35,8 @@ class CheckpointScores:
     tasks: Mapping[str, Mapping[str, Tensor]]
     rules: Mapping[str, MaskRule]
     weights: Mapping[str, Tensor] = field(default_factory=dict)
-    statistics: bool = False
+    statistics: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
+    data: Mapping[str, TaskRecipe] = field(default_factory=dict)
     arch: str | None = None
 
 

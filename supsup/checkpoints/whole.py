@@ -1,19 +1,32 @@
-"""The network of a checkpoint, where all its numbers are among the checkpoint's weights."""
+"""The network of a checkpoint, where all its numbers are among the checkpoint's tensors."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from maskstore.layout import MaskLayout
-from supsup.checkpoints.names import NamedLayers
+from supsup.checkpoints.names import NamedLayers, in_our_names
 from supsup.checkpoints.scores import CheckpointScores
 from supsup.networks.backbone import Backbone
 from supsup.networks.construct import build
 from supsup.networks.registry import NETS
 from supsup.networks.weights_file import WeightsFile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WholeNetwork:
+    """A network of ours with a checkpoint's numbers.
+
+    Attributes:
+        tensors: task → its running statistics, by our names; empty where it goes by those of the
+            batch.
+    """
+
+    backbone: Backbone
+    tensors: Mapping[str, Mapping[str, Tensor]] = field(default_factory=dict)
 
 
 def whole_network(
@@ -22,27 +35,36 @@ def whole_network(
     named: NamedLayers,
     weights: Mapping[str, Tensor],
     layout: MaskLayout,
-) -> Backbone | None:
-    """A network of ours with the checkpoint's weights, which answers as the checkpoint's code does.
+) -> WholeNetwork | None:
+    """A network of ours with the checkpoint's numbers, which answers as the checkpoint's code does.
 
-    None where that is not certain: the network is none that ships here, has a parameter that the
-    checkpoint lacks, or lacks one that the checkpoint has (a bias), or that code normalises by
-    running statistics, where ours goes by those of the batch.
+    None where that is not certain: the network is none that ships here, has a number that the
+    checkpoint lacks, or lacks one that the checkpoint has (a bias, a scale of normalisation).
 
     Args:
         weights: by our names (:func:`supsup.checkpoints.names.named_weights`).
         layout: of the masks.
     """
-    if named.recipe is None or named.recipe.net not in NETS or found.statistics:
+    if named.recipe is None or named.recipe.net not in NETS:
         return None
-    # Scales of masked neurons that the checkpoint has no weight of are 1, and count for none.
-    filled = sum(f"{layer}.weight" not in found.weights for layer in named.parameters)
-    if weights.keys() != named.shapes.keys() or len(weights) - filled != len(found.weights):
+    theirs = in_our_names(named, found.weights)
+    if weights.keys() != named.shapes.keys() or not theirs.keys() <= weights.keys():
         return None
     if any(each.dtype != torch.float32 for each in weights.values()):
         return None
     recipe = replace(
-        named.recipe, weights=WeightsFile.of(checkpoint), maskable=tuple(layout.shapes)
+        named.recipe,
+        weights=WeightsFile.of(checkpoint),
+        maskable=tuple(layout.shapes),
+        statistics="running" if found.statistics else "batch",
     )
     backbone = build(recipe, values=weights)
-    return backbone if backbone.layout == layout else None
+    tensors = {task: in_our_names(named, each) for task, each in found.statistics.items()}
+    kept = _kinds(backbone.kept_tensors)
+    if backbone.layout != layout or any(_kinds(tensors.get(t, {})) != kept for t in found.tasks):
+        return None
+    return WholeNetwork(backbone=backbone, tensors=tensors)
+
+
+def _kinds(tensors: Mapping[str, Tensor]) -> dict[str, tuple[torch.dtype, torch.Size]]:
+    return {name: (tensor.dtype, tensor.shape) for name, tensor in tensors.items()}

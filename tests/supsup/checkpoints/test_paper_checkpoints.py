@@ -6,12 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from maskstore import InvalidInput, MaskArchive
-from supsup import BackboneRecipe, build
+from supsup import BackboneRecipe, SupSup, build
 from supsup.archives import backbone_of
+from supsup.archives.tasks import recipe_of
 from supsup.checkpoints import import_checkpoint
 from supsup.networks.unpickle import load_checkpoint
+from supsup.tasks import TensorTask
 from tests.supsup.checkpoints.helpers import (
     reference_er_sparsity,
     reference_threshold,
@@ -90,13 +93,84 @@ def test_hopsupsup_answers_as_the_papers_code_does(tmp_path):
             torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["gg-resnet-er-sparsity.pt", "maskconv-single.pt"])
-def test_nets_that_answer_by_running_statistics_are_masks_alone(tmp_path, name):
+@pytest.mark.parametrize(
+    ("name", "tasks"),
+    [
+        (
+            "gg-resnet-er-sparsity.pt",
+            {"task/0": (".scores.0", ".bns.0"), "task/1": (".scores.1", ".bns.1")},
+        ),
+        ("maskconv-single.pt", {"task/1": (".scores", "")}),
+    ],
+)
+def test_residual_nets_answer_as_the_papers_code_does(tmp_path, name, tasks):
     report = import_checkpoint(FOLDER / name, tmp_path / "a.h5")
-    assert "running statistics" in report.note
-    refused = pytest.raises(InvalidInput, match="imported masks alone")
-    with MaskArchive.open(tmp_path / "a.h5") as archive, refused:
-        backbone_of(archive)
+    assert (report.classes, report.note) == (5, "")
+    state = load_checkpoint(FOLDER / name)["state_dict"]
+    x = torch.randn(6, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    answers = []
+    with SupSup.open(tmp_path / "a.h5") as opened:  # the checkpoint is not beside the archive
+        assert opened.backbone.statistics == "running"
+        for task, (scores, norm) in tasks.items():
+            expected = residual_logits(x.double(), state, scores, norm)
+            archive, backbone = opened.archive, opened.backbone
+            found = backbone.run(x, backbone.of_task(archive.get(task), archive.tensors(task)))
+            alone = opened.module(task).eval()(x[:1])
+            torch.testing.assert_close(found.double(), expected, rtol=1e-4, atol=1e-6)
+            torch.testing.assert_close(alone.double(), expected[:1], rtol=1e-4, atol=1e-6)
+            assert float(expected.std()) > 0.01
+            answers.append(expected)
+        assert set(opened.infer(x).names) <= set(tasks)
+    # The statistics are each task's own: not those of the other, nor of nothing.
+    assert all(not torch.allclose(answers[0], each, atol=1e-3) for each in answers[1:])
+
+
+def residual_logits(x, state, scores, norm):
+    """GEMResNet18 of the paper's code in evaluation, written out in float64."""
+
+    def conv(x, layer, stride=1):
+        weight = state[f"{layer}.weight"]
+        mask = reference_topk(state[f"{layer}{scores}"], reference_er_sparsity(weight, 8.0))
+        masked = (weight * torch.from_numpy(mask)).double()
+        return F.conv2d(x, masked, stride=stride, padding=weight.shape[-1] // 2)
+
+    def normalised(x, layer):
+        mean, var = (state[f"{layer}{norm}.running_{kind}"].double() for kind in ("mean", "var"))
+        return (x - mean.view(-1, 1, 1)) / torch.sqrt(var.view(-1, 1, 1) + 1e-5)
+
+    x = normalised(conv(x, "conv1"), "bn1").relu()
+    for layer in (1, 2, 3, 4):
+        for at in (0, 1):
+            block, stride = f"layer{layer}.{at}", 2 if layer > 1 and not at else 1
+            y = normalised(conv(x, f"{block}.conv1", stride), f"{block}.bn1").relu()
+            y = normalised(conv(y, f"{block}.conv2"), f"{block}.bn2")
+            if f"{block}.shortcut.0.weight" in state:
+                shortcut = conv(x, f"{block}.shortcut.0", stride)
+                x = normalised(shortcut, f"{block}.shortcut.1")
+            x = (y + x).relu()
+    return conv(F.avg_pool2d(x, 4), "linear").flatten(1)
+
+
+def test_the_result_is_evaluated_on_data_that_are_handed_over(tmp_path):
+    import_checkpoint(FOLDER / "gg-resnet-er-sparsity.pt", tmp_path / "a.h5")
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.randn(40, 3, 32, 32, generator=generator), torch.arange(40) % 5
+    with SupSup.open(tmp_path / "a.h5") as opened:
+        right = (opened.predict(x, "task/1").predictions == y.numpy()).mean()
+        task = TensorTask(name="task/1", train=(x, y), test=(x, y), classes=5)
+        (row,) = opened.evaluate(task).per_task
+        assert row.accuracy == pytest.approx(right)
+        with pytest.raises(InvalidInput, match="added without the recipe of its data"):
+            opened.evaluate()
+
+
+def test_data_that_the_checkpoint_names_are_found_again(tmp_path):
+    report = import_checkpoint(FOLDER / "hopsupsup-mnist.pt", tmp_path / "a.h5")
+    assert (report.data, report.classes) == (("mnist",), 10)
+    with MaskArchive.open(tmp_path / "a.h5") as archive:
+        recipes = [recipe_of(archive, each) for each in archive]
+    assert [list(each.label_map(10)) for each in recipes] == [list(range(10))] * 5
+    assert [each.name for each in recipes] == [f"split-mnist/{number}" for number in range(5)]
 
 
 def test_batche_has_no_masks(tmp_path):
