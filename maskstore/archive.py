@@ -1,18 +1,23 @@
 """MaskArchive: masks by task name in one HDF5 file, with a database's promises."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from threading import get_ident
 from typing import Any
 
 from maskstore.errors import ArchiveClosed, CorruptArchive, InvalidInput
 from maskstore.layout import MaskLayout
 from maskstore.packed import StoredTask
+from maskstore.reader import Contents
 from maskstore.storage.atomic import sync_folder
+from maskstore.storage.index import Index
 from maskstore.storage.lifecycle import create_file, open_file, replace_file
 from maskstore.storage.raw_file import FileDevice
 from maskstore.storage.remote_file import RemoteDevice
 from maskstore.storage.store import Store
-from maskstore.writer import ArchiveWriter
+from maskstore.transaction import Turn
+from maskstore.writer import ArchiveWriter, Changes
 
 __all__ = ["MaskArchive", "StoredTask"]
 
@@ -21,15 +26,17 @@ class MaskArchive(ArchiveWriter):
     """Masks of one layout in an HDF5 file. Make one with :meth:`create` or :meth:`open`.
 
     Every change is atomic and durable: after a crash the next open sees the last committed state.
-    Threads may share an archive: a transaction keeps other writers out until it is done. Only
-    :meth:`refresh` and ``compact``, which go over to another file, want it to themselves.
+    Threads may share an archive: each sees whole commits, whatever the others do, and a transaction
+    keeps other writers out until it is done.
     One writer at a time holds a lock from open to close; readers need none, block nobody, and see
     the state at their open or last :meth:`refresh`.
     """
 
-    def __init__(self, store: Store, path: str | Path, *, lock: bool = True) -> None:
+    def __init__(
+        self, store: Store, path: str | Path, index: Index | None = None, *, lock: bool = True
+    ) -> None:
         """Used by :meth:`create` and :meth:`open`."""
-        super().__init__(store, path)
+        super().__init__(store, path, index)
         self._lock = lock
 
     @classmethod
@@ -95,9 +102,9 @@ class MaskArchive(ArchiveWriter):
             store = open_file(Path(path), mode, timeout=timeout, lock=lock)
         try:
             archive = cls(store, path, lock=lock)
-            if mode == "a" and archive._index.damage:
+            if mode == "a" and (damage := archive.damage):
                 raise CorruptArchive(
-                    f"{path}: {archive._index.damage[0].cause}; nothing is written to a damaged "
+                    f"{path}: {damage[0].cause}; nothing is written to a damaged "
                     "archive: read it, or salvage it with `supsup-store repair`"
                 )
         except BaseException:
@@ -106,10 +113,27 @@ class MaskArchive(ArchiveWriter):
         return archive
 
     def close(self) -> None:
-        """Release the file and the lock. Closing twice does nothing."""
-        if self._store is not None:
-            self._store.device.close()
-            self._store = None
+        """Release the file and the lock. Closing twice does nothing.
+
+        Raises:
+            ArchiveClosed: a transaction of this thread is not over; what it changed is not stored.
+        """
+        committed, turn = self._committed, self._turn
+        if committed is None:
+            return
+        unstored = 0
+        try:
+            if isinstance(turn, Changes) and turn.thread == get_ident():
+                unstored = len(turn.rows)
+                self._end_turn(turn, keep=False)
+        finally:
+            self._committed = None
+            committed.store.device.close()
+        if unstored:
+            raise ArchiveClosed(
+                f"{self.path}: closed before its transaction was over, so {unstored} "
+                f"{'change' if unstored == 1 else 'changes'} of it were not stored"
+            )
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copies and pickles are openings of their own, to read what is committed by then.
@@ -129,20 +153,28 @@ class MaskArchive(ArchiveWriter):
         self.close()
 
     def refresh(self) -> bool:
-        """See what other processes committed since; True if anything changed."""
-        device = self.store.device
-        if isinstance(device, FileDevice) and device.is_replaced():
-            fresh = open_file(device.path, "r", timeout=0, lock=False)
-            if fresh.header != self.store.header:
-                fresh.device.close()
+        """See what other processes committed since; True if anything changed.
+
+        Raises:
+            ArchiveClosed: closed, or inside a transaction.
+            CorruptArchive: what is there now is another archive, or damaged.
+        """
+        with self._alone("refreshed"):
+            store = self.store
+            device = store.device
+            if isinstance(device, FileDevice) and device.is_replaced():
+                fresh = open_file(device.path, "r", timeout=0, lock=False)
+            elif isinstance(device, RemoteDevice):
+                fresh = Store(RemoteDevice(device.url), device.url)
+            else:
+                fresh = Store(device, store.name)
+                if fresh.slot == store.slot:
+                    return False
+            if fresh.header != store.header:
+                if fresh.device is not device:
+                    fresh.device.close()
                 raise CorruptArchive(f"{self.path}: replaced by another archive; open it again")
-            self.store.device.close()
-            self._store = fresh
-        elif isinstance(device, RemoteDevice):
-            self._store = Store(RemoteDevice(device.url), device.url)
-        elif not self.store.refresh():
-            return False
-        self._reload()
+            self._go_over_to(fresh)
         return True
 
     def rewrite(self, fill: Callable[[Store], None]) -> None:
@@ -151,21 +183,40 @@ class MaskArchive(ArchiveWriter):
         Raises:
             ArchiveClosed: not open for writing, or inside a transaction.
         """
-        with self._mutex:
-            old = self.store.device
-            self.store.require_writable()
-            if self._in_transaction or not isinstance(old, FileDevice):
-                raise ArchiveClosed(f"{self.path}: cannot be rewritten inside a transaction")
-            rows = self._index.live_rows()
-            self._store = replace_file(
+        self.store.require_writable()
+        with self._alone("rewritten"):
+            store, old = self.store, self.store.device
+            if not isinstance(old, FileDevice):
+                raise ArchiveClosed(f"{self.path}: only a file can be rewritten")
+            rows = self._now.index.live_rows()
+            fresh = replace_file(
                 old,
-                self.store.header,
+                store.header,
                 lock=self._lock,
-                version=self.store.slot.version,
+                version=store.slot.version,
                 rows=len(rows),
                 text_bytes=sum(len(name.encode()) + len(row.metadata) for name, row in rows),
                 fill=fill,
             )
-            self._reload()
-            old.close()
+            self._go_over_to(fresh)
             sync_folder(old.path.parent)
+
+    def _go_over_to(self, fresh: Store) -> None:
+        """Show another state of the archive from now on, in one step for all threads."""
+        old = self.store.device
+        self._committed = Contents(fresh, Index(fresh))
+        self._ahead = None
+        if isinstance(old, FileDevice) and old is not fresh.device:
+            # Threads that read may still need the file; it is closed when the last one has done.
+            old.release()
+
+    @contextmanager
+    def _alone(self, done: str) -> Iterator[None]:
+        """No transaction is on meanwhile, this thread's neither."""
+        turn = Turn()
+        if self._take_turn(turn) is not turn:
+            raise ArchiveClosed(f"{self.path}: cannot be {done} inside a transaction")
+        try:
+            yield
+        finally:
+            self._leave_turn(turn)

@@ -1,7 +1,8 @@
 """ArchiveReader: the tasks of an archive file and their masks, read and checked."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,7 +19,7 @@ from maskstore.layout import MaskLayout, count_ones, sha256_of_bits
 from maskstore.packed import PackedMasks, StoredTask
 from maskstore.parallel import THREADS, map_ahead
 from maskstore.registry import did_you_mean
-from maskstore.storage.index import Damage, Entry, Index, payload_of
+from maskstore.storage.index import Damage, Entry, Index, Row, payload_of
 from maskstore.storage.metadata import decode_metadata, encode_json
 from maskstore.storage.store import Store
 from maskstore.storage.tensor_rows import describe_tensors, read_tensors, stored_tensors
@@ -31,15 +32,21 @@ _KEPT_BYTES = 1 << 22
 """What the masks that others are coded against may take together, once decoded."""
 
 
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """A file and the index of its rows, which belong together: who reads takes both at once."""
+
+    store: Store
+    index: Index
+
+
 class ArchiveReader(TaskAccess):
     """The committed state of one :class:`Store`. Users open it as a ``MaskArchive``."""
 
-    def __init__(self, store: Store, path: str | Path) -> None:
-        """Read the index; ``path`` is what error messages call the file."""
+    def __init__(self, store: Store, path: str | Path, index: Index | None = None) -> None:
+        """Read the index, unless it is given; ``path`` is what error messages call the file."""
         self.path = path
-        self._store: Store | None = store
-        self._index = Index(store)
-        self._positions: dict[str, int] | None = None
+        self._committed: Contents | None = Contents(store, index or Index(store))
         try:
             self.layout = MaskLayout.from_json(store.header.get("layout"))
         except InvalidInput as error:
@@ -60,32 +67,36 @@ class ArchiveReader(TaskAccess):
         """JSON that stored metadata is compressed against (:mod:`maskstore.storage.metadata`)."""
 
     @property
+    def _now(self) -> Contents:
+        """What whoever asks sees of the archive; raises ArchiveClosed."""
+        if (committed := self._committed) is None:
+            raise ArchiveClosed(f"{self.path}: the archive is closed")
+        return committed
+
+    @property
     def store(self) -> Store:
         """The file behind the archive; raises ArchiveClosed once that is closed."""
-        if self._store is None:
-            raise ArchiveClosed(f"{self.path}: the archive is closed")
-        return self._store
+        return self._now.store
 
     def __len__(self) -> int:
-        return len(self._index)
+        return len(self._now.index)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._index
+        return name in self._now.index
 
     def __iter__(self) -> Iterator[StoredTask]:
-        for index, (name, entry) in enumerate(self._index.items()):
-            yield self._stored_task(name, entry, index)
+        now = self._now
+        for row in now.index.rows():
+            yield self._stored_task(now, row)
 
     def names(self) -> list[str]:
         """Task names in order of arrival."""
-        return self._index.names()
+        return self._now.index.names()
 
     def task(self, name: str) -> StoredTask:
         """What the index knows of one task; raises TaskNotFound."""
-        entry = self.entry(name)
-        if self._positions is None:
-            self._positions = {each: at for at, each in enumerate(self.names())}
-        return self._stored_task(name, entry, self._positions[name])
+        now = self._now
+        return self._stored_task(now, self._row(now, name))
 
     def get(self, name: str) -> dict[str, Bool[np.ndarray, "..."]]:
         """The mask of a task: layer name → boolean array.
@@ -98,7 +109,8 @@ class ArchiveReader(TaskAccess):
 
     def get_packed(self, name: str) -> UInt8[np.ndarray, " bytes"]:
         """The mask of a task as packed bytes; raises as :meth:`get` does."""
-        return self._decode(name, self.entry(name))
+        now = self._now
+        return self._decode(now, name, self._row(now, name).entry)
 
     def bitarrays(self, name: str, *, exact: bool = False) -> dict[str, bitarray]:
         """The mask of a task as bits: layer name → bitarray of its weights in C order.
@@ -117,7 +129,8 @@ class ArchiveReader(TaskAccess):
 
         ``task(name).tensors`` tells their names, shapes, types and stored bytes.
         """
-        return read_tensors(self.store, f"task {name!r}", self.tensor_entry(name))
+        now = self._now
+        return read_tensors(now.store, f"task {name!r}", self._row(now, name).tensors)
 
     @property
     def shared(self) -> dict[str, tuple[TensorInfo, ...]]:
@@ -126,9 +139,10 @@ class ArchiveReader(TaskAccess):
         Raises:
             CorruptArchive: what describes them is damaged.
         """
+        now = self._now
         return {
-            name: describe_tensors(self.store, f"shared tensors {name!r}", entry)
-            for name, entry in self.shared_entries.items()
+            name: describe_tensors(now.store, f"shared tensors {name!r}", entry)
+            for name, entry in now.index.shared.items()
         }
 
     def shared_tensors(self, name: str) -> dict[str, Shaped[np.ndarray, "..."]]:
@@ -137,8 +151,8 @@ class ArchiveReader(TaskAccess):
         Raises:
             CorruptArchive: what is stored is not what was set.
         """
-        entry = self.shared_entries.get(name)
-        return read_tensors(self.store, f"shared tensors {name!r}", entry)
+        now = self._now
+        return read_tensors(now.store, f"shared tensors {name!r}", now.index.shared.get(name))
 
     def check_stored(self, name: str) -> None:
         """Compare all stored bytes that a task needs with their checksums, without decoding.
@@ -146,38 +160,48 @@ class ArchiveReader(TaskAccess):
         Raises:
             TaskNotFound, CorruptArchive: as :meth:`get`.
         """
-        self.stored_tensors(name)
-        stored = self.stored_bytes(name)
-        if self.entry(name).codec == HistoryCodec.id:
+        now = self._now
+        row = self._row(now, name)
+        self._stored_tensors(now, row)
+        stored = payload_of(now.store, name, row.entry)
+        if row.entry.codec == HistoryCodec.id:
             try:
-                self._first_sound(reference_of(stored), lambda *task: payload_of(self.store, *task))
+                self._first_sound(now, reference_of(stored), partial(payload_of, now.store))
             except CorruptArchive as error:
                 raise CorruptArchive(f"{self.path}: task {name!r} is damaged: {error}") from error
 
     def stored_bytes(self, name: str) -> bytes:
         """A task's mask as it is stored, coded; raises as :meth:`get` does."""
-        return payload_of(self.store, name, self.entry(name))
+        now = self._now
+        return payload_of(now.store, name, self._row(now, name).entry)
 
     def stored_tensors(self, name: str) -> StoredSet | None:
         """A task's tensors as they are stored, if it has any; raises as :meth:`get` does."""
-        entry = self.tensor_entry(name)
-        return None if entry is None else stored_tensors(self.store, f"task {name!r}", entry)
+        now = self._now
+        return self._stored_tensors(now, self._row(now, name))
+
+    def _stored_tensors(self, now: Contents, row: Row) -> StoredSet | None:
+        if row.tensors is None:
+            return None
+        return stored_tensors(now.store, f"task {row.name!r}", row.tensors)
 
     def stored_shared(self, name: str) -> StoredSet:
         """A set of the archive's own tensors as it is stored; raises as :meth:`shared_tensors`."""
-        return stored_tensors(self.store, f"shared tensors {name!r}", self.shared_entries[name])
+        now = self._now
+        return stored_tensors(now.store, f"shared tensors {name!r}", now.index.shared[name])
 
     def packed(self, names: Iterable[str] | None = None) -> PackedMasks:
         """The masks of ``names`` (all, in order of arrival, by default), one bit a weight."""
         if isinstance(names, str):
             raise InvalidInput(f"packed: expected task names, got the text {names!r}")
-        chosen = tuple(self.names() if names is None else names)
+        now = self._now
+        rows = now.index.rows() if names is None else [self._row(now, name) for name in names]
+        chosen = tuple(row.name for row in rows)
         bits = np.empty((len(chosen), self.layout.packed_bytes), np.uint8)
-        entries = [self.entry(name) for name in chosen]
 
         def decode(block: range) -> None:
             for at in block:
-                bits[at] = self._decode(chosen[at], entries[at])
+                bits[at] = self._decode(now, chosen[at], rows[at].entry)
 
         # Blocks, as one mask can be too little work for a thread's turn; yet some for every core.
         size = max(1, min(_BLOCK, len(chosen) // (4 * THREADS)))
@@ -189,8 +213,11 @@ class ArchiveReader(TaskAccess):
     @property
     def decoding_prior(self) -> codecs.Prior:
         """What decoders know: ``prior``, and the masks that others are coded against."""
+        return self._prior_for(self._now)
+
+    def _prior_for(self, now: Contents) -> codecs.Prior:
         # Not kept: an archive that knows itself would not close when it is dropped.
-        return replace(self.prior, find=self._reference)
+        return replace(self.prior, find=partial(self._reference, now))
 
     @property
     def file_bytes(self) -> int:
@@ -205,35 +232,35 @@ class ArchiveReader(TaskAccess):
     @property
     def damage(self) -> list[Damage]:
         """Index rows that can not be trusted; ``maskstore._verify`` looks at everything else."""
-        return list(self._index.damage)
+        return list(self._now.index.damage)
 
     @property
     def shared_entries(self) -> dict[str, Entry]:
         """Where each set of the archive's own tensors lies."""
-        self.store  # noqa: B018 - a closed archive says so, whatever is asked of it
-        return dict(self._index.shared)
+        return self._now.index.shared
 
     def tensor_entry(self, name: str) -> Entry | None:
         """Where a task's tensors lie, if it has any; raises TaskNotFound."""
-        self.entry(name)
-        return self._index.tensors_of(name)
+        return self._row(self._now, name).tensors
 
     def entry(self, name: str) -> Entry:
         """Where a task's payload lies; raises TaskNotFound."""
-        self.store  # noqa: B018 - a closed archive says so, whatever is asked of it
+        return self._row(self._now, name).entry
+
+    def _row(self, now: Contents, name: str) -> Row:
         try:
-            return self._index[name]
+            return now.index.row(name)
         except (KeyError, TypeError):
-            hint = did_you_mean(name, self.names())
-            if damaged := len(self._index.damage):
+            hint = did_you_mean(name, now.index.names())
+            if damaged := len(now.index.damage):
                 hint += f" ({damaged} damaged index rows: run `supsup-store verify`)"
-            message = f"{self.path}: no task {name!r} among its {len(self)} tasks{hint}"
+            message = f"{self.path}: no task {name!r} among its {len(now.index)} tasks{hint}"
             raise TaskNotFound(f"{message}; `supsup-store list` shows them") from None
 
-    def _decode(self, name: str, entry: Entry) -> UInt8[np.ndarray, " bytes"]:
-        payload = payload_of(self.store, name, entry)
+    def _decode(self, now: Contents, name: str, entry: Entry) -> UInt8[np.ndarray, " bytes"]:
+        payload = payload_of(now.store, name, entry)
         try:
-            packed = codecs.codec_of_id(entry.codec).decode(payload, self.decoding_prior)
+            packed = codecs.codec_of_id(entry.codec).decode(payload, self._prior_for(now))
         except CorruptArchive as error:
             raise CorruptArchive(f"{self.path}: task {name!r} is damaged: {error}") from error
         computed = sha256_of_bits(packed)
@@ -249,17 +276,19 @@ class ArchiveReader(TaskAccess):
             )
         return packed
 
-    def _reference(self, digest: bytes) -> UInt8[np.ndarray, " bytes"]:
+    def _reference(self, now: Contents, digest: bytes) -> UInt8[np.ndarray, " bytes"]:
         """The mask that others are coded against."""
 
         def decode() -> UInt8[np.ndarray, " bytes"]:
-            return self._first_sound(digest, self._decode)
+            return self._first_sound(now, digest, partial(self._decode, now))
 
         return self._references.get(digest, decode)
 
-    def _first_sound(self, digest: bytes, read: Callable[[str, Entry], Value]) -> Value:
+    def _first_sound(
+        self, now: Contents, digest: bytes, read: Callable[[str, Entry], Value]
+    ) -> Value:
         """What ``read`` gives of a reference; of several equal ones, of the first that is sound."""
-        candidates = self._index.find(digest)
+        candidates = now.index.find(digest)
         if not candidates:
             raise CorruptArchive(
                 f"it is coded against the mask whose sha256 begins with {digest.hex()}, and the "
@@ -269,7 +298,7 @@ class ArchiveReader(TaskAccess):
             try:
                 return read(name, entry)
             except CorruptArchive as error:
-                live = name in self._index and self._index[name].offset == entry.offset
+                live = name in now.index and now.index[name].offset == entry.offset
                 removed = "" if live else "removed "
                 failure = CorruptArchive(
                     f"it is coded against the {removed}task {name!r}, which is damaged"
@@ -277,11 +306,8 @@ class ArchiveReader(TaskAccess):
                 failure.__cause__ = error
         raise failure
 
-    def _describe(self, name: str) -> tuple[TensorInfo, ...]:
-        entry = self._index.tensors_of(name)
-        return () if entry is None else describe_tensors(self.store, f"task {name!r}", entry)
-
-    def _stored_task(self, name: str, entry: Entry, index: int) -> StoredTask:
+    def _stored_task(self, now: Contents, row: Row) -> StoredTask:
+        name, entry, tensors, position = row
         try:
             metadata = decode_metadata(entry.metadata, self.metadata_example)
         except CorruptArchive as error:
@@ -289,12 +315,14 @@ class ArchiveReader(TaskAccess):
         codec = codecs.BY_ID.get(entry.codec)
         return StoredTask(
             name=name,
-            index=index,
+            index=position,
             bits=self.layout.bits,
             ones=entry.ones,
             codec=codec.name if codec else f"unknown ({entry.codec})",
             bytes=entry.payload_bytes,
             sha256=entry.sha256.hex(),
             metadata=metadata,
-            tensors=self._describe(name) if self._index.has_tensors else (),
+            tensors=()
+            if tensors is None
+            else describe_tensors(now.store, f"task {name!r}", tensors),
         )

@@ -6,7 +6,7 @@ from typing import Any
 from maskstore.archive import MaskArchive
 from maskstore.errors import ArchiveClosed
 from maskstore.queries import select
-from maskstore.storage.index import Entry, Index
+from maskstore.storage.index import Entry, Index, Row
 
 
 class SelectedArchive(MaskArchive):
@@ -32,8 +32,8 @@ class SelectedArchive(MaskArchive):
         """
         for name in names:
             whole.entry(name)
-        super().__init__(whole.store, whole.path, lock=False)
-        self._index: Any = _SelectedIndex(self._index, names)
+        now = whole._now
+        super().__init__(now.store, whole.path, _SelectedIndex(now.index, names), lock=False)
         self._whole = whole
 
     @property
@@ -53,7 +53,7 @@ class SelectedArchive(MaskArchive):
 
     def close(self) -> None:
         """Leave the file, which is the whole archive's, open."""
-        self._store = None
+        self._committed = None
 
 
 def _payload_bytes(archive: MaskArchive, names: Sequence[str]) -> int:
@@ -63,12 +63,15 @@ def _payload_bytes(archive: MaskArchive, names: Sequence[str]) -> int:
     )
 
 
-class _SelectedIndex:
+class _SelectedIndex(Index):
     """The index with some tasks; masks that others are coded against are found all the same."""
 
     def __init__(self, index: Index, names: Sequence[str]) -> None:
-        self._index = index
-        self._selected = {name: index[name] for name in names}
+        self._whole = index
+        self._selected = {
+            name: index.row(name)._replace(position=at) for at, name in enumerate(names)
+        }
+        self.damage = index.damage
 
     def __len__(self) -> int:
         return len(self._selected)
@@ -77,16 +80,23 @@ class _SelectedIndex:
         return name in self._selected
 
     def __getitem__(self, name: str) -> Entry:
+        return self._selected[name].entry
+
+    def row(self, name: str) -> Row:
         return self._selected[name]
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._index, name)
+    def rows(self) -> list[Row]:
+        return list(self._selected.values())
 
     def names(self) -> list[str]:
         return list(self._selected)
 
-    def items(self) -> list[tuple[str, Entry]]:
-        return list(self._selected.items())
+    @property
+    def shared(self) -> dict[str, Entry]:
+        return self._whole.shared
+
+    def find(self, digest: bytes) -> list[tuple[str, Entry]]:
+        return self._whole.find(digest)
 
 
 def select_from(archive: MaskArchive, pattern: str | None) -> MaskArchive:

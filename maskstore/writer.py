@@ -1,9 +1,8 @@
 """ArchiveWriter: how the tasks of an archive are added, changed and removed."""
 
-import threading
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
+from threading import get_ident
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from maskstore.errors import TaskExists
 from maskstore.items import MaskItem, records_of_item
 from maskstore.packed import StoredTask
 from maskstore.parallel import map_ahead
-from maskstore.reader import ArchiveReader
+from maskstore.reader import ArchiveReader, Contents
 from maskstore.storage.format import (
     KIND_METADATA,
     KIND_REMOVE,
@@ -23,25 +22,58 @@ from maskstore.storage.format import (
     KIND_TENSORS,
     MASK_KINDS,
 )
-from maskstore.storage.index import Index, entry_of
+from maskstore.storage.index import Change, Index, entry_of
 from maskstore.storage.metadata import encode_metadata, parse_name
 from maskstore.storage.records import Record
 from maskstore.storage.store import Store
 from maskstore.storage.tensor_rows import tensor_record
 from maskstore.tensors import TensorValue, encode_set
+from maskstore.transaction import Transacted, Transaction, Turn
 
 _BATCH_BYTES = 1 << 25
 _WORTH_A_THREAD = 1 << 15
 """Bits of a mask from which its coding is shared among the cores."""
 
 
-class ArchiveWriter(ArchiveReader):
-    """Changes to one :class:`Store`, in transactions. Users open it as a ``MaskArchive``."""
+class _Undone(Exception):
+    """A transaction that is not to be kept."""
 
-    def __init__(self, store: Store, path: str | Path) -> None:
-        super().__init__(store, path)
-        self._in_transaction = False
-        self._mutex = threading.RLock()
+
+class Changes(Turn):
+    """What a transaction has done so far.
+
+    Attributes:
+        generation: of the state that it began with.
+        rows: that it appended, in order.
+        index: that of the archive with those rows; None before the first.
+    """
+
+    def __init__(self, generation: int) -> None:
+        super().__init__()
+        self.generation = generation
+        self.rows: list[Change] = []
+        self.index: Index | None = None
+
+
+class ArchiveWriter(ArchiveReader, Transacted):
+    """Changes to one :class:`Store`, in transactions. Users open it as a ``MaskArchive``.
+
+    A transaction changes an index of its own, which only its thread sees; the one of all others
+    follows at its end, at once. Both are kept, so that the next one copies nothing.
+    """
+
+    def __init__(self, store: Store, path: str | Path, index: Index | None = None) -> None:
+        ArchiveReader.__init__(self, store, path, index)
+        Transacted.__init__(self)
+        self._ahead: Index | None = None  # equal to the committed index, between transactions
+
+    @property
+    def _now(self) -> Contents:
+        committed = super()._now
+        turn = self._turn
+        if isinstance(turn, Changes) and turn.index is not None and turn.thread == get_ident():
+            return Contents(committed.store, turn.index)
+        return committed
 
     def add(
         self,
@@ -66,8 +98,9 @@ class ArchiveWriter(ArchiveReader):
             TaskExists: there is a task of that name.
             ArchiveWriteError: the system refused; the file is as before.
         """
-        self.add_many([(name, masks, metadata or {}, tensors or {})], codec=codec)
-        return self._stored_task(name, self.entry(name), len(self) - 1)
+        with self.transaction():
+            self.add_many([(name, masks, metadata or {}, tensors or {})], codec=codec)
+            return self.task(name)
 
     def add_many(self, items: Iterable[MaskItem], *, codec: str = "auto") -> int:
         """Add any number of tasks in one transaction; returns how many. Raises as :meth:`add`."""
@@ -96,8 +129,8 @@ class ArchiveWriter(ArchiveReader):
         Raises:
             TaskNotFound: there is no such task.
         """
-        self.entry(name)
         with self.transaction():
+            self.entry(name)
             self.append_records([Record(kind=KIND_REMOVE, name=name.encode())])
 
     def rename(self, name: str, new: str) -> StoredTask:
@@ -112,12 +145,12 @@ class ArchiveWriter(ArchiveReader):
         with self.transaction():
             self.entry(name)
             if new != name:
-                if new in self._index:
+                if new in self:
                     raise self._taken(new)
                 self.append_records(
                     [Record(kind=KIND_RENAME, name=name.encode(), metadata=encoded)]
                 )
-        return self.task(new)
+            return self.task(new)
 
     def set_tensors(self, name: str, tensors: Mapping[str, TensorValue]) -> StoredTask:
         """Put these tensors in the place of all that a task has; its mask stays as it is.
@@ -131,7 +164,7 @@ class ArchiveWriter(ArchiveReader):
         with self.transaction():
             if tensors or self.tensor_entry(name) is not None:
                 self.append_records([tensor_record(KIND_TENSORS, name, stored)])
-        return self.task(name)
+            return self.task(name)
 
     def set_shared_tensors(self, name: str, tensors: Mapping[str, TensorValue]) -> None:
         """Put these tensors in the place of the set of that name, which belongs to the archive.
@@ -145,7 +178,7 @@ class ArchiveWriter(ArchiveReader):
         parse_name(name, "name of shared tensors")
         stored = encode_set(f"shared tensors {name!r}", tensors)
         with self.transaction():
-            if tensors or name in self._index.shared:
+            if tensors or name in self.shared_entries:
                 self.append_records([tensor_record(KIND_SHARED, name, stored)])
 
     def update(self, name: str, metadata: Mapping[str, Any]) -> StoredTask:
@@ -154,42 +187,75 @@ class ArchiveWriter(ArchiveReader):
         stored = encode_metadata(name, metadata, self.metadata_example)
         record = Record(kind=KIND_METADATA, name=name.encode(), metadata=stored)
         with self.transaction():
+            self.entry(name)
             self.append_records([record])
-        return self.task(name)
+            return self.task(name)
 
-    @contextmanager
-    def transaction(self) -> Iterator["ArchiveWriter"]:
+    def transaction(self) -> Any:
         """All changes inside become durable together, or none when the block raises.
 
-        A transaction inside another joins it.
+        Other threads' changes wait until it is over, and what they read is without it until then. A
+        transaction inside another joins it; where it raises, its own changes are undone.
         """
-        with self._mutex:  # other threads wait until it is durable or undone
-            store = self.store
-            if self._in_transaction:
-                yield self
-                return
-            store.require_writable()
-            try:
-                self._in_transaction = True
-                yield self
-                store.commit_if_changed()
-            except BaseException:
-                store.abort()
-                self._reload()
-                raise
-            finally:
-                self._in_transaction = False
+        return Transaction(self)
 
-    def _reload(self) -> None:
-        self._index = Index(self.store)
-        self._positions = None
+    def _new_turn(self) -> Turn:
+        store = self.store
+        store.require_writable()
+        return Changes(store.slot.generation)
+
+    def _end_turn(self, turn: Turn, *, keep: bool) -> None:
+        assert isinstance(turn, Changes)
+        committed = self._committed
+        try:
+            if committed is None or (keep and not turn.rows):
+                return
+            try:
+                if not keep:
+                    raise _Undone
+                committed.store.commit()
+                self._ahead = None  # until both are equal again
+                committed.index.apply(turn.rows)
+                self._ahead = turn.index
+            except BaseException as error:
+                self._undo(committed.store, turn)
+                if not isinstance(error, _Undone):
+                    raise
+        finally:
+            self._leave_turn(turn)
+
+    def _undo(self, store: Store, turn: Changes) -> None:
+        self._ahead = None
+        try:
+            store.abort()
+        finally:
+            if store.slot.generation != turn.generation:
+                # An interrupt came when all was durable; the index may know a part of it.
+                self._committed = Contents(store, Index(store))
+
+    def _mark(self, turn: Turn) -> Any:
+        assert isinstance(turn, Changes)
+        return len(turn.rows), self.store.mark()
+
+    def _return_to(self, turn: Turn, mark: Any) -> None:
+        assert isinstance(turn, Changes)
+        count, in_store = mark
+        if len(turn.rows) > count:
+            index = self._with_committed()
+            index.apply(turn.rows[:count])
+            self.store.return_to(in_store)
+            turn.rows, turn.index = turn.rows[:count], index
+
+    def _with_committed(self) -> Index:
+        assert self._committed is not None
+        return self._committed.index.copy()
 
     def _with_new_names(self, items: Iterable[MaskItem]) -> Iterator[MaskItem]:
         """The items, refused before anything is coded where a name is none or is taken."""
         seen: set[str] = set()
         for item in items:
             parse_name(item[0])
-            if item[0] in self._index or item[0] in seen:
+            if item[0] in self or item[0] in seen:
                 raise self._taken(item[0])
             seen.add(item[0])
             yield item
@@ -205,14 +271,23 @@ class ArchiveWriter(ArchiveReader):
 
     def append_records(self, batch: list[Record]) -> None:
         """Append rows to the transaction in flight; raises TaskExists where a name is taken."""
+        turn = self._turn
+        assert isinstance(turn, Changes)
         names = [record.name.decode() for record in batch]
         for name, record in zip(names, batch, strict=True):
-            if record.kind in MASK_KINDS and name in self._index:
+            if record.kind in MASK_KINDS and name in self:
                 raise self._taken(name)
+        if turn.index is None and batch:
+            # Taken away: whatever happens to this one, the next does not find it half changed.
+            turn.index, self._ahead = self._ahead or self._with_committed(), None
         offsets = self.store.append(batch)
-        for name, record, offset in zip(names, batch, offsets, strict=True):
-            self._index.apply(record.kind, name, entry_of(record, offset))
-        self._positions = None
+        rows = [
+            (record.kind, name, entry_of(record, offset))
+            for name, record, offset in zip(names, batch, offsets, strict=True)
+        ]
+        turn.rows += rows
+        if turn.index is not None:
+            turn.index.apply(rows)
 
     def _taken(self, name: str) -> TaskExists:
         return TaskExists(

@@ -1,6 +1,9 @@
 """The index in memory: which row is which task, after every addition, change and removal."""
 
 import zlib
+from bisect import bisect_left, insort
+from collections.abc import Iterable
+from threading import RLock
 from typing import NamedTuple
 
 import numpy as np
@@ -48,6 +51,24 @@ LOST = Entry(0, 0, 0, 0, 0, bytes(32), b"")
 """In the place of the tensors of a task whose row of tensors is not there."""
 
 
+class Row(NamedTuple):
+    """A task as a whole: its row, and that of its tensors.
+
+    Attributes:
+        tensors: ``LOST`` where the row is not there; None if the task has none.
+        position: how many tasks came before it and are still there.
+    """
+
+    name: str
+    entry: Entry
+    tensors: Entry | None
+    position: int
+
+
+Change = tuple[int, str, Entry]
+"""One row to be carried out: its kind, the name it is of, and what it holds."""
+
+
 class Damage(NamedTuple):
     """Something in the file that is not as it was written."""
 
@@ -59,17 +80,19 @@ class Damage(NamedTuple):
 class Index:
     """Live tasks in order of arrival, what the archive itself keeps, and rows not to be trusted.
 
-    Attributes:
-        shared: name of each set of tensors of the archive → its row.
+    Threads may share one: what is asked and what is carried out at once is so for all of them.
     """
 
     def __init__(self, store: Store) -> None:
+        """Read all rows of a store."""
+        self._lock = RLock()
         # By place of arrival, which a dict keeps when its value changes: a rename costs no more.
         self._tasks: dict[int, tuple[str, Entry]] = {}
         self._places: dict[str, int] = {}
         self._arrived = 0
+        self._gone: list[int] = []  # places of removed tasks, ascending
         self._tensors: dict[int, Entry] = {}
-        self.shared: dict[str, Entry] = {}
+        self._shared: dict[str, Entry] = {}
         self._removed: list[tuple[str, Entry]] = []
         self._by_digest: dict[bytes, list[tuple[str, Entry]]] | None = None
         self.damage: list[Damage] = []
@@ -79,6 +102,18 @@ class Index:
         for number, extent in enumerate(store.extents):
             self._load(store, number, extent)
 
+    def copy(self) -> "Index":
+        """Another index of the same rows, to be changed by itself."""
+        made = object.__new__(Index)
+        with self._lock:
+            made._lock = RLock()
+            made._tasks, made._places = dict(self._tasks), dict(self._places)
+            made._arrived, made._gone = self._arrived, list(self._gone)
+            made._tensors, made._shared = dict(self._tensors), dict(self._shared)
+            made._removed, made._by_digest = list(self._removed), None
+            made.damage = list(self.damage)
+        return made
+
     def __len__(self) -> int:
         return len(self._places)
 
@@ -87,29 +122,40 @@ class Index:
 
     def __getitem__(self, name: str) -> Entry:
         """Raises KeyError."""
-        return self._tasks[self._places[name]][1]
+        with self._lock:
+            return self._tasks[self._places[name]][1]
 
-    @property
-    def has_tensors(self) -> bool:
-        """Whether any task has tensors: most archives need not look for those of each."""
-        return bool(self._tensors)
+    def row(self, name: str) -> Row:
+        """A task as a whole; raises KeyError."""
+        with self._lock:
+            place = self._places[name]
+            position = place - bisect_left(self._gone, place)
+            return Row(name, self._tasks[place][1], self._tensors.get(place), position)
 
-    def tensors_of(self, name: str) -> Entry | None:
-        """The row of a task's tensors, ``LOST`` where it is not there; None if it has none."""
-        return self._tensors.get(self._places[name])
+    def rows(self) -> list[Row]:
+        """The tasks in order of arrival."""
+        with self._lock:
+            return [
+                Row(name, entry, self._tensors.get(place), at)
+                for at, (place, (name, entry)) in enumerate(self._tasks.items())
+            ]
 
     def names(self) -> list[str]:
         """Task names in order of arrival."""
-        return [name for name, _ in list(self._tasks.values())]
+        with self._lock:
+            return [name for name, _ in self._tasks.values()]
 
-    def items(self) -> list[tuple[str, Entry]]:
-        """Tasks in order of arrival, as they are now."""
-        return list(self._tasks.values())
+    @property
+    def shared(self) -> dict[str, Entry]:
+        """Name of each set of tensors of the archive → its row."""
+        with self._lock:
+            return dict(self._shared)
 
     def live_rows(self) -> list[tuple[str, Entry]]:
         """The rows that a file with nothing else would have."""
-        tensors = [(self._tasks[place][0], entry) for place, entry in self._tensors.items()]
-        return [*self.items(), *tensors, *self.shared.items()]
+        with self._lock:
+            tensors = [(self._tasks[place][0], entry) for place, entry in self._tensors.items()]
+            return [*self._tasks.values(), *tensors, *self._shared.items()]
 
     def _load(self, store: Store, number: int, extent: Extent) -> None:
         rows, text = store.read_rows(extent)
@@ -157,15 +203,21 @@ class Index:
                 tasks[self._arrived] = name, entry
                 self._arrived += 1
             else:
-                self.apply(kinds[at] if kinds[at] in known else 0, name, entry)
+                self._apply(kinds[at] if kinds[at] in known else 0, name, entry)
 
-    def apply(self, kind: int, name: str, entry: Entry) -> None:
-        """Carry out one row: a new task, another name, metadata or tensors, or a removal."""
+    def apply(self, changes: Iterable[Change]) -> None:
+        """Carry out rows, all at once for those who ask meanwhile."""
+        with self._lock:
+            for kind, name, entry in changes:
+                self._apply(kind, name, entry)
+
+    def _apply(self, kind: int, name: str, entry: Entry) -> None:
+        """One row: a new task, another name, metadata or tensors, or a removal."""
         place = self._places.get(name)
         if kind == KIND_SHARED:
-            self.shared.pop(name, None)
+            self._shared.pop(name, None)
             if entry.metadata:
-                self.shared[name] = entry
+                self._shared[name] = entry
         elif kind in MASK_KINDS and place is None:
             if kind == KIND_MASK_WITH_TENSORS:
                 self._tensors[self._arrived] = LOST  # until its row comes
@@ -192,6 +244,7 @@ class Index:
         elif kind == KIND_REMOVE:
             del self._places[name], self._tasks[place]
             self._tensors.pop(place, None)
+            insort(self._gone, place)
             self._removed.append((name, known))
         elif kind == KIND_RENAME:
             try:
@@ -214,12 +267,12 @@ class Index:
         Removed tasks count: their payloads stay in the file until it is rewritten. Usually there is
         one; each of several will do, as long as it is sound.
         """
-        if self._by_digest is None:
-            found: dict[bytes, list[tuple[str, Entry]]] = {}
-            for task in (*self._removed, *self.items()):
-                _note(found, *task)
-            self._by_digest = found  # at once: other threads may ask, too
-        return list(self._by_digest.get(digest, ()))
+        with self._lock:
+            if self._by_digest is None:
+                self._by_digest = {}
+                for task in (*self._removed, *self._tasks.values()):
+                    _note(self._by_digest, *task)
+            return list(self._by_digest.get(digest, ()))
 
 
 def _note(found: dict[bytes, list[tuple[str, Entry]]], name: str, entry: Entry) -> None:

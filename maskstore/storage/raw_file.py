@@ -3,7 +3,10 @@
 import os
 import stat
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 from maskstore.errors import (
@@ -80,6 +83,7 @@ class FileDevice(Device):
         self.label = label or str(path)
         self.writable = mode != "r"
         self._owner = os.getpid()
+        self._readers, self._reading, self._closing = RLock(), 0, False
         try:
             # Links are followed once: a file that is replaced later is the one opened now, and
             # a change of the working folder changes nothing.
@@ -109,16 +113,18 @@ class FileDevice(Device):
         return ArchiveWriteError(f"{self.label}: {error.strerror or error}")
 
     def size(self) -> int:
-        return os.fstat(self.fd).st_size
+        with self._open_fd() as fd:
+            return os.fstat(fd).st_size
 
     def read(self, offset: int, size: int) -> bytes:
         try:
-            data = os.pread(self.fd, size, offset)
-            while len(data) < size:  # one pread returns at most 2 GiB
-                more = os.pread(self.fd, size - len(data), offset + len(data))
-                if not more:
-                    break
-                data += more
+            with self._open_fd() as fd:
+                data = os.pread(fd, size, offset)
+                while len(data) < size:  # one pread returns at most 2 GiB
+                    more = os.pread(fd, size - len(data), offset + len(data))
+                    if not more:
+                        break
+                    data += more
         except OSError as error:
             raise CorruptArchive(
                 f"{self.label}: reading {size} bytes at {offset} failed: {error.strerror or error}"
@@ -178,16 +184,43 @@ class FileDevice(Device):
             raise ArchiveClosed(f"{self.label}: closed, so it cannot be copied")
         return _open_to_read, (self.path, self.label)
 
+    def release(self) -> None:
+        """Give back the lock and write no more; who has it still reads on."""
+        if self.writable and self.fd >= 0 and os.getpid() == self._owner:
+            # A process forked meanwhile shares the lock and would keep it.
+            unlock(self.fd)
+        self.writable = False
+
     def close(self) -> None:
-        if self.fd >= 0:
-            if self.writable and os.getpid() == self._owner:
-                # A process forked meanwhile shares the lock and would keep it.
-                unlock(self.fd)
-            os.close(self.fd)
-            self.fd = -1
+        self.release()
+        with self._readers:
+            self._closing = True
+            if not self._reading:
+                self._close_now()
+
+    def _close_now(self) -> None:
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    @contextmanager
+    def _open_fd(self) -> Iterator[int]:
+        """The descriptor, which stays open meanwhile: its number would soon be another file's."""
+        with self._readers:
+            if self._closing:
+                raise ArchiveClosed(f"{self.label}: the archive is closed")
+            self._reading += 1
+        try:
+            yield self.fd
+        finally:
+            with self._readers:
+                self._reading -= 1
+                if self._closing and not self._reading:
+                    self._close_now()
 
     def __del__(self) -> None:
-        self.close()
+        self.release()
+        self._close_now()
 
 
 def _open_to_read(path: Path, label: str) -> FileDevice:

@@ -47,6 +47,9 @@ from maskstore.storage.records import (
 
 _FIRST_TEXT_BYTES = 128
 
+Mark = tuple[tuple[Extent, ...], int, int, int]
+"""(extents, end of file, offset of their table, version) of what is to be the next state."""
+
 
 class Store:
     """The rows of an archive file, read from and appended to one device."""
@@ -70,31 +73,25 @@ class Store:
         self._table_offset = self.slot.table_offset
         self._version = self.slot.version
         self._committed_rows = self.total_rows
+        self._committed_extents = tuple(self.extents)
+        self._switching = False
 
     def read_rows(self, extent: Extent) -> tuple[np.ndarray, bytes]:
         """(rows, text) of an extent: two reads. Row checksums are the caller's to check."""
         rows = self.device.read(extent.index_offset, extent.rows * ROW_BYTES)
         return np.frombuffer(rows, ROW), self.device.read(extent.text_offset, extent.text_bytes)
 
-    def refresh(self) -> bool:
-        """Read the newest committed state; False if it is the one at hand."""
-        slot, extents, header = read_state(self.device, self.name)
-        if slot == self.slot:
-            return False
-        if header != self.header_bytes:
-            raise CorruptArchive(f"{self.name}: the header changed; open the archive again")
-        self._adopt(slot, extents)
-        return True
-
     def _adopt(self, slot: Slot, extents: list[Extent]) -> None:
         # An interrupt may come between any two of these: nothing of a finished commit may be
         # undone, so that goes first, and the slot, by which abort() tells, comes last.
         self._undo.clear()
         self.extents = extents
+        self._committed_extents = tuple(extents)
         self._end, self._table_offset = slot.end_of_file, slot.table_offset
         self._version = slot.version
         self._committed_rows = self.total_rows
         self.slot = slot
+        self._switching = False
 
     @classmethod
     def create(
@@ -150,12 +147,21 @@ class Store:
         Raises:
             ArchiveWriteError: the system refused; none of these rows is in the transaction.
         """
-        before = list(self.extents), self._end, self._table_offset, self._version
+        before = self.mark()
         try:
             return self._append_all(records)
         except BaseException:
-            self.extents, self._end, self._table_offset, self._version = before
+            self.return_to(before)
             raise
+
+    def mark(self) -> Mark:
+        """How far the transaction in flight has come."""
+        return tuple(self.extents), self._end, self._table_offset, self._version
+
+    def return_to(self, mark: Mark) -> None:
+        """Forget what was appended since."""
+        extents, self._end, self._table_offset, self._version = mark
+        self.extents = list(extents)
 
     def _append_all(self, records: Sequence[Record]) -> list[int]:
         offsets: list[int] = []
@@ -215,14 +221,17 @@ class Store:
         one, without a word, if the newer were ever damaged.
         """
         other = SLOT_OFFSETS[(self.slot.generation + 1) % 2]
-        found = slot_version(self.device.read(other, SECTOR))
+        try:
+            found = slot_version(self.device.read(other, SECTOR))
+        except CorruptArchive:  # it could not be read this time; the next commit looks again
+            return
         if found is None or found[0] >= self.slot.version:
             return
         try:
             self._commit()  # the same state again
-        except ArchiveWriteError:
+        except (ArchiveWriteError, CorruptArchive):
             # The transaction itself is durable; the next commit or the next writer does this.
-            with suppress(ArchiveWriteError):
+            with suppress(ArchiveWriteError, CorruptArchive):
                 self.abort()
 
     def _commit(self) -> None:
@@ -252,6 +261,7 @@ class Store:
         self._write(view.copies[copy], shown)
         device.sync()
         superblock = view.superblock(copy, self._end)
+        self._switching = True
         try:
             self._switch(superblock, slot)
         except ArchiveWriteError:
@@ -282,10 +292,13 @@ class Store:
             return
         device = self._writable()
         undo, generation = list(self._undo), self.slot.generation
+        slot, extents = self.slot, list(self._committed_extents)
         self._unsure = True  # until all of this is done
-        slot, extents, _ = read_state(device, self.name)
+        if self._switching:
+            # An interrupt may have come after the commit was done: the file says.
+            slot, extents, _ = read_state(device, self.name)
         self._adopt(slot, extents)
-        if slot.generation == generation:  # else an interrupt came after the commit was done
+        if slot.generation == generation:
             for offset, data in reversed(undo):
                 device.write(offset, data)
             if device.size() > slot.end_of_file:

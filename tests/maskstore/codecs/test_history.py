@@ -192,7 +192,7 @@ def test_compact_that_would_lose_a_reference_leaves_the_file(path):
     with MaskArchive.open(path, "a") as archive:
         broken = references(archive)[0]
         archive.remove(broken)
-        ((_, entry),) = archive._index.find(bytes.fromhex(_digest(broken)))
+        ((_, entry),) = archive._now.index.find(bytes.fromhex(_digest(broken)))
     content = bytearray(path.read_bytes())
     content[entry.offset + 20] ^= 1
     path.write_bytes(content)
@@ -213,7 +213,7 @@ def test_tasks_that_refer_to_each_other_are_refused(path):
         first = references(archive)[0]
         dependent = next(task.name for task in archive if task.codec == "history")
         stored = archive.stored_bytes(dependent)
-        index = archive._index
+        index = archive._now.index
         forged = index[dependent]._replace(sha256=index[first].sha256)
         index._tasks[index._places[first]] = first, forged
         index._by_digest = None

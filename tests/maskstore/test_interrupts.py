@@ -1,0 +1,125 @@
+"""Ctrl-C between any two instructions of a change, its traceback kept, as a notebook keeps it."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from maskstore import ArchiveError, MaskArchive, compact, verify
+from tests.maskstore.helpers import random_masks
+
+LAYOUT = {name: layer.shape for name, layer in random_masks(0).items()}
+BEFORE = ["t/0", "t/1", "t/2"]
+
+Change = Callable[[MaskArchive], object]
+
+
+def in_a_block(archive: MaskArchive) -> None:
+    with archive.transaction():
+        archive.add("a", random_masks(5), codec="raw")
+        archive.add("b", random_masks(6), codec="raw")
+
+
+def inside_another(archive: MaskArchive) -> None:
+    with archive.transaction():
+        in_a_block(archive)
+
+
+CHANGES: dict[str, tuple[Change, list[str]]] = {
+    "add": (lambda archive: archive.add("a", random_masks(5), codec="raw"), [*BEFORE, "a"]),
+    "a block": (in_a_block, [*BEFORE, "a", "b"]),
+    "a block in another": (inside_another, [*BEFORE, "a", "b"]),
+    "remove": (lambda archive: archive.remove("t/1"), ["t/0", "t/2"]),
+    "rename": (lambda archive: archive.rename("t/1", "u"), ["t/0", "u", "t/2"]),
+    "update": (lambda archive: archive.update("t/1", {"x": 1}), BEFORE),
+    "compact": (compact, BEFORE),
+}
+"""A change, and the names after it."""
+
+
+class Interrupter:
+    """Raises KeyboardInterrupt before one of the instructions that this package runs."""
+
+    def __init__(self, at: int) -> None:
+        self.left = at
+
+    def __call__(self, frame, event, arg):
+        file = frame.f_code.co_filename
+        if "maskstore" not in file and not file.endswith(("threading.py", "contextlib.py")):
+            return None
+        frame.f_trace_opcodes = True
+        if event == "opcode":
+            self.left -= 1
+            if self.left == 0:
+                sys.settrace(None)
+                raise KeyboardInterrupt
+        return self
+
+
+def interrupted(archive: MaskArchive, change: Change, at: int) -> BaseException | None:
+    """What came of a change that is interrupted there; None where it was over before."""
+    tracer = Interrupter(at)
+    sys.settrace(tracer)
+    try:
+        change(archive)
+    except BaseException as error:
+        return error
+    finally:
+        sys.settrace(None)
+    # The interrupt may have come where Python cannot raise, as in a callback: it was then printed.
+    return None if tracer.left > 0 else KeyboardInterrupt()
+
+
+SAMPLED = 24
+"""Instructions of a change at which it is interrupted here; benchmarks/interrupts.py takes all."""
+
+
+def instructions(path: Path, change: Change) -> int:
+    """How many a change runs, on an archive of its own."""
+    tracer = Interrupter(sys.maxsize)
+    with MaskArchive.open(path, "a") as archive:
+        sys.settrace(tracer)
+        try:
+            change(archive)
+        finally:
+            sys.settrace(None)
+    return sys.maxsize - tracer.left
+
+
+def check(path: Path, base: bytes, name: str, at: int) -> BaseException | None:
+    """Interrupt a change at one instruction and use the archive on; what was raised."""
+    change, after = CHANGES[name]
+    path.write_bytes(base)
+    archive = MaskArchive.open(path, "a")
+    stopped = interrupted(archive, change, at)
+    listed = archive.names()
+    assert listed in (BEFORE, after), at
+    # The object goes on, or says that it cannot; it never pretends.
+    try:
+        archive.add("next", random_masks(9), codec="raw")
+        listed = [*listed, "next"]
+    except ArchiveError:
+        pass
+    archive.close()
+    with MaskArchive.open(path, "a", timeout=0) as again:
+        assert again.names() == listed, at
+        assert verify(again) == [], at
+    return stopped
+
+
+def new_archive(path: Path) -> bytes:
+    """Its bytes; a file for changes to be made to."""
+    with MaskArchive.create(path, LAYOUT) as archive:
+        archive.add_many((each, random_masks(at), {}) for at, each in enumerate(BEFORE))
+    return path.read_bytes()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("name", CHANGES)
+def test_the_archive_says_what_the_file_holds(tmp_path, name):
+    path = tmp_path / "a.h5"
+    base = new_archive(path)
+    count = instructions(path, CHANGES[name][0])
+    kept = [check(path, base, name, 1 + at * count // SAMPLED + at % 7) for at in range(SAMPLED)]
+    assert sum(isinstance(each, KeyboardInterrupt) for each in kept) > SAMPLED // 2
