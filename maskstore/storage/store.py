@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from maskstore.errors import ArchiveClosed, ArchiveWriteError, CorruptArchive
+from maskstore.errors import ArchiveClosed, ArchiveError, ArchiveWriteError, CorruptArchive
 from maskstore.storage.commits import (
     State,
     encode_header,
@@ -132,11 +132,13 @@ class Store:
         """Remove what an interrupted writer left, finish what it began: once the lock is held."""
         device = self._writable()
         view = LastExtentView(self.slot.table_offset, len(self.extents))
-        superblock = view.superblock(self.slot.generation % 2, self.slot.end_of_file)
-        if device.read(0, len(superblock)) != superblock:
-            # The superblock may show the lost state; it must stop before its bytes are reused.
-            device.write(0, superblock)
-            device.sync()
+        # After a sync that failed the disk may hold another state than the one that is read here,
+        # also where the two look the same: it must show this one before any byte of another is
+        # cut off or used again. The superblock may show a lost state besides.
+        device.write(0, view.superblock(self.slot.generation % 2, self.slot.end_of_file))
+        for offset in SLOT_OFFSETS:
+            device.write(offset, device.read(offset, SECTOR))
+        device.sync()
         if device.size() > self.slot.end_of_file:
             device.truncate(self.slot.end_of_file)
         self._retire_older_slot()
@@ -264,7 +266,7 @@ class Store:
         self._switching = True
         try:
             self._switch(superblock, slot)
-        except ArchiveWriteError:
+        except ArchiveError:
             # The new state may be on disk by now; what it points to must stay untouched until it
             # is revoked for certain.
             self._unsure = True
