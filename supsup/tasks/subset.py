@@ -85,23 +85,29 @@ def subset(task: TaskData, indices: Int64[Tensor, " image"] | None = None) -> Su
     Raises:
         InvalidInput: no test images, no index, or one beyond the test set.
     """
-    if isinstance(task, Subset):
-        whole = task.test_x, task.test_y
-        task = task.task
-    else:
-        found = join_batches(test_batches(task, 1024, finite=True))
-        if found is None:
-            raise InvalidInput(f"task {task.name!r}: no test images")
-        whole = found
+    inner = task.task if isinstance(task, Subset) else task
+    if indices is not None and isinstance(task, IndexedTask):
+        # The others are not even made: of thousands of tasks that would leave memory in pieces.
+        x, y = task.test_batch(_checked(task, indices, task.test_size).to(task.device))
+        return Subset(task=inner, test_x=x, test_y=y)
+    whole = join_batches(test_batches(task, 1024, finite=True))
+    if whole is None:
+        raise InvalidInput(f"task {task.name!r}: no test images")
     if indices is not None:
-        count = len(whole[1])
-        if not len(indices) or not 0 <= int(indices.min()) <= int(indices.max()) < count:
-            raise InvalidInput(
-                f"task {task.name!r}: expected indices of its {count} test images, at least one, "
-                f"got {indices.tolist()!r:.60}"
-            )
-        whole = rows_of(whole, indices.to(whole[1].device))
-    return Subset(task=task, test_x=whole[0], test_y=whole[1])
+        where = _checked(task, indices, len(whole[1]))
+        whole = rows_of(whole, where.to(whole[1].device))
+    return Subset(task=inner, test_x=whole[0], test_y=whole[1])
+
+
+def _checked(
+    task: TaskData, indices: Int64[Tensor, " image"], count: int
+) -> Int64[Tensor, " image"]:
+    if not len(indices) or not 0 <= int(indices.min()) <= int(indices.max()) < count:
+        raise InvalidInput(
+            f"task {task.name!r}: expected indices of its {count} test images, at least one, "
+            f"got {indices.tolist()!r:.60}"
+        )
+    return indices
 
 
 def named(task: TaskData, name: str) -> TaskData:
@@ -143,8 +149,8 @@ def sample_test(task: TaskData, images: int, *, seed: int) -> Subset:
     """
     if images < 1:
         raise InvalidInput(f"test images: expected a whole number from 1, got {images}")
-    whole = subset(task)
-    return subset(whole, _order(f"sample/{task.name}", seed, len(whole.test_y))[:images])
+    whole = task if isinstance(task, IndexedTask) and task.test_size else subset(task)
+    return subset(whole, _order(f"sample/{task.name}", seed, whole.test_size)[:images])
 
 
 def _order(permuted_for: str, seed: int, count: int) -> Int64[Tensor, " image"]:
