@@ -104,9 +104,10 @@ def test_a_part_of_the_parameters(weights, run):
 FROM = (*TINY, "--outputs", "10", "--backbone-from", "split-mnist/0", "--quiet")
 
 
-def test_the_network_is_trained_on_one_task_first(run, tmp_path, monkeypatch):
+@pytest.mark.parametrize("more", [(), ("--per-task", "fc3.*")])
+def test_the_network_is_trained_on_one_task_first(run, tmp_path, monkeypatch, more):
     monkeypatch.chdir(tmp_path)
-    made = run("train", "a.h5", *FROM, "--json")
+    made = run("train", "a.h5", *FROM, *more, "--json")
     assert made.code == 0, made.err
     kept = run("show", "a.h5", "--json").json()["backbone"]["weights"]
     assert kept["file"] == "a.trunk.safetensors"
@@ -115,7 +116,7 @@ def test_the_network_is_trained_on_one_task_first(run, tmp_path, monkeypatch):
     assert [each["accuracy"] for each in found["per_task"]] == [
         each["metadata"]["metrics"]["accuracy"] for each in made.json()["trained"]
     ]
-    assert run("train", "a.h5", *FROM, "--json", "--resume").json()["skipped"] == 2
+    assert run("train", "a.h5", *FROM, *more, "--json", "--resume").json()["skipped"] == 2
 
 
 @pytest.mark.parametrize(
