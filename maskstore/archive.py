@@ -1,7 +1,6 @@
 """MaskArchive: masks by task name in one HDF5 file, with a database's promises."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from threading import get_ident
 from typing import Any
@@ -16,7 +15,7 @@ from maskstore.storage.lifecycle import create_file, open_file, replace_file
 from maskstore.storage.raw_file import FileDevice
 from maskstore.storage.remote_file import RemoteDevice
 from maskstore.storage.store import Store
-from maskstore.transaction import Turn
+from maskstore.transaction import Transaction, Turn
 from maskstore.writer import ArchiveWriter, Changes
 
 __all__ = ["MaskArchive", "StoredTask"]
@@ -189,16 +188,24 @@ class MaskArchive(ArchiveWriter):
             if not isinstance(old, FileDevice):
                 raise ArchiveClosed(f"{self.path}: only a file can be rewritten")
             rows = self._now.index.live_rows()
-            fresh = replace_file(
-                old,
-                store.header,
-                lock=self._lock,
-                version=store.slot.version,
-                rows=len(rows),
-                text_bytes=sum(len(name.encode()) + len(row.metadata) for name, row in rows),
-                fill=fill,
-            )
-            self._go_over_to(fresh)
+            made: list[Store] = []
+            try:
+                fresh = replace_file(
+                    old,
+                    store.header,
+                    lock=self._lock,
+                    version=store.slot.version,
+                    rows=len(rows),
+                    text_bytes=sum(len(name.encode()) + len(row.metadata) for name, row in rows),
+                    fill=fill,
+                    made=made.append,
+                )
+                self._go_over_to(fresh)
+            except BaseException:
+                for each in made:
+                    if each is not self.store:
+                        each.device.close()  # with its lock, which nobody else would give back
+                raise
             sync_folder(old.path.parent)
 
     def _go_over_to(self, fresh: Store) -> None:
@@ -210,13 +217,9 @@ class MaskArchive(ArchiveWriter):
             # Threads that read may still need the file; it is closed when the last one has done.
             old.release()
 
-    @contextmanager
-    def _alone(self, done: str) -> Iterator[None]:
-        """No transaction is on meanwhile, this thread's neither."""
-        turn = Turn()
-        if self._take_turn(turn) is not turn:
+    def _alone(self, done: str) -> Transaction:
+        """A block during which no transaction is on, of this thread neither."""
+        turn = self._turn
+        if turn is not None and turn.thread == get_ident():
             raise ArchiveClosed(f"{self.path}: cannot be {done} inside a transaction")
-        try:
-            yield
-        finally:
-            self._leave_turn(turn)
+        return Transaction(self, Turn)

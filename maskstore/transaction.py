@@ -7,6 +7,7 @@ nothing can end it any more.
 
 import weakref
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from threading import Condition, get_ident
@@ -49,10 +50,6 @@ class Transacted(ABC):
             if self._turn is turn:
                 self._turn = None
                 self._next.notify()
-
-    @abstractmethod
-    def _new_turn(self) -> Turn:
-        """A turn of this thread."""
 
     @abstractmethod
     def _end_turn(self, turn: Turn, *, keep: bool) -> None:
@@ -106,16 +103,21 @@ class Transaction:
 
     __exit__ = _Exit()
 
-    def __init__(self, owner: Transacted) -> None:
-        """Begin nothing yet."""
+    def __init__(self, owner: Transacted, make: Callable[[], Turn]) -> None:
+        """Begin nothing yet.
+
+        Args:
+            make: gives this thread's turn.
+        """
         self.state = _State(owner)
+        self._make = make
 
     def __enter__(self) -> Any:
         state = self.state
         if state.watched is None:
             state.watched = weakref.ref(self, state.lost)
         # Known before it is taken: an interrupt in between leaves no turn that nobody ends.
-        state.turn = turn = state.owner._new_turn()
+        state.turn = turn = self._make()
         if (had := state.owner._take_turn(turn)) is not turn:
             state.mark = state.owner._mark(had)
         return state.owner

@@ -197,7 +197,7 @@ class ArchiveWriter(ArchiveReader, Transacted):
         Other threads' changes wait until it is over, and what they read is without it until then. A
         transaction inside another joins it; where it raises, its own changes are undone.
         """
-        return Transaction(self)
+        return Transaction(self, self._new_turn)
 
     def _new_turn(self) -> Turn:
         store = self.store
@@ -205,23 +205,28 @@ class ArchiveWriter(ArchiveReader, Transacted):
         return Changes(store.slot.generation)
 
     def _end_turn(self, turn: Turn, *, keep: bool) -> None:
-        assert isinstance(turn, Changes)
+        if not isinstance(turn, Changes):
+            self._leave_turn(turn)
+            return
         committed = self._committed
+        # One block: wherever an interrupt comes, the turn does not end before it is undone.
         try:
-            if committed is None or (keep and not turn.rows):
-                return
-            try:
-                if not keep:
-                    raise _Undone
+            if not keep:
+                raise _Undone
+            if committed is not None and turn.rows:
                 committed.store.commit()
                 self._ahead = None  # until both are equal again
                 committed.index.apply(turn.rows)
                 self._ahead = turn.index
-            except BaseException as error:
-                self._undo(committed.store, turn)
-                if not isinstance(error, _Undone):
-                    raise
-        finally:
+        except BaseException as error:
+            try:
+                if committed is not None:
+                    self._undo(committed.store, turn)
+            finally:
+                self._leave_turn(turn)
+            if not isinstance(error, _Undone):
+                raise
+        else:
             self._leave_turn(turn)
 
     def _undo(self, store: Store, turn: Changes) -> None:

@@ -86,11 +86,15 @@ def replace_file(
     rows: int,
     text_bytes: int,
     fill: Callable[[Store], None],
+    made: Callable[[Store], None],
 ) -> Store:
     """Put a new archive with what ``fill`` appends in the place of ``old``'s file.
 
     The caller holds the lock of the old file; the lock of the new one is held on return. The new
     name is durable only after :func:`maskstore.storage.atomic.sync_folder`.
+
+    Args:
+        made: told of the new one before it has its place: an interrupt may keep it from the caller.
 
     Raises:
         ArchiveWriteError: the system refuses, or the file has several names (hard links) and would
@@ -120,6 +124,7 @@ def replace_file(
                     lock_for_writing(device.fd, old.path, 0)
                 fill(store)
                 store.commit_if_changed()
+                made(store)
                 draft.take_place()
             except BaseException:
                 device.close()
