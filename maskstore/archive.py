@@ -114,25 +114,25 @@ class MaskArchive(ArchiveWriter):
     def close(self) -> None:
         """Release the file and the lock. Closing twice does nothing.
 
+        A transaction of another thread ends there with ArchiveClosed; one whose commit has begun is
+        waited for.
+
         Raises:
             ArchiveClosed: a transaction of this thread is not over; what it changed is not stored.
         """
-        committed, turn = self._committed, self._turn
-        if committed is None:
-            return
-        unstored = 0
-        try:
-            if isinstance(turn, Changes) and turn.thread == get_ident():
-                unstored = len(turn.rows)
-                self._end_turn(turn, keep=False)
-        finally:
-            self._committed = None
-            committed.store.device.close()
-        if unstored:
-            raise ArchiveClosed(
-                f"{self.path}: closed before its transaction was over, so {unstored} "
-                f"{'change' if unstored == 1 else 'changes'} of it were not stored"
-            )
+        with self._next:
+            committed, turn = self._committed, self._turn
+            if committed is None:
+                return
+            own = turn if isinstance(turn, Changes) and turn.thread == get_ident() else None
+            try:
+                if own is not None:
+                    self._end_turn(own, keep=False)
+            finally:
+                self._committed = None
+                committed.store.device.close()
+        if own is not None and own.rows:
+            raise self._closed_early(own)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copies and pickles are openings of their own, to read what is committed by then.

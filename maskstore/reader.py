@@ -1,6 +1,6 @@
 """ArchiveReader: the tasks of an archive file and their masks, read and checked."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -195,9 +195,15 @@ class ArchiveReader(TaskAccess):
         if isinstance(names, str):
             raise InvalidInput(f"packed: expected task names, got the text {names!r}")
         now = self._now
-        rows = now.index.rows() if names is None else [self._row(now, name) for name in names]
+        rows = now.index.rows() if names is None else self._rows(now, list(names))
         chosen = tuple(row.name for row in rows)
-        bits = np.empty((len(chosen), self.layout.packed_bytes), np.uint8)
+        try:
+            bits = np.empty((len(chosen), self.layout.packed_bytes), np.uint8)
+        except MemoryError as error:
+            raise InvalidInput(
+                f"{self.path}: {len(chosen)} masks of {self.layout.bits} bits take "
+                f"{len(chosen) * self.layout.packed_bytes} bytes, more than there is; ask for fewer"
+            ) from error
 
         def decode(block: range) -> None:
             for at in block:
@@ -248,14 +254,19 @@ class ArchiveReader(TaskAccess):
         return self._row(self._now, name).entry
 
     def _row(self, now: Contents, name: str) -> Row:
-        try:
-            return now.index.row(name)
-        except (KeyError, TypeError):
+        return self._rows(now, [name])[0]
+
+    def _rows(self, now: Contents, names: Sequence[str]) -> list[Row]:
+        """Those tasks as they are at one moment; raises TaskNotFound."""
+        found = now.index.lookup(names)
+        if None in found:
+            name = names[found.index(None)]
             hint = did_you_mean(name, now.index.names())
             if damaged := len(now.index.damage):
                 hint += f" ({damaged} damaged index rows: run `supsup-store verify`)"
             message = f"{self.path}: no task {name!r} among its {len(now.index)} tasks{hint}"
-            raise TaskNotFound(f"{message}; `supsup-store list` shows them") from None
+            raise TaskNotFound(f"{message}; `supsup-store list` shows them")
+        return [row for row in found if row is not None]
 
     def _decode(self, now: Contents, name: str, entry: Entry) -> UInt8[np.ndarray, " bytes"]:
         payload = payload_of(now.store, name, entry)
@@ -298,7 +309,8 @@ class ArchiveReader(TaskAccess):
             try:
                 return read(name, entry)
             except CorruptArchive as error:
-                live = name in now.index and now.index[name].offset == entry.offset
+                (now_there,) = now.index.lookup([name])
+                live = now_there is not None and now_there.entry.offset == entry.offset
                 removed = "" if live else "removed "
                 failure = CorruptArchive(
                     f"it is coded against the {removed}task {name!r}, which is damaged"

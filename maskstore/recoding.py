@@ -11,6 +11,9 @@ from maskstore.errors import CorruptArchive
 from maskstore.layout import sha256_of_bits
 from maskstore.parallel import map_ahead
 
+_BLOCK_BYTES = 1 << 29
+"""What the masks that are compared with each other may take together."""
+
 
 def kept(source: MaskArchive, names: Sequence[str]) -> Iterator[tuple[int, bytes]]:
     """The stored bytes of the tasks, except of those whose reference does not come along."""
@@ -44,8 +47,9 @@ def recoded(
 
 def _with_references(source: MaskArchive, names: Sequence[str]) -> Iterator[tuple[str, str | None]]:
     """Each task, and the one that it may be coded against."""
-    for start in range(0, len(names), BLOCK):
-        block = names[start : start + BLOCK]
+    size = max(1, min(BLOCK, _BLOCK_BYTES // source.layout.packed_bytes))
+    for start in range(0, len(names), size):
+        block = names[start : start + size]
         masks = list(source.packed(block).bits)
         priors = [_prior_of(source, name) for name in block]
         for name, at in zip(block, choose_references(masks, priors), strict=True):

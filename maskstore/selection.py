@@ -1,6 +1,6 @@
 """Some tasks of an archive, as an archive that can be read."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from maskstore.archive import MaskArchive
@@ -68,8 +68,11 @@ class _SelectedIndex(Index):
 
     def __init__(self, index: Index, names: Sequence[str]) -> None:
         self._whole = index
+        found = zip(names, index.lookup(names), strict=True)
         self._selected = {
-            name: index.row(name)._replace(position=at) for at, name in enumerate(names)
+            name: row._replace(position=at)
+            for at, (name, row) in enumerate(found)
+            if row is not None
         }
         self.damage = index.damage
 
@@ -79,11 +82,8 @@ class _SelectedIndex(Index):
     def __contains__(self, name: object) -> bool:
         return name in self._selected
 
-    def __getitem__(self, name: str) -> Entry:
-        return self._selected[name].entry
-
-    def row(self, name: str) -> Row:
-        return self._selected[name]
+    def lookup(self, names: Iterable[str]) -> list[Row | None]:
+        return [self._selected.get(name) for name in names]
 
     def rows(self) -> list[Row]:
         return list(self._selected.values())

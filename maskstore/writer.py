@@ -9,7 +9,7 @@ import numpy as np
 from bitarray import bitarray
 
 from maskstore import codecs
-from maskstore.errors import TaskExists
+from maskstore.errors import ArchiveClosed, TaskExists
 from maskstore.items import MaskItem, records_of_item
 from maskstore.packed import StoredTask
 from maskstore.parallel import map_ahead
@@ -213,14 +213,17 @@ class ArchiveWriter(ArchiveReader, Transacted):
         try:
             if not keep:
                 raise _Undone
-            if committed is not None and turn.rows:
-                committed.store.commit()
-                self._ahead = None  # until both are equal again
-                committed.index.apply(turn.rows)
-                self._ahead = turn.index
+            with self._next:  # another thread does not close the file meanwhile
+                if turn.rows and self._committed is None:
+                    raise self._closed_early(turn)
+                if committed is not None and turn.rows:
+                    committed.store.commit()
+                    self._ahead = None  # until both are equal again
+                    committed.index.apply(turn.rows)
+                    self._ahead = turn.index
         except BaseException as error:
             try:
-                if committed is not None:
+                if committed is not None and self._committed is not None:
                     self._undo(committed.store, turn)
             finally:
                 self._leave_turn(turn)
@@ -228,6 +231,13 @@ class ArchiveWriter(ArchiveReader, Transacted):
                 raise
         else:
             self._leave_turn(turn)
+
+    def _closed_early(self, turn: Changes) -> ArchiveClosed:
+        count = len(turn.rows)
+        return ArchiveClosed(
+            f"{self.path}: closed before its transaction was over, so {count} "
+            f"{'change' if count == 1 else 'changes'} of it were not stored"
+        )
 
     def _undo(self, store: Store, turn: Changes) -> None:
         self._ahead = None

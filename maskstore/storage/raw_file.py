@@ -138,21 +138,24 @@ class FileDevice(Device):
     def write(self, offset: int, data: bytes) -> None:
         view = memoryview(data)
         try:
-            while view:
-                written = os.pwrite(self.fd, view, offset)
-                offset, view = offset + written, view[written:]
+            with self._open_fd() as fd:
+                while view:
+                    written = os.pwrite(fd, view, offset)
+                    offset, view = offset + written, view[written:]
         except OSError as error:
             raise self._refused(error) from error
 
     def sync(self) -> None:
         try:
-            os.fsync(self.fd)
+            with self._open_fd() as fd:
+                os.fsync(fd)
         except OSError as error:
             raise self._refused(error) from error
 
     def truncate(self, size: int) -> None:
         try:
-            os.ftruncate(self.fd, size)
+            with self._open_fd() as fd:
+                os.ftruncate(fd, size)
         except OSError as error:
             raise self._refused(error) from error
 
@@ -162,7 +165,8 @@ class FileDevice(Device):
             there = os.stat(self.path)
         except OSError:
             return True
-        return not os.path.samestat(there, os.fstat(self.fd))
+        with self._open_fd() as fd:
+            return not os.path.samestat(there, os.fstat(fd))
 
     def require_in_place(self) -> None:
         if self.is_replaced():

@@ -10,6 +10,7 @@ import pytest
 from maskstore import MaskArchive, compact
 from maskstore.errors import ArchiveClosed, ArchiveError, TaskExists
 from maskstore.storage.index import Index
+from maskstore.storage.raw_file import FileDevice
 from tests.maskstore.helpers import equal, random_masks, random_tensors
 
 LAYOUT = {name: layer.shape for name, layer in random_masks(0).items()}
@@ -143,7 +144,7 @@ def test_a_file_that_is_replaced_is_read_to_the_end(path):
         before = archive._now
         compact(archive)
         assert archive._now.store.device is not before.store.device
-        row = before.index.row("t/5")
+        (row,) = before.index.lookup(["t/5"])
         assert len(before.store.device.read(row.entry.offset, row.entry.payload_bytes))
         with MaskArchive.open(path) as reader:  # the lock is that of the new file alone
             assert len(reader) == 10
@@ -178,6 +179,76 @@ def test_what_raises_inside_a_transaction_undoes_what_it_did_itself(path):
     with MaskArchive.open(path) as archive:
         assert archive.names() == names
         assert equal(archive.get("after"), random_masks(22))
+
+
+def test_a_transaction_that_another_thread_closes_is_told(path):
+    archive = MaskArchive.open(path, "a")
+
+    def change() -> None:
+        with archive.transaction():
+            archive.add("new", random_masks(1))
+            archive.remove("t/0")
+            in_another_thread(lambda: archive.close() or True)
+
+    with pytest.raises(ArchiveClosed, match="2 changes of it were not stored"):
+        change()
+    with MaskArchive.open(path, "a", timeout=0) as again:
+        assert again.names() == [f"t/{at}" for at in range(10)]
+
+
+def test_closing_waits_for_a_commit_that_has_begun(path, monkeypatch):
+    begun, closed = threading.Event(), threading.Event()
+    sync = FileDevice.sync
+
+    def slow(device) -> None:
+        begun.set()
+        closed.wait(0.3)
+        sync(device)
+
+    archive = MaskArchive.open(path, "a")
+    monkeypatch.setattr(FileDevice, "sync", slow)
+
+    def close() -> None:
+        begun.wait(10)
+        archive.close()
+        closed.set()
+
+    closer = threading.Thread(target=close)
+    closer.start()
+    archive.add("new", random_masks(1))
+    closer.join(10)
+    assert archive.closed
+    monkeypatch.undo()
+    with MaskArchive.open(path, "a", timeout=0) as again:
+        assert "new" in again
+
+
+def test_tasks_that_are_asked_for_together_are_of_one_moment(path):
+    """Two tasks replaced in one transaction, again and again, by two equal masks."""
+    stop, errors = threading.Event(), []
+    with MaskArchive.open(path, "a") as archive:
+        archive.add_many([("a", random_masks(0), {}), ("b", random_masks(0), {})])
+
+        def replace() -> None:
+            at = 0
+            while not stop.is_set():
+                at += 1
+                with archive.transaction():
+                    for name in ("a", "b"):
+                        archive.remove(name)
+                    for name in ("a", "b"):
+                        archive.add(name, random_masks(at % 5), codec="raw")
+
+        writer = threading.Thread(target=replace)
+        writer.start()
+        end = time.monotonic() + 1.5
+        while time.monotonic() < end:
+            both = archive.packed(["a", "b"]).bits
+            if not np.array_equal(both[0], both[1]):
+                errors.append("apart")
+        stop.set()
+        writer.join(10)
+    assert not errors
 
 
 def test_closing_inside_a_transaction_says_what_is_not_stored(path):

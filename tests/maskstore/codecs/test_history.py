@@ -214,7 +214,8 @@ def test_tasks_that_refer_to_each_other_are_refused(path):
         dependent = next(task.name for task in archive if task.codec == "history")
         stored = archive.stored_bytes(dependent)
         index = archive._now.index
-        forged = index[dependent]._replace(sha256=index[first].sha256)
+        here, there = index.lookup([dependent, first])
+        forged = here.entry._replace(sha256=there.entry.sha256)
         index._tasks[index._places[first]] = first, forged
         index._by_digest = None
         assert archive.stored_bytes(first) == stored
