@@ -83,3 +83,6 @@ FigureName = Literal[
     "hopfield",
     "hopfield-seeds",
 ]
+
+PROTOTYPES_SET = "prototypes"
+"""The archive's own set of tensors that holds what the prototypes of all tasks have in common."""

@@ -274,7 +274,7 @@ def merge(
     with ExitStack() as stack:
         opened = [stack.enter_context(MaskArchive.open(path)) for path in archives]
         report = stack.enter_context(task_progress("merging", sum(map(len, opened)), quiet=quiet))
-        tasks = supsup.archives.merge_archives(opened, out, on_task=report)
+        tasks = supsup.merging.merge_archives(opened, out, on_task=report)
     if as_json:
         print_json({"out": str(out), "tasks": tasks})
     else:

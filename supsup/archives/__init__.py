@@ -15,7 +15,6 @@ from supsup.archives.inference import (
     inference_json,
     known_in,
     measure_prototypes,
-    merge_archives,
 )
 from supsup.archives.network import backbone_of, check_recipe, create_archive, parse_device
 from supsup.archives.opening import NetworkOptions, open_or_create
@@ -40,7 +39,6 @@ __all__ = [
     "known_in",
     "make_folder",
     "measure_prototypes",
-    "merge_archives",
     "metrics_of_archive",
     "missing_tasks",
     "open_or_create",

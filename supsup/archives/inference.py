@@ -1,7 +1,7 @@
 """Inference with the masks of an archive: whose data are these, and what are they?"""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from maskstore import MaskArchive, StoredTask, merge
+from maskstore import MaskArchive, StoredTask
 from supsup.archives.classes import classes_of, labels_of
 from supsup.archives.tasks import evaluable, usable
 from supsup.datasets.base import levels_of
@@ -27,9 +27,7 @@ from supsup.inference.prototypes import (
     TaskPrototypes,
     add_prototypes,
     has_prototypes,
-    join_prototypes,
 )
-from supsup.inference.prototypes.stored import SHARED as PROTOTYPES_SET
 from supsup.inference.task_tensors import TaskTensors
 from supsup.networks.backbone import Backbone
 from supsup.tasks import TaskRecipe
@@ -95,24 +93,6 @@ def measure_prototypes(
     found, _ = evaluable(archive, data_dir)
     tasks = (each.task for each in found)
     return add_prototypes(archive, backbone, tasks, recipe, rebuild=rebuild, on_task=on_task)
-
-
-def merge_archives(
-    sources: Sequence[MaskArchive],
-    path: str | PathLike[str],
-    *,
-    on_task: Callable[[str], None] = lambda name: None,
-) -> int:
-    """:func:`maskstore.merge` of archives whose prototypes need not be the same.
-
-    Tasks of an archive without prototypes have none afterwards, either; all must have some before
-    ``auto`` goes by them.
-
-    Raises:
-        InvalidInput: prototypes of different features.
-        ArchiveError: as :func:`maskstore.merge`.
-    """
-    return merge(sources, Path(path), joins={PROTOTYPES_SET: join_prototypes}, on_task=on_task)
 
 
 def levels_of_masks(stored: list[StoredTask]) -> tuple[float, float] | None:

@@ -15,6 +15,7 @@ from jaxtyping import Float32, Float64, Int64, UInt8
 
 from maskstore.archive import MaskArchive
 from maskstore.errors import CorruptArchive, InvalidInput
+from supsup.choices import PROTOTYPES_SET
 from supsup.inference.prototypes.features import FeatureRecipe, Features
 from supsup.inference.prototypes.model import PrototypeModel
 from supsup.inference.prototypes.statistics import ClassMeans, PooledCovariance, key_of, measure
@@ -26,9 +27,6 @@ from supsup.tasks.protocol import TaskData
 
 MEANS = PROTOTYPES
 """A task's tensor: see :meth:`ClassMeans.encode`."""
-SHARED = "prototypes"
-"""The archive's set: ``features`` (the recipe, JSON as bytes), ``covariance`` (the sum, upper
-triangle row after row, int64) and ``tasks`` (int64: whose masks' data are in the sum)."""
 
 _BATCH = 1024
 _TASKS_A_COMMIT = 256
@@ -40,7 +38,7 @@ def stored_recipe(archive: MaskArchive) -> FeatureRecipe | None:
     Raises:
         CorruptArchive: of features that this release does not know.
     """
-    shared = archive.shared_tensors(SHARED)
+    shared = archive.shared_tensors(PROTOTYPES_SET)
     if not shared:
         return None
     try:
@@ -55,7 +53,7 @@ def stored_covariance(archive: MaskArchive, size: int) -> PooledCovariance:
     Raises:
         CorruptArchive: it is of other features.
     """
-    shared = archive.shared_tensors(SHARED)
+    shared = archive.shared_tensors(PROTOTYPES_SET)
     total, tasks = shared.get("covariance"), shared.get("tasks")
     if total is None or tasks is None or total.shape != (size * (size + 1) // 2,):
         raise CorruptArchive(f"{archive.path}: a covariance of other than {size} features")
@@ -150,7 +148,7 @@ def _forget_means(archive: MaskArchive) -> None:
 
 
 def _write(archive: MaskArchive, recipe: FeatureRecipe, covariance: PooledCovariance) -> None:
-    archive.set_shared_tensors(SHARED, _shared_set(recipe, covariance))
+    archive.set_shared_tensors(PROTOTYPES_SET, _shared_set(recipe, covariance))
 
 
 def _shared_set(recipe: FeatureRecipe, covariance: PooledCovariance) -> dict[str, np.ndarray]:
@@ -198,7 +196,7 @@ def join_prototypes(sources: Sequence[MaskArchive]) -> dict[str, np.ndarray]:
 
 def has_prototypes(archive: MaskArchive, names: Iterable[str]) -> bool:
     """Whether all of these tasks have prototypes."""
-    if SHARED not in archive.shared:
+    if PROTOTYPES_SET not in archive.shared:
         return False
     return all(any(each.name == MEANS for each in archive.task(name).tensors) for name in names)
 

@@ -15,7 +15,7 @@ from maskstore import (
     verify,
 )
 from supsup import Backbone, TensorTask
-from supsup.archives import merge_archives
+from supsup.choices import PROTOTYPES_SET
 from supsup.inference import MaskBank, infer_in
 from supsup.inference.prototypes import (
     ClassMeans,
@@ -27,7 +27,8 @@ from supsup.inference.prototypes import (
     add_prototypes,
     measure,
 )
-from supsup.inference.prototypes.stored import MEANS, SHARED, stored_covariance
+from supsup.inference.prototypes.stored import MEANS, stored_covariance
+from supsup.merging import merge_archives
 from supsup.tasks.subset import named
 from tests.supsup.inference.helpers import images, odd_net, random_masks
 
@@ -264,7 +265,7 @@ class TestStored:
         before = archive.file_bytes
         add_prototypes(archive, odd_net(), [blobs(k) for k in range(5)], SMALL)
         tensors = [each for task in archive for each in task.tensors]
-        told = sum(each.bytes for each in [*tensors, *archive.shared[SHARED]])
+        told = sum(each.bytes for each in [*tensors, *archive.shared[PROTOTYPES_SET]])
         assert told <= archive.file_bytes - before <= told + 4096  # rows, and room for more
 
     @pytest.mark.parametrize("error", [KeyboardInterrupt, InvalidInput])
@@ -355,13 +356,13 @@ class TestStored:
     def test_forged_statistics_are_refused(self, archive):
         backbone = odd_net()
         add_prototypes(archive, backbone, [blobs(k) for k in range(5)], SMALL)
-        shared = archive.shared_tensors(SHARED)
+        shared = archive.shared_tensors(PROTOTYPES_SET)
         for change in (
             {"covariance": shared["covariance"][1:]},
             {"features": np.frombuffer(b'{"size": 40}', np.uint8)},
             {"features": np.frombuffer(b"\xff", np.uint8)},
         ):
-            archive.set_shared_tensors(SHARED, shared | change)
+            archive.set_shared_tensors(PROTOTYPES_SET, shared | change)
             with pytest.raises(CorruptArchive):
                 TaskPrototypes(archive, backbone)
 
