@@ -14,7 +14,11 @@ from tests.pages import run_page, snippets_of
 from tests.sources import PACKAGES, ROOT, in_checkout
 
 README = ROOT / "README.md"
-RUN_ELSEWHERE = {"extending.md": "tests/test_extending.py", "any-module.md": "its own test"}
+RUN_ELSEWHERE = {
+    "tutorial.md": "tests/test_walk.py",
+    "extending.md": "tests/test_extending.py",
+    "any-module.md": "its own test",
+}
 """Pages whose snippets have a test of their own."""
 
 PAGES = [
@@ -24,7 +28,7 @@ PAGES = [
 ]
 
 
-@pytest.mark.parametrize("page", [README, *PAGES], ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_snippets_run_in_order(page, tmp_path, monkeypatch, capfd):
     run_page(page, tmp_path, monkeypatch, capfd)
 
