@@ -8,7 +8,7 @@ from typing import Any
 from maskstore import verify
 from maskstore.archive import MaskArchive
 from maskstore.stats import ArchiveStats, archive_stats
-from supsup.archives import backbone_of, evaluate_archive, train_missing
+from supsup.archives import backbone_of, evaluate_archive, make_folder, train_missing
 from supsup.evaluation.score import Evaluation
 from supsup.networks.recipe import BackboneRecipe
 from supsup.plots import plot_report
@@ -108,6 +108,7 @@ def run_demo(
         LayoutMismatch, InvalidInput: the folder holds another archive of that name.
     """
     path, plot = folder / "split-mnist.h5", folder / "split-mnist.png"
+    make_folder(folder)
     say(f"{DEMO_TASKS} tasks, a mask each over the weights of one frozen {DEMO_RECIPE.net}")
     trained = _train(path, DEMO_RECIPE, DEMO_CONFIG, progress, say)
     say("reading the archive back, weights from the seed")

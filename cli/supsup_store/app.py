@@ -22,6 +22,9 @@ from supsup_store import (
 )
 from supsup_store.console import print_line
 
+WrongUsage = typer.BadParameter.__bases__[0]
+"""Anything that is typed wrongly; where the class lies changed with typer's versions."""
+
 app = typer.Typer(
     name="supsup-store",
     help="Thousands of tasks on one frozen random network, one compressed mask each.",
@@ -78,3 +81,24 @@ queries.register(app)
 report.register(app)
 archive_commands.register(app)
 command_help.describe(app)
+
+
+def explain(error: Exception) -> str:
+    """What is wrong, what was found, and where help is.
+
+    Args:
+        error: of the class :data:`WrongUsage`.
+    """
+    context = getattr(error, "ctx", None)
+    command = "supsup-store" if context is None else context.command_path
+    if type(error).__name__ == "NoArgsIsHelpError":  # its message is all of --help
+        message = "No command"
+    else:
+        message = error.format_message().rstrip(".")  # type: ignore[attr-defined]
+    return f"{message}{_found(error)}; see `{command} --help`"
+
+
+def _found(error: Exception) -> str:
+    """The value that could not be parsed, which newer versions of typer do not say."""
+    errors = getattr(error.__context__, "errors", None)
+    return f", got {errors()[0]['input']!r}" if callable(errors) else ""

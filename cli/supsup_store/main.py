@@ -57,23 +57,26 @@ def find_only_ours() -> None:
 
 
 def main() -> None:
-    """Run a command: 0 on success, 1 on a known error (one line), 2 on wrong usage."""
+    """Run a command: 0 on success, 1 on a known error, 2 on wrong usage; each error is a line."""
     show_what_cannot_be_encoded()
     find_only_ours()
     try:
         # Not before: these import the packages, and a user's files may have their names.
         from maskstore.errors import SupsupError
-        from supsup_store.app import app
+        from supsup_store.app import WrongUsage, app, explain
     except InTheWay as error:
         _fail(str(error))
     try:
-        app(obj=_STARTED)
+        code = app(obj=_STARTED, prog_name="supsup-store", standalone_mode=False)
+    except WrongUsage as error:
+        _fail(explain(error), code=2)
     except (SupsupError, InTheWay) as error:
         _fail(str(error))
     except OSError as error:  # of a folder on the way to a file that was named, say
         _fail(f"{error.filename or 'the system refuses'}: {error.strerror or error}")
+    sys.exit(code)
 
 
-def _fail(message: str) -> NoReturn:
+def _fail(message: str, code: int = 1) -> NoReturn:
     print_note(f"error: {message}")
-    sys.exit(1)
+    sys.exit(code)

@@ -68,7 +68,7 @@ def parse_codec(name: str) -> tuple[Codec, ...]:
     if name in PRESETS:
         return PRESETS[name]
     if name not in BY_NAME:
-        known = (*PRESETS, *BY_NAME)
+        known = tuple(dict.fromkeys((*PRESETS, *BY_NAME)))  # some name both
         raise InvalidInput(
             f"codec {name!r} is unknown; choose one of: {', '.join(known)}"
             + did_you_mean(name, known)

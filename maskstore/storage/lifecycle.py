@@ -140,5 +140,5 @@ def replace_file(
 def _exists(path: Path) -> ArchiveExists:
     return ArchiveExists(
         f"{path}: there is a file already; choose another path, or add to it "
-        "(open it with mode 'a')"
+        "(`supsup-store add` or `train`; in Python mode 'a')"
     )

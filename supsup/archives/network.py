@@ -270,6 +270,11 @@ def parse_device(name: str) -> torch.device:
     """
     try:
         device = torch.device(name)
+    except RuntimeError:  # its own message lists every kind that there ever was
+        raise InvalidInput(
+            f"device {name!r} cannot be used here: expected cpu, cuda, cuda:1, … or mps"
+        ) from None
+    try:
         torch.empty(0, dtype=torch.float32, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).splitlines()[0]

@@ -34,7 +34,8 @@ class DownloadError(Exception):
 def download(
     url: str, target: Path, *, verify: Callable[[Path], object], quiet: bool = False
 ) -> None:
-    """Fetch ``url`` into ``target``, with a progress bar on stderr unless ``quiet``.
+    """Fetch ``url`` into ``target``, with a progress bar on a terminal and a line elsewhere,
+    unless ``quiet``.
 
     The bytes go to a temporary file in the same folder, which takes the target's name only once
     ``verify`` (called with its path) has not objected.
@@ -75,18 +76,23 @@ def _blocks(url: str) -> Iterator[tuple[bytes, int | None]]:
 def _with_progress(
     blocks: Iterator[tuple[bytes, int | None]], name: str, quiet: bool
 ) -> Iterator[bytes]:
+    console = Console(stderr=True)
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         DownloadColumn(),
         TransferSpeedColumn(),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
+        console=console,
         transient=True,
-        disable=quiet,
+        disable=quiet or not console.is_terminal,
     ) as progress:
         bar = progress.add_task(name, total=None)
+        said = quiet or console.is_terminal
         for block, total in blocks:
+            if not said:  # in a job's log: once, and only what has begun
+                console.print(f"downloading {name}", highlight=False, markup=False)
+                said = True
             yield block
             progress.update(bar, advance=len(block), total=total)
 

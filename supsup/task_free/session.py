@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from maskstore.codecs import parse_codec
+from maskstore.errors import ArchiveExists
 from maskstore.maintenance import gone_if_empty
 from maskstore.packed import StoredTask
 from supsup.archives import check_classes, create_archive, open_or_create, parse_device
@@ -109,6 +110,10 @@ def learn_family(
         TrainingDiverged, ArchiveWriteError: the masks kept so far stay.
     """
     parse_codec(codec)
+    if path.exists() and not resume:
+        raise ArchiveExists(
+            f"{path}: there is a file already; go on with --resume, or choose another path"
+        )
     place, rule = parse_device(device), parse_allocation(stream.allocation)
     recipes = task_family(family, tasks, seed=config.seed, options=task_options)
     check_classes(recipes, network.outputs)

@@ -37,6 +37,13 @@ OMITTED: dict[str, Any] = {"per_task_lr": None, "per_task_dtype": "float32"}
 """Fields that are left out of the JSON where they have this value: archives that are older than the
 field have none, and a mask's configuration stays the same."""
 
+_OF_RULES = {
+    "density": ("topk", "gradual"),
+    "budget": ("topk", "gradual"),
+    "start_density": ("gradual",),
+}
+"""Fields that only some rules heed."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainConfig:
@@ -135,6 +142,13 @@ class TrainConfig:
             ),
             seed=parse_seed(self.seed),
         )
+        for field in fields(self):
+            rules = _OF_RULES.get(field.name, (self.rule,))
+            if self.rule not in rules and (got := getattr(self, field.name)) != field.default:
+                raise InvalidInput(
+                    f"{field.name}: goes with rule {' or '.join(rules)}; got {got!r} with "
+                    f"{self.rule}, which would not heed it"
+                )
         if self.multiplier is not None:
             self._check_multiplier()
         if self.outliers and not self.outliers_a_batch:
@@ -195,7 +209,11 @@ class TrainConfig:
             raise InvalidInput(
                 f"training configuration: field {min(unknown)!r} is unknown to this release"
             )
-        return cls(**value)
+        rule = value.get("rule", "threshold")
+        heeded = {k: v for k, v in value.items() if rule in _OF_RULES.get(k, (rule,))}
+        # Older releases let stand what the rule did not heed; a bad value is bad all the same.
+        cls(steps=1, rule="gradual", **{k: v for k, v in value.items() if k not in heeded})
+        return cls(**heeded)
 
 
 def set_fields(config: object, **values: object) -> None:

@@ -68,7 +68,8 @@ class CsvLog(TrainingLog):
                 file.seek(0)
                 first = next(csv.reader(file), None)
         except (OSError, ValueError) as error:
-            raise InvalidInput(f"{path}: cannot be gone on with as CSV ({error})") from error
+            reason = getattr(error, "strerror", None) or error
+            raise InvalidInput(f"{path}: cannot be gone on with as CSV ({reason})") from error
         if first is None:
             self._write(COLUMNS)
         elif tuple(first) != COLUMNS:

@@ -60,7 +60,7 @@ def test_downloads_over_http(server, tmp_path, capsys, quiet):
     assert os.listdir(target.parent) == ["file"]
     out, err = capsys.readouterr()
     assert out == ""
-    assert bool(err) is not quiet
+    assert err == ("" if quiet else "downloading file\n")
 
 
 def test_a_file_url(tmp_path):
