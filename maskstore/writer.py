@@ -1,6 +1,7 @@
 """ArchiveWriter: how the tasks of an archive are added, changed and removed."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from threading import get_ident
 from typing import Any
@@ -33,6 +34,14 @@ from maskstore.transaction import Transacted, Transaction, Turn
 _BATCH_BYTES = 1 << 25
 _WORTH_A_THREAD = 1 << 15
 """Bits of a mask from which its coding is shared among the cores."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncodedTask:
+    """A task as the rows of one archive, which are not in it yet."""
+
+    name: str
+    records: tuple[Record, ...]
 
 
 class _Undone(Exception):
@@ -99,8 +108,43 @@ class ArchiveWriter(ArchiveReader, Transacted):
             ArchiveWriteError: the system refused; the file is as before.
         """
         with self.transaction():
-            self.add_many([(name, masks, metadata or {}, tensors or {})], codec=codec)
-            return self.task(name)
+            return self.add_encoded(
+                self.encode(name, masks, metadata, tensors=tensors, codec=codec)
+            )
+
+    def encode(
+        self,
+        name: str,
+        masks: Mapping[str, np.ndarray | bitarray],
+        metadata: Mapping[str, Any] | None = None,
+        *,
+        tensors: Mapping[str, TensorValue] | None = None,
+        codec: str = "auto",
+    ) -> EncodedTask:
+        """What :meth:`add` writes for one task, made in any thread and not yet added.
+
+        Nearly all of the work of adding is this; most of it runs without Python's lock.
+
+        Args:
+            masks, metadata, tensors, codec: as of :meth:`add`.
+
+        Raises:
+            InvalidName, InvalidMask, InvalidInput, TaskExists: as :meth:`add`.
+        """
+        chosen = codecs.parse_codec(codec)
+        (item,) = self._with_new_names([(name, masks, metadata or {}, tensors or {})])
+        return EncodedTask(name=name, records=tuple(self._records(item, chosen)))
+
+    def add_encoded(self, task: EncodedTask) -> StoredTask:
+        """Add what :meth:`encode` of this archive made, in a commit of its own.
+
+        Raises:
+            TaskExists: there is a task of that name by now.
+            ArchiveWriteError: the system refused; the file is as before.
+        """
+        with self.transaction():
+            self.append_records(list(task.records))
+            return self.task(task.name)
 
     def add_many(self, items: Iterable[MaskItem], *, codec: str = "auto") -> int:
         """Add any number of tasks in one transaction; returns how many. Raises as :meth:`add`."""

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from itertools import chain
 from typing import Any
 
@@ -10,6 +9,7 @@ from maskstore.archive import MaskArchive
 from maskstore.errors import InvalidInput, TaskExists
 from maskstore.packed import StoredTask
 from supsup.archives.score_sums import ScoreSums
+from supsup.archives.storing import append
 from supsup.datasets.own_source import OwnSource
 from supsup.errors import TrainingDiverged
 from supsup.networks.backbone import Backbone
@@ -17,9 +17,10 @@ from supsup.tasks import TaskRecipe
 from supsup.tasks.fingerprint import Fingerprint
 from supsup.tasks.protocol import TaskData
 from supsup.training.config import OMITTED, TrainConfig
-from supsup.training.loop import Progress, TrainedMask, train
-from supsup.training.metadata import TaskMetadata, with_metrics
+from supsup.training.loop import Progress, outcomes
+from supsup.training.metadata import TaskMetadata
 from supsup.training.outliers import check_spare
+from supsup.training.workers import Waker
 
 
 def check_classes(recipes: Sequence[TaskRecipe], outputs: int, *, outliers: bool = False) -> None:
@@ -193,7 +194,9 @@ def iter_train_into(
 ) -> Iterator[StoredTask]:
     """Train each task and append its mask as soon as it is done, durable when it is yielded.
 
-    Nothing is trained before the first mask is asked for, and no more than is asked for.
+    Nothing is trained before the first mask is asked for, and only a few tasks ahead of what is.
+    Masks are coded on threads of their own (:mod:`supsup.archives.storing`), so that training does
+    not wait; the file is the same, byte for byte, as if each were added before the next is trained.
 
     Args:
         parallel, progress, diverged: as in :func:`supsup.train`. On a GPU ``parallel`` is by
@@ -205,7 +208,8 @@ def iter_train_into(
     kept in a file beside the archive (:mod:`supsup.archives.score_sums`), for the tasks to come.
 
     Raises:
-        TrainingDiverged, ArchiveWriteError: the tasks yielded so far are kept.
+        TrainingDiverged, ArchiveWriteError: the tasks yielded so far are kept, and they are all
+            that come before the one that failed.
         TaskExists: a name is taken, said before the task is trained, and of a sequence of tasks
             before any is.
         DigestMismatch: the archive's masks are of another backbone's weights.
@@ -221,16 +225,17 @@ def iter_train_into(
     before = list(archive) if config.transfer == "masks" else []
     if parallel is None and backbone.device.type != "cpu":
         parallel = tasks_in_step(archive)
-    trained = train(
+    waker = Waker()
+    given = outcomes(
         backbone,
         chain([first], left),
         config,
         parallel=parallel,
         earlier=sums.earlier if sums else (archive.get(task.name) for task in before),
         progress=progress,
-        diverged=diverged,
+        waker=waker,
     )
-    yield from append(archive, trained, codec=codec, sums=sums)
+    yield from append(archive, given, codec=codec, sums=sums, diverged=diverged, coded=waker.wake)
 
 
 def _with_new_names(archive: MaskArchive, tasks: Iterable[TaskData]) -> Iterator[TaskData]:
@@ -251,23 +256,3 @@ def tasks_in_step(archive: MaskArchive) -> int | None:
         return None
     *_, last = archive
     return TaskMetadata.of(last).rows
-
-
-def append(
-    archive: MaskArchive,
-    trained: Iterable[TrainedMask],
-    *,
-    codec: str = "auto",
-    sums: ScoreSums | None = None,
-) -> Iterator[StoredTask]:
-    """Append each mask as it comes, and keep its scores; it is durable when it is yielded."""
-    for each in trained:
-        with sums.adding(each) if sums else nullcontext():
-            stored = archive.add(
-                each.name,
-                each.masks,
-                with_metrics(each.metadata, each.metrics),
-                tensors=each.tensors,
-                codec=codec,
-            )
-        yield stored

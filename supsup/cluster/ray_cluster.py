@@ -1,7 +1,7 @@
 """RayCluster: training handed to a Ray cluster, its results in the order of the tasks."""
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack
 from os import PathLike
 from pathlib import Path
@@ -10,20 +10,24 @@ from typing import Any
 from maskstore.archive import MaskArchive
 from maskstore.errors import InvalidInput, SupsupError
 from maskstore.packed import StoredTask
-from supsup.archives.training import append, tasks_in_step
+from supsup.archives.storing import append
+from supsup.archives.training import tasks_in_step
 from supsup.cluster.connect import connected
 from supsup.cluster.work import Work, rows_that_fit, train_recipes
 from supsup.errors import ClusterFailed, TrainingDiverged
 from supsup.networks.backbone import Backbone
 from supsup.tasks import TaskRecipe
 from supsup.training.config import TrainConfig
-from supsup.training.outcome import Outcome, TrainedMask
+from supsup.training.outcome import Outcome, TrainedMask, trained_masks
 from supsup.training.progress import Progress
 
 DEVICES = ("cpu", "cuda")
 
 _RETRIES = 5
 """Lost workers that a group of tasks survives. More is its own doing rather than bad luck."""
+
+_LOOK_UP = 0.1
+"""Seconds after which who waits for a group may store what was coded meanwhile."""
 
 _AHEAD = 2
 """Groups under way for each CPU or GPU, so that none waits while the first one is late."""
@@ -95,6 +99,19 @@ class RayCluster:
             TrainingDiverged: no ``diverged`` is given, when the turn of such a task comes.
             ClusterFailed: the workers of a task die again and again.
         """
+        given = self._outcomes(backbone, recipes, config, parallel=parallel, progress=progress)
+        return trained_masks(given, diverged)
+
+    def _outcomes(
+        self,
+        backbone: Backbone,
+        recipes: Sequence[TaskRecipe],
+        config: TrainConfig,
+        *,
+        parallel: int | None,
+        progress: Callable[[Progress], None] | None,
+    ) -> Generator[Outcome | None, None, None]:
+        """What :meth:`train` makes its masks of; None every now and then while it waits."""
         if backbone.recipe is None:
             raise InvalidInput(
                 "a cluster regenerates the backbone; make it with supsup.build(recipe), where the "
@@ -118,16 +135,11 @@ class RayCluster:
         )
         # Kept by the cluster: each machine fetches it once, however many groups it trains.
         values = self._ray.put(backbone.trained_values()) if backbone.trained else None
-        for outcome in self._outcomes(work, recipes, parallel, values):
-            if isinstance(outcome, TrainedMask):
-                if progress is not None:
-                    steps, loss = int(outcome.metrics["steps"]), outcome.metrics["loss"]
-                    progress(Progress(name=outcome.name, step=steps, steps=steps, loss=loss))
-                yield outcome
-            elif diverged is None:
-                raise outcome
-            else:
-                diverged(outcome)
+        for outcome in self._of_groups(work, recipes, parallel, values):
+            if isinstance(outcome, TrainedMask) and progress is not None:
+                steps, loss = int(outcome.metrics["steps"]), outcome.metrics["loss"]
+                progress(Progress(name=outcome.name, step=steps, steps=steps, loss=loss))
+            yield outcome
 
     def iter_train_into(
         self,
@@ -149,10 +161,8 @@ class RayCluster:
         """
         if parallel is None and self._device != "cpu":
             parallel = tasks_in_step(archive)
-        trained = self.train(
-            backbone, recipes, config, parallel=parallel, progress=progress, diverged=diverged
-        )
-        return append(archive, trained, codec=codec)
+        given = self._outcomes(backbone, recipes, config, parallel=parallel, progress=progress)
+        return append(archive, given, codec=codec, diverged=diverged)
 
     def close(self) -> None:
         """Leave the cluster; what it still trains for us ends."""
@@ -179,9 +189,9 @@ class RayCluster:
             num_cpus=1, num_gpus=gpus, max_retries=_RETRIES, retry_exceptions=False
         )
 
-    def _outcomes(
+    def _of_groups(
         self, work: Work, recipes: Sequence[TaskRecipe], rows: int | None, values: Any
-    ) -> Iterator[Outcome]:
+    ) -> Iterator[Outcome | None]:
         """The outcomes in order, a bounded number of groups under way.
 
         Args:
@@ -200,6 +210,8 @@ class RayCluster:
                 begun.append((train.remote(work, group, rows, values), group))
             if not begun:
                 return
+            while not self._ray.wait([begun[0][0]], timeout=_LOOK_UP)[0]:
+                yield None
             yield from self._result(*begun.popleft())
 
     def _result(self, result: Any, group: Sequence[TaskRecipe]) -> Any:

@@ -1,6 +1,6 @@
 """Training one mask per task over one frozen backbone."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from itertools import chain
 
 import torch
@@ -13,11 +13,11 @@ from supsup.networks.probe import PROBED, trainable
 from supsup.tasks.checked import check_task, test_batches
 from supsup.tasks.protocol import TaskData
 from supsup.training.config import TrainConfig
-from supsup.training.outcome import TrainedMask
+from supsup.training.outcome import Outcome, TrainedMask, trained_masks
 from supsup.training.plan import plan_for, precision_on
 from supsup.training.progress import Progress
 from supsup.training.transfer import EarlierScores, Masks, transfer_of
-from supsup.training.workers import train_groups
+from supsup.training.workers import Waker, train_groups
 
 __all__ = ["Progress", "TrainedMask", "train"]
 
@@ -63,6 +63,26 @@ def train(
     >>> mask.name, mask.masks["fc1.weight"].shape, mask.masks["fc1.weight"].dtype
     ('sign', (300, 1), dtype('bool'))
     """
+    given = outcomes(backbone, tasks, config, parallel=parallel, earlier=earlier, progress=progress)
+    return trained_masks(given, diverged)
+
+
+def outcomes(
+    backbone: Backbone,
+    tasks: Iterable[TaskData],
+    config: TrainConfig,
+    *,
+    parallel: int | None = None,
+    earlier: Iterable[Masks] | EarlierScores = (),
+    progress: Callable[[Progress], None] | None = None,
+    waker: Waker | None = None,
+) -> Generator[Outcome | None, None, None]:
+    """What :func:`train` makes its masks of, for who has something else to do while it waits.
+
+    Args:
+        tasks, parallel, earlier, progress: as of :func:`train`, which says what is raised.
+        waker: wakes the caller: None is given before the next outcome is there.
+    """
     transfer = transfer_of(config, backbone.layout, earlier)
     if transfer is not None and parallel is not None and parallel != 1:
         raise InvalidInput(
@@ -76,13 +96,7 @@ def train(
     plan = plan_for(backbone, config, first, parallel if transfer is None else 1)
     todo = chain([first], left)
     with precision_on(backbone.device, config.precision):
-        for outcome in train_groups(backbone, todo, config, plan, progress or _ignore, transfer):
-            if isinstance(outcome, TrainedMask):
-                yield outcome
-            elif diverged is None:
-                raise outcome
-            else:
-                diverged(outcome)
+        yield from train_groups(backbone, todo, config, plan, progress or _ignore, transfer, waker)
 
 
 def _look_at(backbone: Backbone, task: TaskData) -> None:

@@ -1,5 +1,7 @@
 """What training leaves of a task: a mask that was tested, or the reason why there is none."""
 
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,6 +51,26 @@ class TrainedMask:
 
 
 Outcome = TrainedMask | TrainingDiverged
+
+
+def trained_masks(
+    outcomes: Generator[Outcome | None, None, None],
+    diverged: Callable[[TrainingDiverged], None] | None,
+) -> Iterator[TrainedMask]:
+    """The masks among the outcomes; the others are told to ``diverged``, or raised without one."""
+    with closing(outcomes):  # a traceback would hold it, and training would go on
+        for outcome in outcomes:
+            if isinstance(outcome, TrainedMask):
+                yield outcome
+            elif outcome is not None:
+                tell(outcome, diverged)
+
+
+def tell(failure: TrainingDiverged, diverged: Callable[[TrainingDiverged], None] | None) -> None:
+    """Tell of a task without a mask; raise it where nobody is to be told."""
+    if diverged is None:
+        raise failure
+    diverged(failure)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -59,6 +59,26 @@ class Capacity:
             return rows > 1 or workers > 1
 
 
+class Waker:
+    """Wakes who waits for the next outcome of one training, from any thread."""
+
+    def __init__(self) -> None:
+        """Begin without anybody waiting."""
+        self.events: queue.SimpleQueue[Progress | None] = queue.SimpleQueue()
+        self._called = threading.Event()
+
+    def wake(self) -> None:
+        """Let the one who waits look at something else for once."""
+        self._called.set()
+        self.events.put(None)
+
+    def woken(self) -> bool:
+        """Whether it was called since it was last asked."""
+        called = self._called.is_set()
+        self._called.clear()
+        return called
+
+
 def train_groups(
     backbone: Backbone,
     tasks: Iterable[TaskData],
@@ -66,8 +86,11 @@ def train_groups(
     plan: Plan,
     report: Callable[[Progress], None],
     transfer: Transfer | None = None,
-) -> Iterator[Outcome]:
+    waker: Waker | None = None,
+) -> Iterator[Outcome | None]:
     """The outcome of each task, in the order of the tasks, as soon as those before it are there.
+
+    None is given where ``waker`` wakes the caller before the next outcome is there.
 
     A group that does not fit into memory is halved and begins again, and later ones are smaller;
     where groups are one task each, fewer of them run at a time.
@@ -76,11 +99,13 @@ def train_groups(
         tasks: taken in the caller's thread, one group more than are trained at the moment.
         report: called in the caller's thread.
         transfer: from task to task, in a plan of one worker and one row.
+        waker: of this training alone.
 
     Raises:
         Whatever the training of a task raises, when that task's turn comes.
     """
-    events: queue.SimpleQueue[Progress | None] = queue.SimpleQueue()
+    waker = waker or Waker()
+    events = waker.events
     stop = threading.Event()
     capacity = Capacity(workers=plan.workers, rows=plan.rows)
 
@@ -126,6 +151,8 @@ def train_groups(
             while not (begun[0].done() and events.empty()):
                 if (event := events.get()) is not None:
                     report(event)
+                elif waker.woken():
+                    yield None
             yield from begun.popleft().result()
     finally:
         stop.set()

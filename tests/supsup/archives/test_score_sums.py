@@ -63,7 +63,7 @@ def test_stopped_between_the_two_files_it_goes_on_to_the_same_bits(moment, tmp_p
 
     with monkeypatch.context() as patch, pytest.raises(Stop):
         if moment == "before the mask":
-            patch.setattr(MaskArchive, "add", stop)
+            patch.setattr(MaskArchive, "add_encoded", stop)
         else:
             patch.setattr(os, "replace", stop)
             patch.setattr(type(path), "replace", stop)
