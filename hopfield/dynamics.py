@@ -8,6 +8,7 @@ from jaxtyping import Float, Int8, Int64
 
 from hopfield.rules.base import HopfieldMemory, QuadraticMemory
 from maskstore.errors import InvalidInput
+from maskstore.numbers import parse_whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +42,8 @@ def settle(
         seed: of the order.
 
     Raises:
-        InvalidInput: one unit at a time where the energy is not quadratic.
+        InvalidInput: a start of another length or of other values than ±1; or one unit at a time
+            where the energy is not quadratic.
 
     >>> from hopfield import new_memory
     >>> memory = new_memory("hebb", 4)
@@ -49,7 +51,7 @@ def settle(
     >>> settle(memory, np.int8([1, 1, 1, -1])).pattern
     array([ 1,  1, -1, -1], dtype=int8)
     """
-    z = start.astype(np.float64)
+    z = memory.parse(start).astype(np.float64)
     rng = np.random.default_rng(seed)
     for sweep in range(1, max_sweeps + 1):
         before = z.copy()
@@ -114,7 +116,7 @@ def crosstalk(
     Under Hebb's rule it is what the other patterns add to a unit's own signal
     (Hertz, Krogh and Palmer, 1991, eq. 2.11).
     """
-    aligned = pattern * memory.field(pattern.astype(np.float64))
+    aligned = pattern * memory.field(memory.parse(pattern).astype(np.float64))
     mean = float(aligned.mean())
     return 1 - aligned / mean if mean else np.ones(memory.size)
 
@@ -123,11 +125,13 @@ def capacity(rule: str, size: int) -> float:
     """Random patterns that a memory of ``size`` units is expected to hold.
 
     Raises:
-        InvalidInput: the rule has no such number (``modern`` is limited by its bytes alone).
+        InvalidInput: fewer than 2 units, or the rule has no such number (``modern`` is limited by
+            its bytes alone).
 
     >>> capacity("hebb", 1000), capacity("projection", 1000)
     (138.0, 1000.0)
     """
+    size = parse_whole("size", size, least=2)
     if rule in ("hebb", "covariance"):
         return 0.138 * size  # Amit, Gutfreund and Sompolinsky, 1985
     if rule == "storkey":

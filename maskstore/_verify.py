@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from maskstore.access import require_archive
 from maskstore.archive import MaskArchive
 from maskstore.errors import ArchiveError
 from maskstore.storage import hdf5
@@ -29,6 +30,7 @@ def verify(
     ...     verify(archive, deep=True)
     []
     """
+    require_archive(archive)
     damage = archive.damage
     damage += _verify_slots(archive.store)
     damage += _verify_view(archive.store)

@@ -135,3 +135,11 @@ class TaskAccess(ABC):
         if len(names) > _SHOWN:
             shown.append((f"… {len(names) - _SHOWN:,} more", "", "", ""))
         return line + html_table(("task", "density", "codec", "bytes"), shown)
+
+
+def require_archive(archive: object) -> None:
+    """Raise InvalidInput where something else than an open archive is given, such as its path."""
+    if not isinstance(archive, TaskAccess):
+        raise InvalidInput(
+            f"expected an open archive, got {archive!r:.80}; open one with MaskArchive.open(path)"
+        )

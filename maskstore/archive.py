@@ -65,7 +65,7 @@ class MaskArchive(ArchiveWriter):
             InvalidInput: the layout or the recipe cannot be stored.
         """
         if not isinstance(layout, MaskLayout):
-            layout = MaskLayout(dict(layout))
+            layout = MaskLayout(dict(layout) if isinstance(layout, Mapping) else layout)
         header = {
             "layout": layout.to_json(),
             "backbone": None if backbone is None else dict(backbone),

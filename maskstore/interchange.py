@@ -8,6 +8,7 @@ import json
 import os
 import zipfile
 from collections.abc import Iterator, Mapping
+from os import PathLike
 from pathlib import Path
 from typing import BinaryIO
 
@@ -36,7 +37,7 @@ _KINDS = {"F": "f", "I": "i", "U": "u"}
 
 
 def load_task(
-    path: Path, layout: MaskLayout
+    path: str | PathLike[str], layout: MaskLayout
 ) -> tuple[dict[str, np.ndarray], dict[str, TensorValue]]:
     """(mask, tensors) in a file. Names, shapes and types are checked when they are added.
 
@@ -44,16 +45,16 @@ def load_task(
         InvalidInput: no such file, another format, or far larger than a mask of this layout.
     """
     # A boolean is stored as one byte.
-    return _load(path, layout.bits, set(layout.shapes))
+    return _load(Path(path), layout.bits, set(layout.shapes))
 
 
-def layout_of(path: Path) -> MaskLayout:
+def layout_of(path: str | PathLike[str]) -> MaskLayout:
     """The layout of the mask in a file.
 
     Raises:
         InvalidInput: as :func:`load_task`, or an array that is not boolean.
     """
-    masks, _ = _load(path, MAX_BITS, set())
+    masks, _ = _load(Path(path), MAX_BITS, set())
     for name, mask in masks.items():
         if mask.dtype != np.bool_:
             raise InvalidInput(f"{path}: layer {name!r}: expected dtype bool, got {mask.dtype}")
@@ -124,7 +125,7 @@ def require_mask_file(path: Path, *, overwrite: bool) -> None:
 
 
 def save_masks(
-    path: Path,
+    path: str | PathLike[str],
     masks: Mapping[str, Bool[np.ndarray, "..."]],
     tensors: Mapping[str, Shaped[np.ndarray, "..."]] | None = None,
 ) -> None:
@@ -135,6 +136,7 @@ def save_masks(
             have the key of a layer.
         ArchiveWriteError: the system refuses.
     """
+    path = Path(path)
     _require_suffix(path)
     arrays = {PREFIX + name: array for name, array in (tensors or {}).items()}
     taken = sorted(arrays.keys() & masks.keys())

@@ -7,6 +7,7 @@ import numpy as np
 from bitarray import bitarray
 
 from maskstore import codecs
+from maskstore.errors import InvalidInput
 from maskstore.layout import MaskLayout, count_ones, sha256_of_bits
 from maskstore.storage.format import KIND_MASK, KIND_MASK_WITH_TENSORS, KIND_TENSORS
 from maskstore.storage.metadata import encode_metadata
@@ -37,7 +38,14 @@ def records_of_item(
     Raises:
         InvalidMask, InvalidInput: masks, metadata or tensors cannot be stored.
     """
+    if not isinstance(item, tuple) or len(item) not in (3, 4):
+        raise InvalidInput(
+            "task to add: expected (name, masks, metadata) and, where it has any, tensors, got "
+            + (f"{len(item)} things" if isinstance(item, tuple) else type(item).__name__)
+        )
     name, masks, metadata, *rest = item
+    if not isinstance(metadata, Mapping):
+        raise InvalidInput(f"metadata of task {name!r}: expected a mapping, got {metadata!r:.80}")
     packed = layout.pack(masks)
     used, payload = codecs.encode(packed, prior.of_task(metadata), allowed)
     return records_of_task(

@@ -61,7 +61,9 @@ class MaskLayout:
 
     def __post_init__(self) -> None:
         if not isinstance(self.shapes, Mapping) or not self.shapes:
-            raise InvalidInput("mask layout: expected at least one layer (name -> shape), got none")
+            raise InvalidInput(
+                f"mask layout: expected at least one layer, name -> shape, got {self.shapes!r:.80}"
+            )
         shapes: dict[str, tuple[int, ...]] = {}
         for name, shape in self.shapes.items():
             if not isinstance(name, str) or not name or not name.isprintable():

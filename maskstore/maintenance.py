@@ -6,6 +6,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from maskstore import codecs
+from maskstore.access import require_archive
 from maskstore.archive import MaskArchive
 from maskstore.errors import ArchiveError, InvalidInput, LayoutMismatch, TaskExists
 from maskstore.items import records_of_task
@@ -77,6 +78,7 @@ def compact(archive: MaskArchive, *, codec: str | None = None, on_task: OnTask =
     ...     compact(archive) > 0, archive.names()
     (True, ['kept'])
     """
+    require_archive(archive)
     allowed = None if codec is None else codecs.parse_codec(codec)
     before = archive.file_bytes
 
@@ -101,6 +103,7 @@ def repair(source: MaskArchive, path: str | Path, *, on_task: OnTask = _no_repor
     ...     repair(archive, "repaired.h5")
     []
     """
+    require_archive(source)
     lost = source.damage
     intact = []
     for name in source.names():
@@ -191,6 +194,8 @@ def merge(
     """
     if not sources:
         raise InvalidInput("merge: expected at least one archive")
+    for source in sources:
+        require_archive(source)
     first = sources[0]
     names: dict[str, str | Path] = {}
     for source in sources:

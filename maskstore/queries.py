@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float64, Int64
 
 from maskstore import bits
+from maskstore.access import require_archive
 from maskstore.errors import InvalidInput, TaskNotFound
 from maskstore.packed import StoredTask
 from maskstore.reader import ArchiveReader
@@ -24,6 +25,7 @@ def select(archive: ArchiveReader, pattern: str | None) -> list[str]:
     Raises:
         TaskNotFound: it matches none.
     """
+    require_archive(archive)
     names = archive.names()
     if pattern is None:
         return names

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from maskstore import codecs
+from maskstore.access import require_archive
 from maskstore.archive import MaskArchive
 from maskstore.layout import count_ones
 
@@ -119,6 +120,7 @@ def archive_stats(archive: MaskArchive) -> ArchiveStats:
     >>> figures.tasks, figures.bits_per_mask, figures.bitpacked_bytes_per_task
     (0, 8000, 1000)
     """
+    require_archive(archive)
     tasks = list(archive)
     layout = archive.layout
     by_codec: dict[str, dict[str, int]] = {}

@@ -26,6 +26,7 @@ from supsup.inference import Inference, MaskBank, infer_in
 from supsup.networks.backbone import Backbone
 from supsup.tasks import is_own, make_task, own_family, task_family
 from supsup.tasks.batch import one_tensor, parse_inputs
+from supsup.tasks.checked import check_tasks
 from supsup.tasks.protocol import TaskData
 from supsup.tasks.subset import named
 from supsup.training.bar import TrainingBar, plain_bar
@@ -216,7 +217,7 @@ class SupSup:
             self.archive,
             self.backbone,
             scenario=scenario,
-            tasks=[tasks] if isinstance(tasks, TaskData) else tasks,
+            tasks=None if tasks is None else check_tasks(tasks),
             force=force,
             method=method,
             objective=objective,
@@ -360,7 +361,7 @@ class SupSup:
             raise InvalidInput(
                 f"{given[0]}: of a family that is named; these tasks are as they are"
             )
-        return [tasks] if isinstance(tasks, TaskData) else tasks
+        return check_tasks(tasks)
 
     def _masks(self) -> MaskBank:
         """The masks for inference, read anew where the archive has changed."""

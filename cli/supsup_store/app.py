@@ -22,7 +22,7 @@ from supsup_store import (
 )
 from supsup_store.console import print_line
 
-WrongUsage = typer.BadParameter.__bases__[0]
+WrongUsage: type[Exception] = typer.BadParameter.__mro__[1]
 """Anything that is typed wrongly; where the class lies changed with typer's versions."""
 
 app = typer.Typer(

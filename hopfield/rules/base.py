@@ -66,7 +66,8 @@ class HopfieldMemory(Shown):
         """Bytes of :meth:`state`: what the file keeps, before compression."""
         return sum(array.nbytes for array in self.state().values())
 
-    def _parse(self, pattern: Int8[np.ndarray, " unit"]) -> Int8[np.ndarray, " unit"]:
+    def parse(self, pattern: Int8[np.ndarray, " unit"]) -> Int8[np.ndarray, " unit"]:
+        """The pattern itself; raises InvalidInput unless it is one of this memory's length."""
         if pattern.shape != (self.size,):
             raise InvalidInput(
                 f"Hopfield memory of {self.size} units: got a pattern of shape {pattern.shape}"

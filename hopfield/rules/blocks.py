@@ -49,7 +49,7 @@ class BlockMemory(QuadraticMemory):
         return cls([make(size) for size in sizes])
 
     def encode(self, pattern: Int8[np.ndarray, " unit"]) -> None:
-        self._parse(pattern)
+        self.parse(pattern)
         for block, units in self._places():
             block.encode(pattern[units])
         self.count += 1

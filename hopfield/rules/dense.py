@@ -97,7 +97,7 @@ class OuterProductMemory(MatrixMemory):
         """Keep what the rule needs of one more pattern besides the sum."""
 
     def encode(self, pattern: Int8[np.ndarray, " unit"]) -> None:
-        z = self._parse(pattern).astype(np.float32)
+        z = self.parse(pattern).astype(np.float32)
         for rows in self._rows():
             self.weights[rows] += np.outer(z[rows], z)
         np.fill_diagonal(self.weights, 0)

@@ -33,7 +33,7 @@ class ModernMemory(HopfieldMemory):
         self._patterns = PackedPatterns(size)
 
     def encode(self, pattern: Int8[np.ndarray, " unit"]) -> None:
-        self._patterns.append(self._parse(pattern))
+        self._patterns.append(self.parse(pattern))
         self.count += 1
 
     def overlaps(self, z: Float[np.ndarray, " unit"]) -> Float64[np.ndarray, " pattern"]:

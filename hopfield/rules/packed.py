@@ -36,7 +36,7 @@ class PackedMemory(QuadraticMemory):
         """Prepare A for one more pattern, not yet among the packed ones."""
 
     def encode(self, pattern: Int8[np.ndarray, " unit"]) -> None:
-        self._learn(self._parse(pattern))
+        self._learn(self.parse(pattern))
         self._patterns.append(pattern)
         self.count += 1
 

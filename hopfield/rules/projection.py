@@ -29,7 +29,7 @@ class ProjectionMemory(MatrixMemory):
         self.diagonal: Float32[np.ndarray, " unit"] = np.zeros(size, np.float32)
 
     def encode(self, pattern: Int8[np.ndarray, " unit"]) -> None:
-        outside = self._parse(pattern).astype(np.float64)
+        outside = self.parse(pattern).astype(np.float64)
         # Twice: what rounding leaves inside the span would grow with the number of patterns.
         for _ in range(2):
             outside -= self._times(outside) + self.diagonal * outside

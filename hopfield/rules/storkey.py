@@ -16,7 +16,7 @@ class StorkeyMemory(MatrixMemory):
     rule = "storkey"
 
     def encode(self, pattern: Int8[np.ndarray, " unit"]) -> None:
-        z = self._parse(pattern).astype(np.float32)
+        z = self.parse(pattern).astype(np.float32)
         scale = np.float32(1 / self.size)
         # (ξξᵀ - ξhᵀ - hξᵀ)/d = uξᵀ + ξuᵀ with u = (ξ/2 - h)/d: symmetric to the last bit, as the
         # file keeps one triangle only.

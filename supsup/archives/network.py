@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from maskstore.access import require_archive
 from maskstore.archive import MaskArchive
 from maskstore.errors import InvalidInput, LayoutMismatch
 from maskstore.seeded.scores import ScoreStart
@@ -128,6 +129,7 @@ def backbone_of(
     ...     backbone_of(archive).digest == backbone.digest
     True
     """
+    require_archive(archive)
     if archive.backbone is None and archive.weights_digest is not None:
         raise InvalidInput(
             f"{archive.path}: imported masks alone, without the weights and statistics that they "

@@ -1,7 +1,7 @@
 """Classes under the masks of tasks that are named, and a task as an ordinary module."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -72,6 +72,8 @@ def predict_with(
         images = read_for(first, Path(images)).images
     x = parse_inputs(images, "data")
     count = len(tensors_of(x)[0])
+    if not isinstance(tasks, Iterable):
+        raise InvalidInput(f"tasks: expected the name of a task or several, got {tasks!r:.80}")
     names = (tasks,) * count if isinstance(tasks, str) else tuple(tasks)
     if not count or len(names) != count:
         raise InvalidInput(

@@ -11,8 +11,9 @@ import torch
 from jaxtyping import Shaped
 from torch import Tensor, nn
 
+from maskstore.access import require_archive
 from maskstore.archive import MaskArchive
-from maskstore.errors import DigestMismatch
+from maskstore.errors import DigestMismatch, LayoutMismatch
 from supsup.networks.masked_module import MaskedModule
 from supsup.networks.modes import plain_modes
 from supsup.networks.parse_module import copy_module, parse_module
@@ -198,11 +199,12 @@ class Backbone(ShownNetwork, MaskedModule):
             )
 
     def check_archive(self, archive: MaskArchive) -> None:
-        """Raise DigestMismatch where an archive's masks are of other weights than these.
+        """Raise DigestMismatch or LayoutMismatch where an archive's masks are of other weights.
 
-        An archive made by hand says nothing of weights, and passes; an imported one, which has no
-        recipe, knows the weights under its masks only.
+        An archive made by hand says nothing of weights, and passes where its layers are these; an
+        imported one, which has no recipe, knows the weights under its masks only.
         """
+        require_archive(archive)
         expected = archive.weights_digest
         own = self.digest if archive.backbone is not None else digest_of(self.weights.items())
         if expected is not None and expected not in (own, self.digest):
@@ -217,6 +219,11 @@ class Backbone(ShownNetwork, MaskedModule):
             raise DigestMismatch(
                 f"{archive.path}: its masks are of weights of digest {expected}, "
                 f"backbone {self.name} has {own}{files}; {way_out}, or make another archive"
+            )
+        if archive.layout != self.layout:
+            raise LayoutMismatch(
+                f"{archive.path}: its masks cover {dict(archive.layout.shapes)!r:.120}, those of "
+                f"backbone {self.name} {dict(self.layout.shapes)!r:.120}"
             )
 
     @plain_modes()

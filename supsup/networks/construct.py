@@ -7,6 +7,7 @@ from pathlib import Path
 from jaxtyping import Shaped
 from torch import Tensor, nn
 
+from maskstore.errors import InvalidInput
 from supsup.networks.backbone import Backbone
 from supsup.networks.constructor_randomness import SEEDS, make_twice
 from supsup.networks.modes import construction, plain_modes
@@ -44,6 +45,8 @@ def build(
     >>> backbone.digest[:12]
     'fc401a283630'
     """
+    if not isinstance(recipe, BackboneRecipe):
+        raise InvalidInput(f"recipe: expected a BackboneRecipe, got {recipe!r:.80}")
     if recipe.weights_file is not None and values is None:
         found = recipe.weights_file.found(beside)
         assert found.path is not None

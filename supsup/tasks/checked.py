@@ -4,7 +4,7 @@ Training, evaluation and inference ask for batches here, never the task itself. 
 package, each a :class:`supsup.tasks.protocol.ParsedTask`, parse what they are made of.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from jaxtyping import Int64
@@ -51,6 +51,20 @@ def check_task(task: TaskData) -> TaskData:
     parse_whole(f"task {task.name!r}: train_size", task.train_size, least=0)
     _check_some(task)
     return task
+
+
+def check_tasks(tasks: TaskData | Iterable[TaskData]) -> Iterable[TaskData]:
+    """One task or several as several, each checked: those of a sequence now, others as they come.
+
+    Raises:
+        InvalidInput: they are no tasks.
+    """
+    if isinstance(tasks, TaskData):
+        return [check_task(tasks)]
+    if isinstance(tasks, str) or not isinstance(tasks, Iterable):
+        raise InvalidInput(f"tasks: expected a task or several, got {tasks!r:.80}")
+    each = map(check_task, tasks)
+    return list(each) if isinstance(tasks, Sequence) else each
 
 
 def _check_some(task: TaskData) -> None:

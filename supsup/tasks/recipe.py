@@ -171,6 +171,8 @@ def task_family(
     >>> [recipe.name for recipe in task_family("split-mnist-sample", 2)]
     ['split-mnist/0', 'split-mnist/1']
     """
+    if not isinstance(name, str):
+        raise InvalidInput(f"task family: expected a name such as split-mnist, got {name!r:.80}")
     rule, _, dataset = name.partition("-")
     if is_own(name):
         raise InvalidInput(f"{name}: of your own images, which are read first: `train --data PATH`")
