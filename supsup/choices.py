@@ -23,6 +23,7 @@ TensorTypeName = Literal["float32", "float16", "bfloat16", "int8"]
 """Of the parameters that a task keeps beside its mask."""
 PrecisionName = Literal["float32", "tf32", "bfloat16"]
 EngineName = Literal["local", "ray"]
+LogName = Literal["csv", "tensorboard", "wandb", "mlflow"]
 
 DatasetName = Literal["mnist", "fashion-mnist", "mnist-sample", "cifar100", "imagenet"]
 TaskRuleName = Literal["split", "permuted", "rotated"]

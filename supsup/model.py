@@ -1,6 +1,7 @@
 """SupSup: the front door. One object for a network and the archive of its masks."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
@@ -21,6 +22,7 @@ from supsup.archives.tasks import recipe_of, remake
 from supsup.archives.training import iter_train_into
 from supsup.choices import DEFAULT_NET
 from supsup.datasets import ImageSet, load, read_own
+from supsup.errors import TrainingDiverged
 from supsup.evaluation.score import EVAL_BATCH, Evaluation
 from supsup.inference import Inference, MaskBank, infer_in
 from supsup.networks.backbone import Backbone
@@ -31,7 +33,9 @@ from supsup.tasks.protocol import TaskData
 from supsup.tasks.subset import named
 from supsup.training.bar import TrainingBar, plain_bar
 from supsup.training.config import TrainConfig
+from supsup.training.logs import Logs
 from supsup.training.metadata import TaskMetadata
+from supsup.training.trackers import Log, logs_of
 
 Tasks = str | TaskData | Iterable[TaskData]
 
@@ -149,6 +153,7 @@ class SupSup:
         size: int | None = None,
         parallel: int | None = None,
         codec: str = "auto",
+        log: Log | None = None,
         quiet: bool = False,
         **settings: Any,
     ) -> list[StoredTask]:
@@ -165,6 +170,9 @@ class SupSup:
             ways: classes in a task of a family that splits a data set; None for the family's own.
             size: height and width that pictures of one's own are scaled to.
             parallel, codec: as in :func:`supsup.train` and :meth:`MaskArchive.add`.
+            log: where figures go beside the archive: ``csv:FILE``, ``tensorboard:DIR``,
+                ``wandb:PROJECT``, ``mlflow:EXPERIMENT``, a
+                :class:`supsup.training.logs.TrainingLog` of one's own, or several.
             quiet: no progress bar on stderr.
 
         Returns:
@@ -182,19 +190,26 @@ class SupSup:
         todo = self._tasks(tasks, config, data, count=count, ways=ways, size=size)
         stored: list[StoredTask] = []
         total = len(todo) if isinstance(todo, Sequence) else None
-        with TrainingBar(total, plain_bar(quiet=quiet)) as bar:
-            for each in iter_train_into(
-                self.archive,
-                self.backbone,
-                todo,
-                config,
-                codec=codec,
-                parallel=parallel,
-                progress=bar.progress,
-                resume=resume,
-            ):
-                bar.trained(each.name, TaskMetadata.of(each).metrics)
-                stored.append(each)
+        with ExitStack() as stack:
+            logs = stack.enter_context(logs_of(log))
+            bar = stack.enter_context(TrainingBar(total, plain_bar(quiet=quiet)))
+            told = Logs([*logs, bar])
+            try:
+                for each in iter_train_into(
+                    self.archive,
+                    self.backbone,
+                    todo,
+                    config,
+                    codec=codec,
+                    parallel=parallel,
+                    progress=told.progress,
+                    resume=resume,
+                ):
+                    told.trained(each.name, TaskMetadata.of(each).metrics)
+                    stored.append(each)
+            except TrainingDiverged as failure:
+                told.diverged(failure)
+                raise
         return stored
 
     def evaluate(

@@ -23,6 +23,7 @@ from supsup.inference import METHODS, OBJECTIVES
 from supsup.networks import NETS
 from supsup.task_free import ALLOCATIONS
 from supsup.tasks import TaskRecipe, families, family_names
+from supsup.training.trackers import LOGS
 from supsup_store.app import app
 
 REGISTRIES = {
@@ -41,6 +42,7 @@ REGISTRIES = {
     "Hopfield forms": (choices.HopfieldFormName, FORMS.keys() - {"quantised"}),
     "baselines": (choices.BaselineName, BASELINES),
     "figures": (choices.FigureName, FIGURES),
+    "logs": (choices.LogName, LOGS),
 }
 
 

@@ -122,6 +122,8 @@ WRONG = {
     "writer.train([5])": "task: expected a TensorTask, DatasetTask, LoaderTask",
     'writer.train(TensorTask("t", train=(x, y + 5), test=(x, y)))': "7 classes but the backbone 2",
     'writer.train(TensorTask("t", train=(x[:, :5], y), test=(x, y)))': "have 784 numbers",
+    'writer.train("split-mnist-sample", log="tensorbord:x")': "did you mean 'tensorboard'?",
+    'writer.train("split-mnist-sample", log=[5])': "log: expected text such as csv:run.csv, got 5",
     'writer.train("split-folder", data="none")': "none: expected a folder or a .zip",
     'model.evaluate(scenario="GNx")': "scenario: expected one of GG, GNs, GNu, NNs, got 'GNx'",
     'model.evaluate(scenario="GNu", method="one-shoot")': "did you mean 'one-shot'?",

@@ -126,6 +126,14 @@ def train(
     tensorboard: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Write curves for TensorBoard there.")
     ] = None,
+    log: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KIND:PLACE",
+            help="Where figures go while tasks train: csv:FILE, tensorboard:DIR, wandb:PROJECT or "
+            "mlflow:EXPERIMENT; may be repeated.",
+        ),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Skip the tasks that are there already.")
     ] = False,
@@ -138,8 +146,16 @@ def train(
 
     A task whose loss is not finite any more is left out and named at the end; the others go on.
     """
+    from supsup.training.trackers import parse_log
     from supsup_store.training_bar import followed
 
+    logs = [
+        *([] if csv is None else [f"csv:{csv}"]),
+        *([] if tensorboard is None else [f"tensorboard:{tensorboard}"]),
+        *(log or ()),
+    ]
+    for each in logs:
+        parse_log(each)
     if address is not None and engine == "local":
         raise typer.BadParameter("--address goes with --engine ray")
     network = supsup.archives.NetworkOptions(
@@ -191,7 +207,7 @@ def train(
         backbone_from=backbone_from,
         task_options=options.task_options(labels=labels, sampling=sampling, ways=ways),
         engine=trainer,
-        follow=partial(followed, csv=csv, tensorboard=tensorboard, quiet=quiet),
+        follow=partial(followed, log=logs, quiet=quiet),
         resume=resume,
         parallel=parallel,
         codec=codec,
