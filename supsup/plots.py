@@ -11,6 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 from cycler import cycler
 from matplotlib import rc_context
 from matplotlib.axes import Axes
@@ -75,6 +76,9 @@ COLOURS: Mapping[str, str] = MappingProxyType(
     }
 )
 """Method → colour, the same in every plot; a curve has that of the method its label begins with."""
+
+_WRITTEN = 12
+"""Tasks of a matrix whose numbers are written into it, at most."""
 
 _NAMED = 30
 """Tasks whose names are legible on the axes of one panel."""
@@ -267,6 +271,34 @@ def draw_overlap(figure: Figure, overlap: Overlap) -> None:
         axes.set(xlabel="task, in order of arrival", ylabel="task, in order of arrival")
     layer = f", {literal(overlap.layer)}" if overlap.layer else ""
     axes.set_title(f"Overlap of {len(overlap.names)} masks{layer}")
+
+
+def plot_matrix(names: Sequence[str], matrix: np.ndarray, path: Path) -> None:
+    """Accuracy after each task on each, as ``eval --metrics`` measures it; as :func:`plot_overlap`.
+
+    Args:
+        matrix: (task, task), 0 to 1; NaN where nothing was measured.
+    """
+    with drawing(path, (6.4, 5.6)) as figure:
+        draw_matrix(figure, names, matrix)
+
+
+def draw_matrix(figure: Figure, names: Sequence[str], matrix: np.ndarray) -> None:
+    """What :func:`plot_matrix` saves."""
+    axes = figure.subplots()
+    image = axes.imshow(100 * matrix, vmin=0, vmax=100, cmap="viridis", interpolation="nearest")
+    figure.colorbar(image, ax=axes, label="test accuracy, %")
+    axes.grid(False)
+    axes.set(xlabel="on the test set of task", ylabel="after task")
+    if len(names) <= _NAMED:
+        labels = [literal(name) for name in names]
+        axes.set_xticks(range(len(names)), labels, rotation=90)
+        axes.set_yticks(range(len(names)), labels)
+    if len(names) <= _WRITTEN:
+        for (row, column), value in np.ndenumerate(matrix):
+            if not np.isnan(value):
+                shade, text = "white" if value < 0.7 else "black", f"{100 * value:.1f}"
+                axes.text(column, row, text, ha="center", va="center", color=shade, fontsize=7)
 
 
 def _draw_bytes(axes: Axes, stats: ArchiveStats) -> None:

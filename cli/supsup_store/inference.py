@@ -12,7 +12,7 @@ from maskstore.queries import select
 from maskstore.selection import select_from
 from supsup.choices import MethodName, ObjectiveName
 from supsup_store import options
-from supsup_store.console import counted, print_json, print_line, print_note, print_table
+from supsup_store.console import counted, print_csv, print_json, print_line, print_note, print_table
 from supsup_store.options import listed
 from supsup_store.progress import stage_progress, task_progress
 
@@ -60,6 +60,14 @@ def evaluate(
             "for T tasks T (T + 1) / 2 test sets.",
         ),
     ] = False,
+    plot: Annotated[
+        Path | None,
+        typer.Option("--plot", metavar="PATH", help="--metrics: save a picture of the matrix."),
+    ] = None,
+    as_csv: Annotated[
+        bool,
+        typer.Option("--csv", help="Print a row a task; with --metrics the accuracy matrix."),
+    ] = False,
     net: options.TrustedNet = None,
     device: options.Device = "cpu",
     data: options.Data = None,
@@ -73,6 +81,9 @@ def evaluate(
 
     With --task only on those of some; which of all masks is theirs is inferred all the same.
     """
+    if plot is not None and not metrics:
+        raise typer.BadParameter("--plot goes with --metrics")
+    options.check_plot(plot)
     place = supsup.archives.parse_device(device)
     with ExitStack() as stack:
         opened = stack.enter_context(MaskArchive.open(archive))
@@ -95,15 +106,24 @@ def evaluate(
         if metrics:
             learnt = [row.name for row in found.per_task]
             measured = supsup.archives.metrics_of_archive(opened, backbone, learnt, **how)
+    if plot is not None and measured is not None:
+        supsup.plots.plot_matrix(measured.names, measured.matrix, plot)
     for each in () if quiet else found.skipped:
         print_note(str(each))
     if as_json:
         print_json(found.to_json() | ({"metrics": measured.to_json()} if measured else {}))
         return
+    if as_csv:
+        if measured is not None:
+            print_csv(*measured.rows())
+        else:
+            print_csv(*_evaluation_rows(found))
+        return
     print_evaluation(found, str(archive))
     if measured is not None:
         figures = measured.to_json()
-        rows = [(key.replace("_", " "), figures[key]) for key in list(figures)[2:]]
+        figures["bytes"] = measured.bytes[-1] if measured.bytes else None
+        rows = [(key.replace("_", " "), value) for key, value in list(figures.items())[2:-1]]
         print_table(("over time", "value"), rows)
 
 
@@ -173,14 +193,15 @@ def infer(
 
 def print_evaluation(found: "supsup.Evaluation", title: str) -> None:
     """The table of an evaluation. Where the task is given (GG), there is none to be found."""
-    rows = [(row.name, row.accuracy, row.task_accuracy) for row in found.per_task]
-    rows.append(("mean", found.accuracy, found.task_accuracy))
+    headings, rows = _evaluation_rows(found)
+    mean = ["mean", found.accuracy, found.task_accuracy][: len(headings)]
+    print_table(headings, [*rows, mean], title=f"{title}, scenario {found.scenario}")
+
+
+def _evaluation_rows(found: "supsup.Evaluation") -> tuple[list[str], list[list[Any]]]:
     shown = 2 if found.scenario == "GG" else 3
-    print_table(
-        ("task", "accuracy", "task accuracy")[:shown],
-        [row[:shown] for row in rows],
-        title=f"{title}, scenario {found.scenario}",
-    )
+    rows = [[row.name, row.accuracy, row.task_accuracy][:shown] for row in found.per_task]
+    return ["task", "accuracy", "task accuracy"][:shown], rows
 
 
 def prototypes(

@@ -114,7 +114,8 @@ def metrics_of_archive(
 
     After each task the archive had the masks that are before it now, and is evaluated with these
     alone: masks never change, so that nothing is forgotten where the task is given; where it is
-    inferred, each mask more is one more to be taken for another.
+    inferred, each mask more is one more to be taken for another. ``bytes`` is the share of the file
+    that these tasks have.
 
     Args:
         names: of the tasks to measure, in order of arrival; for T of them T (T + 1) / 2 test sets
@@ -125,11 +126,12 @@ def metrics_of_archive(
         InvalidInput, TaskNotFound: as :func:`evaluate_archive`.
     """
     arrived = archive.names()
+    kept: list[int] = []
 
     def after(count: int) -> Evaluation:
         there = arrived[: arrived.index(names[count - 1]) + 1]
-        return evaluate_archive(
-            SelectedArchive(archive, there), backbone, names=names[:count], **how
-        )
+        then = SelectedArchive(archive, there)
+        kept.append(then.file_bytes)
+        return evaluate_archive(then, backbone, names=names[:count], **how)
 
-    return measure(names, after)
+    return replace(measure(names, after), bytes=tuple(kept))

@@ -1,7 +1,8 @@
 """Accuracy of a baseline, measured after all tasks are learnt, in the paper's scenarios."""
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -189,7 +190,8 @@ class _Finder:
 def learn_and_measure(
     baseline: Baseline, tasks: Sequence[TaskData], **how: Any
 ) -> ContinualMetrics:
-    """Learn tasks one after another, evaluating all that are learnt after each.
+    """Learn tasks one after another, evaluating all that are learnt after each; with what is kept
+    after each, and how long it took to learn.
 
     Args:
         baseline: that has learnt nothing yet.
@@ -199,8 +201,15 @@ def learn_and_measure(
         InvalidInput: as :func:`evaluate_baseline`.
     """
 
+    kept: list[int] = []
+    seconds: list[float] = []
+
     def after(count: int) -> Evaluation:
+        start = time.perf_counter()
         baseline.learn(tasks[count - 1])
+        seconds.append(time.perf_counter() - start)
+        kept.append(baseline.bytes())
         return evaluate_baseline(baseline, tasks[:count], **how)
 
-    return measure([task.name for task in tasks], after)
+    measured = measure([task.name for task in tasks], after)
+    return replace(measured, bytes=tuple(kept), seconds=tuple(seconds))

@@ -31,6 +31,10 @@ class ContinualMetrics:
         names: of the tasks, in the order in which they were learnt.
         matrix: R.
         untrained: b; NaN where it was not measured.
+        task_accuracy: share of test images whose task was found, once the last is learnt; None
+            where it is given.
+        bytes: what is kept after each task, to answer and to learn further ones; None if unknown.
+        seconds: of learning each task; None if it was not measured.
 
     >>> metrics = ContinualMetrics(
     ...     names=("a", "b"),
@@ -46,6 +50,9 @@ class ContinualMetrics:
     names: tuple[str, ...]
     matrix: Float64[np.ndarray, "after on"]
     untrained: Float64[np.ndarray, " on"]
+    task_accuracy: float | None = None
+    bytes: tuple[int, ...] | None = None
+    seconds: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         count = len(self.names)
@@ -94,7 +101,23 @@ class ContinualMetrics:
             "forgetting": self.forgetting,
             "backward_transfer": self.backward_transfer,
             "forward_transfer": self.forward_transfer,
+            "task_accuracy": self.task_accuracy,
+            "bytes": None if self.bytes is None else list(self.bytes),
+            "seconds": None if self.seconds is None else list(self.seconds),
         }
+
+    def rows(self) -> tuple[list[str], list[list[Any]]]:
+        """Headings and rows of the matrix as a table: the task that was learnt, what it cost, and
+        the accuracy on each; None where nothing was measured."""
+        costs = {"bytes": self.bytes, "seconds": self.seconds}
+        known = {name: values for name, values in costs.items() if values is not None}
+        table = [
+            [name, *(values[at] for values in known.values()), *accuracies]
+            for at, (name, accuracies) in enumerate(
+                zip(self.names, self.to_json()["accuracy_matrix"], strict=True)
+            )
+        ]
+        return ["after", *known, *self.names], table
 
 
 def measure(names: Sequence[str], after: Callable[[int], Evaluation]) -> ContinualMetrics:
@@ -109,12 +132,18 @@ def measure(names: Sequence[str], after: Callable[[int], Evaluation]) -> Continu
         InvalidInput: an evaluation lacks one of its tasks.
     """
     matrix = np.full((len(names), len(names)), np.nan)
+    found_tasks: float | None = None
     for at in range(len(names)):
-        found = {row.name: row.accuracy for row in after(at + 1).per_task}
+        evaluation = after(at + 1)
+        found_tasks = None if evaluation.scenario == "GG" else evaluation.task_accuracy
+        found = {row.name: row.accuracy for row in evaluation.per_task}
         for on, name in enumerate(names[: at + 1]):
             if name not in found:
                 raise InvalidInput(f"metrics: task {name!r} was not evaluated")
             matrix[at, on] = found[name]
     return ContinualMetrics(
-        names=tuple(names), matrix=matrix, untrained=np.full(len(names), np.nan)
+        names=tuple(names),
+        matrix=matrix,
+        untrained=np.full(len(names), np.nan),
+        task_accuracy=found_tasks,
     )

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from maskstore.queries import overlap_of
 from maskstore.reader import ArchiveReader
-from supsup.plots import ROW, draw_overlap, literal, svg_of
+from supsup.plots import ROW, draw_matrix, draw_overlap, literal, svg_of
 from supsup.recovery.plots import draw_recovery
 
 MOST_COMPARED = 200
@@ -75,21 +75,7 @@ def masks_svg(archive: ArchiveReader, names: Sequence[str]) -> str:
 
 def matrix_svg(names: Sequence[str], matrix: np.ndarray) -> str:
     """Accuracy after each task on every other."""
-
-    def draw(figure: Figure) -> None:
-        axes = figure.subplots()
-        image = axes.imshow(100 * matrix, vmin=0, vmax=100, cmap="viridis", interpolation="nearest")
-        figure.colorbar(image, ax=axes, label="test accuracy, %")
-        axes.grid(False)
-        axes.set(xlabel="on the test set of task", ylabel="after task")
-        if len(names) <= MOST_MASKS:
-            for (row, column), value in np.ndenumerate(matrix):
-                if not np.isnan(value):
-                    shade = "white" if value < 0.7 else "black"
-                    text = f"{100 * value:.1f}"
-                    axes.text(column, row, text, ha="center", va="center", color=shade, fontsize=7)
-
-    return svg_of(draw, (6.4, 5.0))
+    return svg_of(lambda figure: draw_matrix(figure, names, matrix), (6.4, 5.0))
 
 
 def recovery_svg(document: Mapping[str, Any]) -> str:

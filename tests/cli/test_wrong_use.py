@@ -30,6 +30,7 @@ USAGE = {
     "an address without ray": (f"{TRAIN} --address host:1", "--address goes with --engine ray"),
     "own data, not named": ("train new.h5 --dataset split-folder", "goes with --data PATH"),
     "a size of digits": (f"{TRAIN} --size 8", "--size goes with --dataset split-folder"),
+    "a matrix not measured": ("eval net.h5 --plot new.png", "--plot goes with --metrics"),
     "a limit of nothing": ("infer net.h5 --data image.npy --max-bytes 0", "--max-bytes"),
 }  # fmt: skip
 """What is wrong whatever the files hold: exit code 2."""

@@ -1,5 +1,6 @@
 """The field's metrics: by hand, of masks that never change, and of baselines that forget."""
 
+import csv
 import json
 
 import numpy as np
@@ -79,6 +80,10 @@ def test_baselines_through_the_one_evaluator(tasks, backbone, name, forgets):
     assert found.forgetting >= 0
     if not forgets:
         assert found.average_accuracy > 0.5
+    assert len(found.seconds) == 3
+    assert min(found.seconds) > 0
+    assert (found.bytes[-1], found.task_accuracy) == (baseline.bytes(), None)
+    assert 0 < found.bytes[0] < found.bytes[1] < found.bytes[2]
 
 
 def test_on_the_command_line(path, capsys):
@@ -89,3 +94,27 @@ def test_on_the_command_line(path, capsys):
     assert found["metrics"]["average_accuracy"] == pytest.approx(found["accuracy"])
     app(["eval", str(path), "--metrics", "--quiet"], standalone_mode=False)
     assert "backward transfer" in capsys.readouterr().out
+
+
+def test_the_matrix_as_csv_and_as_a_picture(path, capsys, tmp_path):
+    plot = tmp_path / "matrix.svg"
+    app(["eval", str(path), "--metrics", "--csv", "--plot", str(plot)], standalone_mode=False)
+    first, *rows = csv.reader(capsys.readouterr().out.splitlines())
+    with MaskArchive.open(path) as archive:
+        names, size = archive.names(), archive.file_bytes
+    assert first == ["after", "bytes", *names]
+    assert [row[0] for row in rows] == names
+    assert int(rows[0][1]) < int(rows[-1][1]) == size
+    assert [cell == "" for cell in rows[1][2:]] == [False, False, True]
+    assert plot.read_text().startswith("<?xml")
+    app(["eval", str(path), "--csv"], standalone_mode=False)
+    plain = list(csv.reader(capsys.readouterr().out.splitlines()))
+    assert plain[0] == ["task", "accuracy"]
+    assert [row[1] for row in plain[1:]] == rows[-1][2:]
+
+
+def test_where_the_task_is_found_it_is_told_how_often(path, backbone):
+    with MaskArchive.open(path) as archive:
+        how = {"scenario": "GNu", "mode": "batch"}
+        found = metrics_of_archive(archive, backbone, archive.names(), **how)
+        assert found.task_accuracy == evaluate_archive(archive, backbone, **how).task_accuracy
