@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from benchmarks.conv_loading import run_loading
 from benchmarks.results import picture, save_results, saved_results
@@ -118,27 +118,31 @@ def shared_statistics(backbone: Backbone, archive: MaskArchive) -> list[float]:
 @contextmanager
 def _normalisation(averages: list[tuple[Tensor, Tensor]], *, training: bool) -> Iterator[None]:
     """Batch norm with running averages, one pair for each place in the network."""
-    plain, forward = resnet._normalise, resnet.ResNet.forward
+    plain, forward = resnet.normalised, resnet.ResNet.forward
     place = 0
 
-    def normalise(x: Tensor) -> Tensor:
+    def normalise(
+        norm: nn.BatchNorm2d, x: Tensor, *, add: Tensor | None = None, relu: bool = True
+    ) -> Tensor:
         nonlocal place
         if place == len(averages):
             averages.append((torch.zeros(x.shape[1]), torch.ones(x.shape[1])))
         mean, variance = averages[place]
         place += 1
-        return F.batch_norm(x, mean, variance, training=training)
+        y = F.batch_norm(x, mean, variance, training=training)
+        y = y if add is None else y + add
+        return F.relu(y) if relu else y
 
     def from_the_first(self: resnet.ResNet, x: Tensor) -> Tensor:
         nonlocal place
         place = 0
         return forward(self, x)
 
-    resnet._normalise, resnet.ResNet.forward = normalise, from_the_first
+    resnet.normalised, resnet.ResNet.forward = normalise, from_the_first
     try:
         yield
     finally:
-        resnet._normalise, resnet.ResNet.forward = plain, forward
+        resnet.normalised, resnet.ResNet.forward = plain, forward
 
 
 def run_memory() -> dict[str, Any]:

@@ -27,7 +27,7 @@ from benchmarks.results import save_results, saved_results
 from maskstore.stats import archive_stats
 from supsup import Backbone, BackboneRecipe, TensorTask, TrainConfig, TrainedMask, build, train
 from supsup.archives.network import create_archive
-from supsup.archives.training import append
+from supsup.archives.storing import append
 from supsup.evaluation.score import accuracy
 from supsup.networks.per_task import read_own, rounded
 from supsup.networks.weights_file import WeightsFile

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from maskstore.errors import InvalidInput
 from maskstore.layout import MAX_BITS
+from supsup.networks.batch_norm import channels_last, normalised
 from supsup.networks.bn import check_batch
 
 Maps = Float[Tensor, "batch channel height width"]
@@ -79,7 +80,7 @@ class ResNet(nn.Module):
                 f"got {tuple(x.shape)}; use a data set in colour, or another net"
             )
         check_batch(x.shape[0], self.bn1)
-        x = F.relu(self.bn1(self.conv1(x)))
+        x = normalised(self.bn1, self.conv1(channels_last(x)))
         if self.pool:
             x = F.max_pool2d(x, 3, 2, padding=1)
         for stage in range(self.stages):
@@ -104,9 +105,9 @@ class BasicBlock(nn.Module):
 
     def forward(self, x: Maps) -> NewMaps:
         """The block's output."""
-        y = F.relu(self.bn1(self.conv1(x)))
-        y = self.bn2(self.conv2(y))
-        return F.relu(y + _around(x, self.downsample, self.downsample_bn))
+        y = normalised(self.bn1, self.conv1(x))
+        around = _around(x, self.downsample, self.downsample_bn)
+        return normalised(self.bn2, self.conv2(y), add=around)
 
 
 class Bottleneck(nn.Module):
@@ -129,10 +130,10 @@ class Bottleneck(nn.Module):
 
     def forward(self, x: Maps) -> NewMaps:
         """The block's output."""
-        y = F.relu(self.bn1(self.conv1(x)))
-        y = F.relu(self.bn2(self.conv2(y)))
-        y = self.bn3(self.conv3(y))
-        return F.relu(y + _around(x, self.downsample, self.downsample_bn))
+        y = normalised(self.bn1, self.conv1(x))
+        y = normalised(self.bn2, self.conv2(y))
+        around = _around(x, self.downsample, self.downsample_bn)
+        return normalised(self.bn3, self.conv3(y), add=around)
 
 
 def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Conv2d:
@@ -150,7 +151,9 @@ def _shortcut(inputs: int, outputs: int, stride: int) -> nn.Conv2d | None:
 
 
 def _around(x: Maps, downsample: nn.Conv2d | None, norm: nn.BatchNorm2d | None) -> NewMaps:
-    return x if downsample is None or norm is None else norm(downsample(x))
+    if downsample is None or norm is None:
+        return x
+    return normalised(norm, downsample(x), relu=False)
 
 
 def _check(outputs: int, block: object, blocks: Sequence[int], width: int, stem: str) -> None:

@@ -80,7 +80,7 @@ def test_a_gpu_goes_on_with_the_rows_of_the_last_mask(tmp_path, monkeypatch):
     masks = {name: np.ones(shape, bool) for name, shape in BACKBONE.layout.shapes.items()}
     asked = []
     monkeypatch.setattr(
-        training, "train", lambda *given, parallel, **named: asked.append(parallel) or []
+        training, "outcomes", lambda *given, parallel, **named: asked.append(parallel) or []
     )
     with create_archive(tmp_path / "a.h5", BACKBONE) as archive:
         config = TrainConfig(steps=1)
