@@ -74,7 +74,7 @@ def main() -> None:
         _fail(str(error))
     except OSError as error:  # of a folder on the way to a file that was named, say
         _fail(f"{error.filename or 'the system refuses'}: {error.strerror or error}")
-    sys.exit(code)
+    sys.exit(code or 0)  # a command that is done returns nothing
 
 
 def _fail(message: str, code: int = 1) -> NoReturn:
