@@ -3,7 +3,8 @@
     SUPSUP_DATA=DIR python -m benchmarks.near_strangers [--families split-mnist,…] [--choose]
 
 Each of five two-way tasks is left out in turn: its images are the strangers, those of the four
-others are known. Every figure is the mean over the five. ``--choose`` prints those of held-out
+others are known. Farther ones are images of the other data set, known images whose pixels are
+permuted, and noise. Every figure is the mean over the five. ``--choose`` prints those of held-out
 training images under the seeds 5 and 6, which scores were picked on; otherwise the test sets are
 asked under the seeds 11 to 13.
 """
@@ -35,6 +36,7 @@ from supsup.inference.prototypes import (
     PooledCovariance,
     measure,
 )
+from supsup.inference.prototypes.strangers import UsualDistances
 from supsup.networks.backbone import Backbone
 from supsup.tasks import Task, make_task, task_family
 
@@ -45,6 +47,8 @@ TASKS, STEPS, HELD_OUT = 5, 400, 1_000
 RIDGE = 1e-3
 """Of the mean variance, as inference has it."""
 UNION = ("energy", "relative Mahalanobis")
+KNOWN_BY = ("energy, by task", "prototypes")
+"""Scores with a bar: free energy against that of the found task, and what ``known`` goes by."""
 
 Scores = dict[str, Float64[np.ndarray, " image"]]
 
@@ -124,7 +128,8 @@ def measure_seed(name: str, seed: int, choose: bool = False) -> dict[int, dict[s
         held, asked = [x[: HELD_OUT // 2] for x in held], [x[HELD_OUT // 2 :] for x in held]
     else:
         asked = [torch.cat([x for x, _ in task.test_batches(2000)]) for task in tasks]
-    energies = energies_of(backbone, tasks, seed, [*held, *asked])
+    far = far_strangers(name, asked, seed)
+    energies = energies_of(backbone, tasks, seed, [*held, *asked, *far.values()])
     result = {}
     for size in SIZES:
         features = Features(FeatureRecipe(size=size, seed=seed), backbone)
@@ -134,11 +139,25 @@ def measure_seed(name: str, seed: int, choose: bool = False) -> dict[int, dict[s
         ]
         images = [
             (features(x).astype(np.float64), energy)
-            for x, energy in zip([*held, *asked], energies, strict=True)
+            for x, energy in zip([*held, *asked, *far.values()], energies, strict=True)
         ]
-        every = [left_out(left, parts, images) for left in range(TASKS)]
+        every = [left_out(left, parts, images, tuple(far)) for left in range(TASKS)]
         result[size] = {score: float(np.mean([row[score] for row in every])) for score in every[0]}
     return result
+
+
+def far_strangers(name: str, images: Sequence[Tensor], seed: int) -> dict[str, Tensor]:
+    """Kind → images that are like none of the family, as many as a task has of its own."""
+    other = "fashion-mnist" if name == "split-mnist" else "mnist"
+    task = make_task(task_family(f"split-{other}", 1, seed)[0], load(other))
+    some = torch.cat(list(images))[:: len(images)]
+    draws = torch.Generator().manual_seed(seed)
+    order = torch.randperm(some[0].numel(), generator=draws)
+    return {
+        other: next(task.test_batches(len(some)))[0],
+        "permuted pixels": some.flatten(1)[:, order].reshape(some.shape),
+        "noise": torch.randn(some.shape, generator=draws),
+    }
 
 
 def statistics(
@@ -177,11 +196,15 @@ def left_out(
     left: int,
     parts: Sequence[tuple[ClassMeans, PooledCovariance]],
     images: Sequence[tuple[np.ndarray, np.ndarray]],
+    far: Sequence[str] = (),
 ) -> dict[str, float]:
-    """Score → area under the ROC curve where one task is not there.
+    """Score → area under the ROC curve where one task is not there; of scores with a bar also the
+    shares called unknown, of known images and of strangers.
 
     Args:
-        images: (features, energies) of every task's held-out images, then of those asked for.
+        images: (features, energies) of every task's held-out images, then of those asked for, then
+            of the kinds of far strangers.
+        far: these kinds.
     """
     there = [at for at in range(len(parts)) if at != left]
     known = Known.of([parts[at] for at in there])
@@ -194,15 +217,26 @@ def left_out(
         for offset in (0, len(parts))
     )
     strangers = found[len(parts) + left]
-    for each in (own, strangers):
+    distant = dict(zip(far, found[2 * len(parts) :], strict=True))
+    bars = UsualDistances.of(usual["relative Mahalanobis"], usual["Mahalanobis"])
+    assert bars is not None
+    for each in (own, strangers, *distant.values()):
         each["union"] = np.sum([each[name] / usual[name].std() for name in UNION], axis=0)
-    own["energy, by task"], strangers["energy, by task"] = by_task(usual, own, strangers)
-    return {
-        name: float(mannwhitneyu(strangers[name], own[name]).statistic)
-        / (len(own[name]) * len(strangers[name]))
-        for name in own
-        if name != "task"
-    }
+        each["energy, by task"] = by_task(usual, each)
+        each["prototypes"] = bars.strangeness(each["relative Mahalanobis"], each["Mahalanobis"])
+    areas = {name: area(strangers[name], own[name]) for name in own if name != "task"}
+    for name in KNOWN_BY:
+        areas[f"{name}: known called unknown"] = float((own[name] > 1).mean())
+        areas[f"{name}: strangers called unknown"] = float((strangers[name] > 1).mean())
+        for kind, each in distant.items():
+            areas[f"{name}: {kind}"] = area(each[name], own[name])
+            areas[f"{name}: {kind} called unknown"] = float((each[name] > 1).mean())
+    return areas
+
+
+def area(strangers: Float64[np.ndarray, " image"], own: Float64[np.ndarray, " other"]) -> float:
+    """Under the ROC curve."""
+    return float(mannwhitneyu(strangers, own).statistic) / (len(own) * len(strangers))
 
 
 def scores(known: Known, x: Float64[np.ndarray, "image feature"], energy: np.ndarray) -> Scores:
@@ -238,17 +272,13 @@ def scores(known: Known, x: Float64[np.ndarray, "image feature"], energy: np.nda
     }
 
 
-def by_task(usual: Scores, own: Scores, strangers: Scores) -> tuple[np.ndarray, np.ndarray]:
-    """Energy from the mean to the bar of the found task: what ``known`` of ``infer`` goes by."""
-    tasks = np.unique(usual["task"])
-    energies = [usual["energy"][usual["task"] == task] for task in range(int(tasks.max()) + 1)]
+def by_task(usual: Scores, found: Scores) -> Float64[np.ndarray, " image"]:
+    """Energy from the mean (0) to the bar (1) of the found task: what ``known`` goes by where there
+    are no prototypes."""
+    energies = [usual["energy"][usual["task"] == at] for at in range(int(usual["task"].max()) + 1)]
     mean = np.array([each.mean() for each in energies])
     bar = np.array([np.quantile(each, 0.95) for each in energies])
-    first, second = (
-        (each["energy"] - mean[each["task"]]) / (bar - mean)[each["task"]]
-        for each in (own, strangers)
-    )
-    return first, second
+    return (found["energy"] - mean[found["task"]]) / (bar - mean)[found["task"]]
 
 
 if __name__ == "__main__":

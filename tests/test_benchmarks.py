@@ -366,7 +366,12 @@ def test_near_strangers():
     away = np.linalg.solve(known.within, (x - middle).T).T * (x - middle)
     np.testing.assert_allclose(found["share explained"], ratio / away.sum(1), atol=1e-6)
     images = [(each, np.zeros((300, 3)) + rng.normal(size=(300, 1))) for each in data]
-    areas = module.left_out(2, parts, images * 2)
+    noise = (10 * rng.normal(size=(300, 5)), rng.normal(size=(300, 3)))
+    areas = module.left_out(2, parts, [*images * 2, noise], ("noise",))
+    assert areas["prototypes: known called unknown"] == pytest.approx(0.05, abs=0.01)
+    assert areas["prototypes: strangers called unknown"] > 0.5
+    assert min(areas["prototypes"], areas["prototypes: noise"]) > 0.9
+    assert areas["energy, by task: noise"] == pytest.approx(0.5, abs=0.07)
     assert min(areas["Mahalanobis"], areas["relative Mahalanobis"]) > 0.9
     assert areas["energy"] == pytest.approx(0.5, abs=0.07)
 

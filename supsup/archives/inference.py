@@ -22,6 +22,7 @@ from supsup.datasets.inputs import (
 )
 from supsup.inference import Inference, MaskBank, Progress, infer_in, load_masks
 from supsup.inference.mask_source import Streamed, nobody_looks
+from supsup.inference.ood import are_usual
 from supsup.inference.prototypes import (
     FeatureRecipe,
     TaskPrototypes,
@@ -194,11 +195,16 @@ def known_in(archive: MaskArchive, found: Inference, mode: str = "image") -> lis
     """For each image, whether it is like those of the task that was found for it.
 
     Where it is not, no task of the archive may be the right one, and the prediction is worth
-    nothing. None where the mask was not trained here, so nobody knows what is usual for it.
+    nothing. By prototypes where they tell what is usual, else by the free energy under the task's
+    mask; None where that was not trained here, so nobody knows what is usual for it.
 
     Args:
         mode: as in :func:`supsup.inference.find_task`; all images of a batch are judged together.
     """
+    if found.strangeness is not None:
+        strange = torch.from_numpy(found.strangeness)
+        parts = strange.split(1) if mode == "image" else [strange]
+        return [are_usual(part, mean=0.0, bar=1.0) for part in parts for _ in part]
     usual = {name: TaskMetadata.of(archive.task(name)).energy for name in set(found.names)}
     energy = torch.from_numpy(found.energy)
     groups = energy.split(1) if mode == "image" else [energy]

@@ -58,6 +58,8 @@ class Inference:
         files: the name of each image's file; None where they come from no folder.
         note: what was taken for granted of the images' numbers, and which masks were left out, a
             line each.
+        strangeness: by prototypes, how unlike the images of the found task's classes it is: 0 in
+            the mean of those, 1 where 95% of them are below; None where that is not known.
     """
 
     tasks: Int64[np.ndarray, " batch"]
@@ -73,6 +75,7 @@ class Inference:
     labels: tuple[str | None, ...] | None = None
     files: tuple[str, ...] | None = None
     note: str = ""
+    strangeness: Float64[np.ndarray, " batch"] | None = None
 
 
 def infer(
@@ -158,6 +161,7 @@ def infer_in(
         method=method.name,
         objective=objective.name,
         reason=reason,
+        strangeness=None if bank.prototypes is None else bank.prototypes.strangeness(x, tasks),
     )
 
 

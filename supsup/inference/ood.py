@@ -10,7 +10,7 @@ from torch import Tensor
 
 from maskstore.errors import InvalidInput
 
-_SHARE = 0.95
+USUAL_SHARE = 0.95
 """Of a task's own images that are to be recognised one by one."""
 _SHIFT = 0.3
 """Of the way from the mean to the bar by which other data of the task may lie, however many."""
@@ -45,18 +45,16 @@ class EnergyThreshold:
     def of(cls, energies: Float[Tensor, " image"]) -> "EnergyThreshold":
         """That of images of the task, at least one."""
         mean = float(energies.double().mean())
-        bar = float(energies.double().quantile(_SHARE))
+        bar = float(energies.double().quantile(USUAL_SHARE))
         # Digits that nobody needs would cost their bytes in every task of an archive.
         return cls(mean=float(f"{mean:.4g}"), bar=float(f"{max(mean, bar):.4g}"))
 
     def knows(self, energies: Float[Tensor, " image"]) -> bool:
         """Whether images that belong together are like the task's, by their mean energy.
 
-        One image of the task is recognised in about 95 of 100 cases, several of them more surely:
-        their mean spreads less, by the square root of their number.
+        One image of the task is recognised in about 95 of 100 cases, several of them more surely.
         """
-        away = math.sqrt((1 - _SHIFT**2) / len(energies) + _SHIFT**2)
-        return float(energies.double().mean()) <= self.mean + away * (self.bar - self.mean)
+        return are_usual(energies, mean=self.mean, bar=self.bar)
 
     def to_json(self) -> dict[str, float]:
         """As JSON."""
@@ -74,6 +72,15 @@ class EnergyThreshold:
             return cls(**{name: float(figure) for name, figure in figures.items()})
         except (InvalidInput, OverflowError):
             return None
+
+
+def are_usual(scores: Float[Tensor, " image"], *, mean: float, bar: float) -> bool:
+    """Whether images that belong together are like those of which 95% are not above the bar.
+
+    The mean of several spreads less, by the square root of their number.
+    """
+    away = math.sqrt((1 - _SHIFT**2) / len(scores) + _SHIFT**2)
+    return float(scores.double().mean()) <= mean + away * (bar - mean)
 
 
 def free_energy(logits: Float[Tensor, "*batch outputs"], classes: int) -> Float[Tensor, "*batch"]:

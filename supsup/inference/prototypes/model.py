@@ -40,9 +40,15 @@ class PrototypeModel:
         )
         solved = np.linalg.solve(within, every.T)
         self.weights: Float32[np.ndarray, "feature label"] = solved.astype(np.float32)
-        self.bias: Float32[np.ndarray, " label"] = (-0.5 * (every.T * solved).sum(0)).astype(
-            np.float32
-        )
+        bias = -0.5 * (every.T * solved).sum(0)
+        self.bias: Float32[np.ndarray, " label"] = bias.astype(np.float32)
+        # Of all images together, whatever their class: one normal distribution.
+        counts = np.concatenate([each.counts for each in means]).astype(np.float64)
+        self._middle: Float64[np.ndarray, " feature"] = counts @ every / counts.sum()
+        away = every - self._middle
+        of_all = within + (away * (counts / counts.sum())[:, None]).T @ away
+        self._within_inverse: Float64[np.ndarray, "feature feature"] = np.linalg.inv(within)
+        self._of_all_inverse: Float64[np.ndarray, "feature feature"] = np.linalg.inv(of_all)
 
     @property
     def task_count(self) -> int:
@@ -69,3 +75,17 @@ class PrototypeModel:
             each = part.reshape(len(scores), len(which), count).logsumexp(2)
             found[:, which] = each - math.log(count)
         return found.numpy().astype(np.float64)
+
+    def distances(
+        self, features: Float32[np.ndarray, "batch feature"], tasks: Int64[np.ndarray, " batch"]
+    ) -> tuple[Float64[np.ndarray, " batch"], Float64[np.ndarray, " batch"]]:
+        """(relative, near): how far each image is from the nearest class of the task named for it.
+
+        Near is the squared Mahalanobis distance; relative is that less the distance from all
+        classes as one normal distribution (Ren et al., 2021).
+        """
+        best = np.maximum.reduceat(self.class_scores(features), self.starts[:-1], axis=1)
+        wide = features.astype(np.float64)
+        near = ((wide @ self._within_inverse) * wide).sum(1) - 2 * best[np.arange(len(wide)), tasks]
+        away = wide - self._middle
+        return near - ((away @ self._of_all_inverse) * away).sum(1), near

@@ -3,15 +3,18 @@
 The covariance is written anew only when it pays: at the end of a run that brings an eighth as many
 tasks as are in it, and in a long run when they have doubled. In between, tasks are answered for by
 the covariance of those before them. A removed task's share stays in the sum; its name leaves with
-its mask.
+its mask. Where every image of a task is measured, none is left to say what is usual: a tenth of
+them, at most 256, are kept back, and what the discriminant says of these decides what is strange.
 """
 
 import json
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
 from jaxtyping import Float32, Float64, Int64, UInt8
+from torch import Tensor
 
 from maskstore.archive import MaskArchive
 from maskstore.errors import CorruptArchive, InvalidInput
@@ -19,10 +22,12 @@ from supsup.choices import PROTOTYPES_SET
 from supsup.inference.prototypes.features import FeatureRecipe, Features
 from supsup.inference.prototypes.model import PrototypeModel
 from supsup.inference.prototypes.statistics import ClassMeans, PooledCovariance, key_of, measure
+from supsup.inference.prototypes.strangers import UsualDistances
 from supsup.networks.backbone import Backbone
 from supsup.networks.statistics import PROTOTYPES
 from supsup.tasks.arrays import Inputs
 from supsup.tasks.checked import train_batch
+from supsup.tasks.order import held_out_images
 from supsup.tasks.protocol import TaskData
 
 MEANS = PROTOTYPES
@@ -30,6 +35,9 @@ MEANS = PROTOTYPES
 
 _BATCH = 1024
 _TASKS_A_COMMIT = 256
+_KEPT_BACK, _LEAST_KEPT_BACK, _KEPT_BACK_SHARE = 256, 20, 0.1
+_TASKS_KEPT_BACK = 64
+"""Tasks, the last measured, whose images decide what is usual: some 16 MB of features."""
 
 
 def stored_recipe(archive: MaskArchive) -> FeatureRecipe | None:
@@ -60,6 +68,16 @@ def stored_covariance(archive: MaskArchive, size: int) -> PooledCovariance:
     return PooledCovariance(
         total=total.astype(np.int64), tasks=frozenset(int(key) for key in tasks)
     )
+
+
+def stored_usual(archive: MaskArchive) -> UsualDistances | None:
+    """What is usual for images of the tasks; None where that was not measured.
+
+    Raises:
+        CorruptArchive: it is no such thing.
+    """
+    values = archive.shared_tensors(PROTOTYPES_SET).get("usual")
+    return None if values is None else UsualDistances.decode(values)
 
 
 def add_prototypes(
@@ -103,6 +121,7 @@ def add_prototypes(
     before = 0 if written is None else len(written.tasks)
     known = written or PooledCovariance.empty(recipe.size)
     pending: dict[str, UInt8[np.ndarray, "label byte"]] = {}
+    kept_back: deque[Float32[np.ndarray, "image feature"]] = deque(maxlen=_TASKS_KEPT_BACK)
     done = 0
 
     def keep() -> None:
@@ -114,7 +133,8 @@ def add_prototypes(
             for name, rows in pending.items():
                 archive.set_tensors(name, archive.tensors(name) | {MEANS: rows})
             if 8 * (len(known.tasks) - before) >= before:
-                _write(archive, recipe, known)
+                usual = _measure_usual(archive, recipe, known, kept_back)
+                archive.set_shared_tensors(PROTOTYPES_SET, _shared_set(recipe, known, usual))
         pending.clear()
 
     try:
@@ -122,9 +142,15 @@ def add_prototypes(
             stored = archive.task(task.name)
             if found is not None and any(each.name == MEANS for each in stored.tensors):
                 continue
+            back = _images_kept_back(task)
             means, steps = measure(
-                _featured(task, features), classes=task.classes, size=recipe.size, task=task.name
+                _featured(task, features, back),
+                classes=task.classes,
+                size=recipe.size,
+                task=task.name,
             )
+            if len(back):
+                kept_back.append(features(train_batch(task, back)[0]))
             own = PooledCovariance(total=steps, tasks=frozenset({key_of(stored.sha256)}))
             known = known.joined(own)
             pending[task.name] = means.encode()
@@ -147,32 +173,63 @@ def _forget_means(archive: MaskArchive) -> None:
             archive.set_tensors(task.name, others)
 
 
-def _write(archive: MaskArchive, recipe: FeatureRecipe, covariance: PooledCovariance) -> None:
-    archive.set_shared_tensors(PROTOTYPES_SET, _shared_set(recipe, covariance))
-
-
-def _shared_set(recipe: FeatureRecipe, covariance: PooledCovariance) -> dict[str, np.ndarray]:
+def _shared_set(
+    recipe: FeatureRecipe, covariance: PooledCovariance, usual: UsualDistances | None
+) -> dict[str, np.ndarray]:
     text = json.dumps(recipe.to_json(), sort_keys=True).encode()
     return {
         "features": np.frombuffer(text, np.uint8),
         "covariance": covariance.total,
         "tasks": np.array(sorted(covariance.tasks), np.int64),
-    }
+    } | ({} if usual is None else {"usual": usual.encode()})
+
+
+def _measure_usual(
+    archive: MaskArchive,
+    recipe: FeatureRecipe,
+    covariance: PooledCovariance,
+    kept_back: Iterable[Float32[np.ndarray, "image feature"]],
+) -> UsualDistances | None:
+    """By all means that the archive has now; what was usual before where no image was kept back."""
+    images = list(kept_back)
+    if not images:
+        return stored_usual(archive)
+    names = [task.name for task in archive if any(each.name == MEANS for each in task.tensors)]
+    means = [ClassMeans.decode(archive.tensors(name)[MEANS], recipe.size) for name in names]
+    model = PrototypeModel(means, covariance)
+    found = [model.distances(each, model.task_scores(each).argmax(1)) for each in images]
+    relative, near = (np.concatenate(each) for each in zip(*found, strict=True))
+    return UsualDistances.of(relative, near)
+
+
+def _images_kept_back(task: TaskData) -> Int64[Tensor, " image"]:
+    """Of which training images no mean is; none where a class would be left without."""
+    share = int(_KEPT_BACK_SHARE * task.train_size)
+    count = min(share, _KEPT_BACK) if share >= _LEAST_KEPT_BACK else 0
+    if count:
+        back = held_out_images(0, task.name, task.train_size, count).to(task.device)
+        _, labels = train_batch(task, _others(task, back))
+        if len(labels.unique()) == task.classes:
+            return back
+    return torch.empty(0, dtype=torch.int64, device=task.device)
+
+
+def _others(task: TaskData, indices: Int64[Tensor, " image"]) -> Int64[Tensor, " other"]:
+    every = torch.arange(task.train_size, dtype=torch.int64, device=task.device)
+    return every[~torch.isin(every, indices)]
 
 
 def _featured(
-    task: TaskData, features: Features
+    task: TaskData, features: Features, without: Int64[Tensor, " image"]
 ) -> Iterator[tuple[Float32[np.ndarray, "batch feature"], Int64[np.ndarray, " batch"]]]:
-    for indices in torch.arange(task.train_size, dtype=torch.int64, device=task.device).split(
-        _BATCH
-    ):
+    for indices in _others(task, without).split(_BATCH):
         x, y = train_batch(task, indices)
         yield features(x), y.cpu().numpy()
 
 
 def join_prototypes(sources: Sequence[MaskArchive]) -> dict[str, np.ndarray]:
     """What archives that are merged share then: the sum over the tasks of all, as far as none
-    counts twice (:meth:`PooledCovariance.joined`).
+    counts twice (:meth:`PooledCovariance.joined`), and what is usual in the one of most tasks.
 
     Raises:
         InvalidInput: they are of different features, whose means say nothing beside each other.
@@ -180,7 +237,8 @@ def join_prototypes(sources: Sequence[MaskArchive]) -> dict[str, np.ndarray]:
     """
     first = stored_recipe(sources[0])
     assert first is not None
-    total = PooledCovariance.empty(first.size)
+    total, most = PooledCovariance.empty(first.size), 0
+    usual: UsualDistances | None = None
     for source in sources:
         recipe = stored_recipe(source)
         assert recipe is not None
@@ -190,8 +248,11 @@ def join_prototypes(sources: Sequence[MaskArchive]) -> dict[str, np.ndarray]:
                 f"{sources[0].path} are of {first.to_json()}; measure one of them anew "
                 "(`supsup-store prototypes ARCHIVE --rebuild`) with the features of the other"
             )
-        total = total.joined(stored_covariance(source, recipe.size))
-    return _shared_set(first, total)
+        own = stored_covariance(source, recipe.size)
+        total = total.joined(own)
+        if len(own.tasks) > most and (found := stored_usual(source)) is not None:
+            usual, most = found, len(own.tasks)
+    return _shared_set(first, total, usual)
 
 
 def has_prototypes(archive: MaskArchive, names: Iterable[str]) -> bool:
@@ -208,6 +269,7 @@ class TaskPrototypes:
         names: the tasks.
         recipe: of the features.
         model: the discriminant, tasks in that order.
+        usual: what images of the tasks are like; None where that was not measured.
     """
 
     def __init__(
@@ -236,7 +298,17 @@ class TaskPrototypes:
         self.recipe = recipe
         self._features = Features(recipe, backbone)
         self.model = PrototypeModel(means, stored_covariance(archive, recipe.size))
+        self.usual = stored_usual(archive)
 
     def log_likelihoods(self, x: Inputs) -> Float64[np.ndarray, "batch task"]:
         """log p(x | task) of each image, up to what is the same for all tasks."""
         return self.model.task_scores(self._features(x))
+
+    def strangeness(
+        self, x: Inputs, tasks: Int64[np.ndarray, " batch"]
+    ) -> Float64[np.ndarray, " batch"] | None:
+        """Of each image beside those of the task found for it: 0 in their mean, and 95% of them
+        are not above 1; None where it is not known what is usual."""
+        if self.usual is None:
+            return None
+        return self.usual.strangeness(*self.model.distances(self._features(x), tasks))
