@@ -52,7 +52,7 @@ MethodName = Literal["one-shot", "binary", "exhaustive", "logits", "hybrid", "pr
 ObjectiveName = Literal["entropy", "superfluous", "energy", "max-probability", "g"]
 """Beside ``auto``."""
 ModeName = Literal["image", "batch", "first"]
-AllocationName = Literal["level", "uniform"]
+AllocationName = Literal["level", "prototypes", "uniform"]
 
 HopfieldRuleName = Literal["projection", "storkey", "covariance", "hebb", "modern"]
 HopfieldFormName = Literal["dense", "packed", "blocks"]

@@ -33,7 +33,8 @@ def learn(
     allocation: Annotated[
         str,
         typer.Option(
-            help=f"{listed(AllocationName)}: eq. 5 as the paper's code runs it, which trains with "
+            help=f"{listed(AllocationName)}. Prototypes: by what the data look like. "
+            "Uniform: eq. 5 as the paper's code runs it, which trains with "
             "--optimizer rmsprop --lr 1e-4 --schedule constant --own-scores."
         ),
     ] = "level",

@@ -2,13 +2,15 @@
 
 ``a.h5.learning/`` holds ``state``, two lines: the sha256 of the second, which is JSON (settings,
 the place in the stream, the numbers of every mask), and for each mask that can still learn its
-scores, raw little-endian float32. The state names these files and their sha256. A file is durable
+scores, raw little-endian float32, and an ``.npz`` of what the allocation rule knows where it
+keeps anything. The state names these files and their sha256. A file is durable
 before a state names it, and a new state takes the old one's place in one step.
 
 :func:`learn_into` runs a learner into an archive, and goes on where one was cut.
 """
 
 import hashlib
+import io
 import json
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
@@ -84,6 +86,11 @@ class LearnerCheckpoint:
                 )
             masks[name] = archive.layout.unpack(bits)
         learner.restore(state["learner"], scores, masks)
+        if (kept := state["learner"].get("allocation")) is not None:
+            content = self._read(kept["file"], kept["sha256"])
+            with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+                learner.allocation.restore(dict(arrays))
+            self._named.add(kept["file"])
 
     def save(self, learner: Learner) -> None:
         """Keep the learner as it is, where it can be kept: between two batches.
@@ -109,11 +116,23 @@ class LearnerCheckpoint:
                 named.add(each["file"])
                 if each["file"] not in self._named:
                     write_file(self.folder / each["file"], content)
+            if arrays := learner.allocation.arrays():
+                packed = io.BytesIO()
+                write: Any = np.savez  # whose stubs take any name for one of its options
+                write(packed, **arrays)
+                content = packed.getvalue()
+                name = f"allocation.{state['report']['batches']}.npz"
+                state["allocation"] = {
+                    "file": name,
+                    "sha256": hashlib.sha256(content).hexdigest(),
+                }
+                named.add(name)
+                write_file(self.folder / name, content)
             text = json.dumps({"settings": self._settings, "learner": state})
             digest = hashlib.sha256(text.encode()).hexdigest()
             write_file(self.folder / "state", f"{digest}\n{text}\n".encode())
-            for file in self.folder.glob("*.f32"):
-                if file.name not in named:
+            for file in self.folder.iterdir():
+                if file.suffix in (".f32", ".npz") and file.name not in named:
                     file.unlink()
         except ArchiveWriteError:
             raise
@@ -135,14 +154,18 @@ class LearnerCheckpoint:
         raise InvalidInput(f"{path}: damaged; learn into another archive")
 
     def _read_scores(self, file: str, digest: str, bits: int) -> Float32[np.ndarray, " bits"]:
+        content = self._read(file, digest, 4 * bits)
+        return np.frombuffer(content, "<f4").astype(np.float32)
+
+    def _read(self, file: str, digest: str, size: int | None = None) -> bytes:
         path = self.folder / file
         try:
-            content = path.read_bytes() if path.stat().st_size == 4 * bits else b""
+            content = path.read_bytes() if size in (None, path.stat().st_size) else b""
         except OSError:
             content = b""
         if hashlib.sha256(content).hexdigest() != digest:
             raise InvalidInput(f"{path}: missing or damaged; learn into another archive")
-        return np.frombuffer(content, "<f4").astype(np.float32)
+        return content
 
 
 def learn_into(

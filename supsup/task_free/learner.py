@@ -102,6 +102,7 @@ class Learner:
         self.backbone, self._config, self._classes = backbone, config, classes
         self._rule = rule_of(config, backbone.layout)
         self._allocation = allocation
+        allocation.begin(backbone, classes)
         self._every, self._confirm, self._budget = every, confirm, budget
         self._trainees: list[MaskLearner] = []
         self._bank: MaskBank | None = None
@@ -166,6 +167,11 @@ class Learner:
     def scores(self) -> list[Float32[np.ndarray, " bits"] | None]:
         """The scores of every mask that :meth:`state` lists; None for finished ones."""
         return [trainee.scores for trainee in self._trainees]
+
+    @property
+    def allocation(self) -> Allocation:
+        """Who decides; what it knows is part of what the learner does next."""
+        return self._allocation
 
     def restore(
         self,
@@ -288,6 +294,8 @@ class Learner:
         trainee = self._trainees[self._current]
         learns = not trainee.finished
         trainee.learn(loss, batch.source)
+        if learns:
+            self._allocation.learnt(self._current, *self._data(batch))
         self._unsaved = True
         self._stale |= learns
         if learns and trainee.finished:

@@ -5,9 +5,14 @@ from collections.abc import Mapping
 from maskstore.registry import check_one_of
 from supsup.task_free.allocation.base import Allocation, Verdict
 from supsup.task_free.allocation.level import Level
+from supsup.task_free.allocation.prototypes import Prototypes
 from supsup.task_free.allocation.uniform import Uniform
 
-ALLOCATIONS: Mapping[str, type[Allocation]] = {"level": Level, "uniform": Uniform}
+ALLOCATIONS: Mapping[str, type[Allocation]] = {
+    "level": Level,
+    "prototypes": Prototypes,
+    "uniform": Uniform,
+}
 """What the command line's ``--allocation`` names."""
 
 
@@ -17,4 +22,12 @@ def parse_allocation(name: str) -> Allocation:
     return ALLOCATIONS[name]()
 
 
-__all__ = ["ALLOCATIONS", "Allocation", "Level", "Uniform", "Verdict", "parse_allocation"]
+__all__ = [
+    "ALLOCATIONS",
+    "Allocation",
+    "Level",
+    "Prototypes",
+    "Uniform",
+    "Verdict",
+    "parse_allocation",
+]

@@ -1,6 +1,7 @@
 """The family of allocation rules."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -9,6 +10,7 @@ from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from supsup.inference import MaskBank
+from supsup.networks.backbone import Backbone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +43,25 @@ class Allocation(ABC):
         """Fewest masks that are weighed: where the learner has fewer, masks that have not begun to
         learn are put behind them."""
         return 1
+
+    def begin(self, backbone: Backbone, classes: int) -> None:  # noqa: B027 most keep nothing
+        """A learner of that network and number of classes begins with this rule."""
+
+    def learnt(  # noqa: B027
+        self, mask: int, x: Float[Tensor, "batch ..."], y: Int64[Tensor, " batch"]
+    ) -> None:
+        """A mask has learnt from a batch."""
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What the rule knows of the batches so far, so that learning can go on from it."""
+        return {}
+
+    def restore(self, arrays: Mapping[str, np.ndarray]) -> None:  # noqa: B027
+        """The inverse of :meth:`arrays`, of a rule that a learner has begun with.
+
+        Raises:
+            InvalidInput: they are of something else.
+        """
 
     @abstractmethod
     def judge(

@@ -97,7 +97,7 @@ def test_uniform_takes_no_mask_that_has_not_begun_for_known():
 
 def test_names_and_settings():
     assert {name: type(parse_allocation(name)) for name in ALLOCATIONS} == dict(ALLOCATIONS)
-    with pytest.raises(InvalidInput, match="expected one of level, uniform, got 'magic'"):
+    with pytest.raises(InvalidInput, match="one of level, prototypes, uniform, got 'magic'"):
         parse_allocation("magic")
     for bad in (0.0, 1.0):
         with pytest.raises(InvalidInput, match="share"):
