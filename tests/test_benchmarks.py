@@ -231,6 +231,28 @@ def test_batched_training(digits):
     assert abs(ours - plain) < 0.02
 
 
+def test_training_pace(monkeypatch, digits):
+    """Ours and the plain loop learn the same task; the part that is counted is most of a step."""
+    module = load("training_pace")
+    monkeypatch.setattr(module, "load", lambda *_, **__: digits)
+    monkeypatch.setattr(module, "task_family", lambda _, n: task_family("permuted-mnist-sample", n))
+    (task,) = (make_task(recipe, digits) for recipe in task_family("permuted-mnist-sample", 1))
+    net = BackboneRecipe(net="lenet-300-100", outputs=10)
+    config = TrainConfig(steps=30)
+    for kind in (module.Ours, module.Plain):
+        training = kind(net, task, config)
+        losses = [training.step() for _ in range(30)]
+        assert losses[-1] < 0.5 * losses[0]
+        assert training.accuracy() > 0.6
+    lenet = module.measure_lenet("permuted-mnist", rounds=2, steps=1)
+    assert set(lenet["times"]) == {"plain", "matrix products alone"}
+    conv = module.measure_conv(rounds=2, width=2)
+    assert set(conv["cpu_seconds"]) > {"ours", "plain", "plain, channels last"}
+    assert conv["gflops_a_step"] > 0
+    storing = module.measure_storing(rounds=2, tasks=1, steps=1)
+    assert set(storing["times"]) == {"without"}
+
+
 def test_hopfield(tmp_path, monkeypatch):
     masks, size = load("hopfield_masks"), load("hopfield_bytes")
     patterns = masks.random_patterns(3, masks.BITS)

@@ -1,0 +1,340 @@
+"""Training beside a plain autograd loop, and with storing beside without, in turns.
+
+``--parts`` runs some of the parts and keeps the others' figures. ``lenet`` and ``storing`` need
+MNIST in ``SUPSUP_DATA``. What is compared runs in turns, so that what else the machine does falls
+on all; figures are CPU seconds of one process, and ratios are medians over the rounds.
+"""
+
+import argparse
+import os
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from statistics import quantiles
+from typing import Any, TypeVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.results import save_results, saved_results
+from benchmarks.textures import WAYS, texture_tasks
+from maskstore.parallel import THREADS
+from supsup import Backbone, BackboneRecipe, TrainConfig, accuracy, build, train
+from supsup.archives import create_archive, iter_train_into
+from supsup.datasets import load
+from supsup.networks import resnet
+from supsup.tasks import Task, make_task, task_family
+from supsup.training.batches import batches_for
+from supsup.training.config import start_of
+from supsup.training.fused_updates import update_of
+from supsup.training.gradients import gradients_of
+from supsup.training.group import begin, rule_of
+from supsup.training.updates import make_optimizer
+
+PARTS = ("conv", "lenet", "storing")
+LENET = TrainConfig(steps=1000, optimizer="rmsprop", lr=1e-4, schedule="constant")
+CONV = TrainConfig(steps=41, rule="topk", density=0.3, optimizer="adam", lr=0.01)
+FAMILIES = ("permuted-mnist", "rotated-mnist", "split-mnist")
+OUTPUTS = 500
+
+Result = TypeVar("Result")
+Step = Callable[[], float]
+"""One more step; gives its loss."""
+
+
+class Ours:
+    """The package's own training of one task, a step at a time."""
+
+    def __init__(self, recipe: BackboneRecipe, task: Task, config: TrainConfig) -> None:
+        """Begin where the seed of the configuration says."""
+        self.backbone, self.rule = build(recipe), rule_of(config, build(recipe).layout)
+        starts = [start_of(config, task.name)]
+        self._buffers = begin(self.backbone, self.rule, starts, torch.float32)
+        self._gradients = gradients_of(self._buffers, self.backbone, starts)
+        self._update = update_of(self._buffers, self.backbone, self.rule, config)
+        self._batches = batches_for([task], config, self.backbone.device)
+        self._config, self._task, self._done = config, task, 0
+
+    def step(self) -> float:
+        """One more step; gives its loss."""
+        x, y = next(self._batches)
+        loss = self._gradients.losses(x, y, step=self._done)
+        steps = self._config.steps or 1
+        self._update.step(self._config.lr_at(self._done, steps), (self._done + 1) / steps)
+        self._done += 1
+        return float(loss)
+
+    def accuracy(self) -> float:
+        """On the test images."""
+        layers = self._buffers.layers(self._buffers.scores)
+        masks = self.rule.masks({name: each[0] for name, each in layers.items()})
+        return accuracy(self.backbone, masks, self._task)
+
+
+class Plain:
+    """What a user would write: images as floats in memory, autograd, PyTorch's optimizer."""
+
+    def __init__(self, recipe: BackboneRecipe, task: Task, config: TrainConfig) -> None:
+        """Begin at the same scores; images come in an order of their own."""
+        self.backbone, self.rule = build(recipe), rule_of(config, build(recipe).layout)
+        start = start_of(config, task.name).draw(self.backbone.layout)
+        self._scores = {name: torch.from_numpy(s).requires_grad_() for name, s in start.items()}
+        self.x, self._y = task.train_batch(torch.arange(task.train_size))
+        self._optimizer = make_optimizer(
+            config.optimizer,
+            list(self._scores.values()),
+            config.peak_lr,
+            momentum=config.momentum,
+            weight_decay=config.weight_decay,
+        )
+        self._generator = torch.Generator().manual_seed(config.seed)
+        self._config, self._task, self._done = config, task, 0
+
+    def step(self) -> float:
+        """One more step; gives its loss."""
+        size = (self._config.batch,)
+        indices = torch.randint(len(self._y), size, generator=self._generator)
+        masks = {name: self.rule.relax(name, s) for name, s in self._scores.items()}
+        logits = self.backbone.logits(self.x[indices], masks)
+        loss = F.cross_entropy(logits, self._y[indices])
+        rate = self._config.lr_at(self._done, self._config.steps or 1)
+        self._optimizer.param_groups[0]["lr"] = rate
+        self._optimizer.zero_grad()
+        loss.backward()
+        self._optimizer.step()
+        self._done += 1
+        return float(loss.detach())
+
+    def accuracy(self) -> float:
+        """On the test images."""
+        return accuracy(self.backbone, self.rule.masks(self._scores), self._task)
+
+
+def as_pytorch_does(work: Callable[[], Result]) -> Callable[[], Result]:
+    """Residual nets in the order in memory that the images have, with PyTorch's normalisation."""
+
+    def run() -> Result:
+        ours = resnet.channels_last, resnet.normalised
+        resnet.channels_last, resnet.normalised = (lambda x: x), normalised_by_pytorch
+        try:
+            return work()
+        finally:
+            resnet.channels_last, resnet.normalised = ours
+
+    return run
+
+
+def normalised_by_pytorch(
+    norm: nn.BatchNorm2d, x: Tensor, *, add: Tensor | None = None, relu: bool = True
+) -> Tensor:
+    """What a residual net in PyTorch has in the place of ours."""
+    y = norm(x)
+    y = y if add is None else y + add
+    return F.relu(y) if relu else y
+
+
+def cpu_seconds(work: Callable[[], object]) -> float:
+    """Of all threads of this process."""
+    before = time.process_time()
+    work()
+    return time.process_time() - before
+
+
+def in_turns(runs: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, Any]:
+    """Run all in turns; seconds of each, and how many times those of the first they are.
+
+    Each is run once before, as the first run compiles.
+    """
+    for run in runs.values():
+        run()
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    for at in range(rounds):
+        for name in list(runs)[:: 1 if at % 2 else -1]:
+            seconds[name].append(cpu_seconds(runs[name]))
+    first, *others = runs
+    return {
+        "rounds": rounds,
+        "cpu_seconds": {name: spread(each) for name, each in seconds.items()},
+        "times": {
+            name: spread([b / a for a, b in zip(seconds[first], seconds[name], strict=True)])
+            for name in others
+        },
+    }
+
+
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """Median and quartiles."""
+    low, middle, high = quantiles(values, n=4, method="inclusive")
+    return {"median": round(middle, 4), "q1": round(low, 4), "q3": round(high, 4)}
+
+
+def many(step: Step, count: int) -> Callable[[], None]:
+    """That many steps as one piece of work."""
+
+    def run() -> None:
+        for _ in range(count):
+            step()
+
+    return run
+
+
+def measure_conv(*, rounds: int, width: int | None = None) -> dict[str, Any]:
+    """The paper's ResNet-18 on a task of textures, a step of each at a time."""
+    task = next(texture_tasks())
+    options = {} if width is None else {"width": width}
+    recipe = BackboneRecipe(net="resnet18", outputs=WAYS, options=options, statistics="batch")
+    config = replace(CONV, steps=rounds + 1)
+    ours, plain, last = Ours(recipe, task, config), *(Plain(recipe, task, config) for _ in "12")
+    plain.x = plain.x.contiguous()
+    runs = {
+        "ours": ours.step,
+        "plain": as_pytorch_does(plain.step),
+        "plain, channels last": as_pytorch_does(last.step),
+        "a product of 1,536 by 1,536": square_product(1536),
+    }
+    flops = flops_of(as_pytorch_does(last.step))
+    found = in_turns(runs, rounds)
+    seconds = {name: each["median"] for name, each in found["cpu_seconds"].items()}
+    product = 2 * 1536**3 / seconds["a product of 1,536 by 1,536"]
+    return {
+        "net": recipe.net,
+        "weights": ours.backbone.layout.bits,
+        "batch": config.batch,
+        "unit": "a step",
+        **found,
+        "gflops_a_step": round(flops / 1e9, 2),
+        "gflops_a_second": round(flops / seconds["ours"] / 1e9, 1),
+        "gflops_a_second_of_the_product": round(product / 1e9, 1),
+        "accuracy": {
+            "ours": ours.accuracy(),
+            "plain": as_pytorch_does(plain.accuracy)(),
+        },
+    }
+
+
+def square_product(side: int) -> Callable[[], object]:
+    """What this machine can do at most: one large matrix product."""
+    generator = torch.Generator().manual_seed(0)
+    a = torch.rand(side, side, generator=generator, dtype=torch.float32, device="cpu")
+    return partial(torch.mm, a, a, out=torch.empty_like(a))
+
+
+def flops_of(work: Callable[[], object]) -> int:
+    """Floating-point operations of convolutions and products."""
+    with FlopCounterMode(display=False) as counter:
+        work()
+    return counter.get_total_flops()
+
+
+def measure_lenet(family: str, *, rounds: int, steps: int) -> dict[str, Any]:
+    """The first task of a family, some steps of each at a time; the bare products beside."""
+    recipe = task_family(family, 1)[0]
+    task = make_task(recipe, load(recipe.dataset, quiet=True))
+    net = BackboneRecipe(net="lenet-300-100", outputs=OUTPUTS)
+    ours, plain = Ours(net, task, LENET), Plain(net, task, LENET)
+    runs = {
+        "ours": many(ours.step, steps),
+        "plain": many(plain.step, steps),
+        "matrix products alone": many(bare_products(ours.backbone, LENET.batch), steps),
+    }
+    return {
+        "family": family,
+        "net": net.net,
+        "outputs": OUTPUTS,
+        "unit": f"{steps} steps",
+        **in_turns(runs, rounds),
+        "accuracy": {"ours": ours.accuracy(), "plain": plain.accuracy()},
+    }
+
+
+def bare_products(backbone: Backbone, batch: int) -> Step:
+    """The matrix products of a step and nothing else, each into memory that is there."""
+    weights = list(backbone.weights.values())
+    gradients = [torch.empty_like(weight) for weight in weights]
+    widths = [weights[0].shape[1], *(len(weight) for weight in weights)]
+    generator = torch.Generator().manual_seed(0)
+    inputs = [
+        torch.rand(batch, each, generator=generator, dtype=torch.float32, device="cpu")
+        for each in widths
+    ]
+    out = [torch.empty_like(each) for each in inputs]
+
+    def step() -> float:
+        for at, weight in enumerate(weights):
+            torch.mm(inputs[at], weight.T, out=out[at + 1])
+        for at in reversed(range(len(weights))):
+            torch.mm(inputs[at + 1].T, inputs[at], out=gradients[at])
+            if at:
+                torch.mm(inputs[at + 1], weights[at], out=out[at])
+        return 0.0
+
+    return step
+
+
+def measure_storing(*, rounds: int, tasks: int, steps: int) -> dict[str, Any]:
+    """Tasks trained on all cores and kept in memory, and the same with each mask stored."""
+    recipes = task_family("permuted-mnist", tasks)
+    digits = load("mnist", quiet=True)
+    some = [make_task(recipe, digits) for recipe in recipes]
+    config = replace(LENET, steps=steps)
+    backbone = build(BackboneRecipe(net="lenet-300-100", outputs=OUTPUTS))
+    clock: dict[str, list[float]] = {"without": [], "with": []}
+
+    def without() -> None:
+        start = time.perf_counter()
+        assert len(list(train(backbone, some, config))) == tasks
+        clock["without"].append(time.perf_counter() - start)
+
+    def storing() -> None:
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            create_archive(Path(folder, "a.h5"), backbone, config) as archive,
+        ):
+            start = time.perf_counter()
+            assert len(list(iter_train_into(archive, backbone, some, config))) == tasks
+            clock["with"].append(time.perf_counter() - start)
+
+    found = in_turns({"with": storing, "without": without}, rounds)
+    clock = {name: each[1:] for name, each in clock.items()}
+    rates = [a / b for a, b in zip(clock["without"], clock["with"], strict=True)]
+    return {
+        "net": "lenet-300-100",
+        "outputs": OUTPUTS,
+        "tasks": tasks,
+        "steps": steps,
+        "threads": torch.get_num_threads(),
+        "coding_threads": THREADS,
+        **found,
+        "clock_seconds": {name: spread(each) for name, each in clock.items()},
+        "throughput_by_the_clock": spread(rates),
+    }
+
+
+def main() -> None:
+    """Measure the parts that are asked for; about a quarter of an hour in all."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
+    parts = parser.parse_args().parts
+    figures = {name: saved_results("training_pace").get(name) for name in PARTS}
+    for part in parts:
+        torch.set_num_threads(1)
+        if part == "conv":
+            figures[part] = measure_conv(rounds=40)
+        elif part == "lenet":
+            figures[part] = [measure_lenet(each, rounds=10, steps=100) for each in FAMILIES]
+        else:
+            torch.set_num_threads(os.cpu_count() or 1)
+            figures[part] = [
+                measure_storing(rounds=3, tasks=4, steps=steps) for steps in (1000, 200)
+            ]
+        figures[part] = {"load_average": os.getloadavg(), "measured": figures[part]}
+        save_results("training_pace", {"torch": torch.__version__, **figures})
+
+
+if __name__ == "__main__":
+    main()
