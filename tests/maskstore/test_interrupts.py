@@ -26,10 +26,19 @@ def inside_another(archive: MaskArchive) -> None:
         in_a_block(archive)
 
 
+MANY = [f"m/{at}" for at in range(20)]
+
+
+def many(archive: MaskArchive) -> None:
+    """More than there is room for: a new extent."""
+    archive.add_many(((name, random_masks(7), {}) for name in MANY), codec="raw")
+
+
 CHANGES: dict[str, tuple[Change, list[str]]] = {
     "add": (lambda archive: archive.add("a", random_masks(5), codec="raw"), [*BEFORE, "a"]),
     "a block": (in_a_block, [*BEFORE, "a", "b"]),
     "a block in another": (inside_another, [*BEFORE, "a", "b"]),
+    "add_many": (many, [*BEFORE, *MANY]),
     "remove": (lambda archive: archive.remove("t/1"), ["t/0", "t/2"]),
     "rename": (lambda archive: archive.rename("t/1", "u"), ["t/0", "u", "t/2"]),
     "update": (lambda archive: archive.update("t/1", {"x": 1}), BEFORE),

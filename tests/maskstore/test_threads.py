@@ -2,7 +2,7 @@
 
 import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import numpy as np
 import pytest
@@ -16,10 +16,15 @@ from tests.maskstore.helpers import equal, random_masks, random_tensors
 LAYOUT = {name: layer.shape for name, layer in random_masks(0).items()}
 
 
+def new_archive(path) -> None:
+    """Ten tasks."""
+    with MaskArchive.create(path, LAYOUT) as archive:
+        archive.add_many((f"t/{at}", random_masks(at), {}) for at in range(10))
+
+
 @pytest.fixture
 def path(tmp_path):
-    with MaskArchive.create(tmp_path / "a.h5", LAYOUT) as archive:
-        archive.add_many((f"t/{at}", random_masks(at), {}) for at in range(10))
+    new_archive(tmp_path / "a.h5")
     return tmp_path / "a.h5"
 
 
@@ -40,19 +45,25 @@ class Pair:
         self.names = f"pair/{at}/a", f"pair/{at}/b"
 
 
-def test_mixed_use_without_a_false_error(path):
-    """Readers beside adds, transactions that are given up, removals, renames, compact, refresh."""
-    errors, reads = [], 0
+def mixed_use(path, *, seconds: float, readers: int) -> dict[str, int]:
+    """Readers beside adds, transactions that are given up, removals, renames, compact, refresh.
+
+    How often each was done; whatever any thread raised is raised, that nothing must raise.
+    """
+    errors: list[BaseException] = []
+    done: dict[str, int] = {}
     stop = threading.Event()
     with MaskArchive.open(path, "a") as archive:
 
-        def guarded(work):
+        def guarded(work, number: int) -> threading.Thread:
+            name = f"{work.__name__} {number}"
+            done[name] = 0
+
             def run() -> None:
-                at = 0
                 try:
                     while not stop.is_set():
-                        work(at)
-                        at += 1
+                        work(done[name])
+                        done[name] += 1
                 except BaseException as error:
                     errors.append(error)
                     stop.set()
@@ -66,15 +77,14 @@ def test_mixed_use_without_a_false_error(path):
                     if name in archive:
                         archive.remove(name)
                     archive.add(name, random_masks(at), tensors=random_tensors(at), codec="fast")
+            time.sleep(0.002)  # a turn for the others
 
         def give_up(at: int) -> None:
-            try:
-                with archive.transaction():
-                    archive.add("never", random_masks(3), codec="fast")
-                    archive.remove("t/0")
-                    raise KeyError
-            except KeyError:
-                pass
+            with suppress(KeyError), archive.transaction():
+                archive.add("never", random_masks(3), codec="fast")
+                archive.remove("t/0")
+                archive.rename("t/4", "never, either")
+                raise KeyError
 
         def rewrite(at: int) -> None:
             time.sleep(0.05)
@@ -82,9 +92,8 @@ def test_mixed_use_without_a_false_error(path):
             archive.refresh()
 
         def read(at: int) -> None:
-            nonlocal reads
             names = archive.names()
-            assert "never" not in names
+            assert not {"never", "never, either"} & set(names)
             assert names[:10] == [f"t/{at}" for at in range(10)]
             pairs = [name for name in names if name.startswith("pair/")]
             assert len(pairs) % 2 == 0, pairs
@@ -94,18 +103,28 @@ def test_mixed_use_without_a_false_error(path):
                 assert task.index < len(names) + 14
             packed = archive.packed()
             assert np.array_equal(packed.bits[7], archive.get_packed("t/7"))
-            reads += 1
 
-        workers = [write, give_up, rewrite, read, read, read]
-        threads = [guarded(work) for work in workers]
+        works = [write, give_up, rewrite, *[read] * readers]
+        threads = [guarded(work, number) for number, work in enumerate(works)]
         for thread in threads:
             thread.start()
-        time.sleep(3)
+        stop.wait(seconds)
         stop.set()
         for thread in threads:
             thread.join(20)
-        assert not errors, errors
-        assert reads > 10
+            assert not thread.is_alive(), "a thread does not come back"
+    if errors:
+        raise errors[0]
+    total: dict[str, int] = {}
+    for name, count in done.items():
+        total[name.split()[0]] = total.get(name.split()[0], 0) + count
+    return total
+
+
+def test_mixed_use_without_a_false_error(path):
+    done = mixed_use(path, seconds=3, readers=3)
+    assert min(done.values()) > 0, done
+    assert done["read"] > 10
 
 
 def test_a_transaction_is_its_threads_alone_until_it_is_over(path):
