@@ -6,9 +6,9 @@ from maskstore.access import require_archive
 from maskstore.archive import MaskArchive
 from maskstore.errors import ArchiveError
 from maskstore.storage import hdf5
-from maskstore.storage.format import SECTOR, SLOT_OFFSETS, Slot
+from maskstore.storage.commits import damaged_slots
 from maskstore.storage.hdf5_view import LastExtentView, extent_view, group_address, static_view
-from maskstore.storage.index import Damage
+from maskstore.storage.index import DAMAGED_SLOT, Damage
 from maskstore.storage.raw_file import FileDevice
 from maskstore.storage.store import Store
 
@@ -32,7 +32,8 @@ def verify(
     """
     require_archive(archive)
     damage = archive.damage
-    damage += _verify_slots(archive.store)
+    if DAMAGED_SLOT not in damage and damaged_slots(archive.store.device, archive.store.slot):
+        damage.append(DAMAGED_SLOT)
     damage += _verify_view(archive.store)
     for task in archive.names():
         if on_task is not None:
@@ -55,18 +56,6 @@ def verify(
     if deep and not damage and on_disk and _shows_this_state(archive.store):
         damage += _verify_with_libhdf5(archive.store)
     return damage
-
-
-def _verify_slots(store: Store) -> list[Damage]:
-    """A crash leaves both slots sound (a sector is written whole), so another one is damage."""
-    sectors = [store.device.read(offset, SECTOR) for offset in SLOT_OFFSETS]
-    if store.slot.generation == 0:
-        sectors = sectors[:1]
-    return [
-        Damage(None, "a commit slot fails its checksum; the last transaction may be lost")
-        for sector in sectors
-        if Slot.decode(sector) is None
-    ]
 
 
 def _verify_view(store: Store) -> list[Damage]:

@@ -10,6 +10,7 @@ from maskstore.layout import MaskLayout
 from maskstore.packed import StoredTask
 from maskstore.reader import Contents
 from maskstore.storage.atomic import sync_folder
+from maskstore.storage.commits import read_state
 from maskstore.storage.index import Index
 from maskstore.storage.lifecycle import create_file, open_file, replace_file
 from maskstore.storage.raw_file import FileDevice
@@ -93,10 +94,10 @@ class MaskArchive(ArchiveWriter):
         """
         if mode not in ("r", "a"):
             raise InvalidInput(f"mode {mode!r} is unknown; use 'r' to read or 'a' to write")
-        if isinstance(path, str) and "://" in path:
+        if _is_url(path):
             if mode == "a":
                 raise InvalidInput(f"{path}: a URL can only be read; copy the archive to write")
-            store = Store(RemoteDevice(path), path)
+            store = Store(RemoteDevice(str(path)), str(path))
         else:
             store = open_file(Path(path), mode, timeout=timeout, lock=lock)
         try:
@@ -106,10 +107,35 @@ class MaskArchive(ArchiveWriter):
                     f"{path}: {damage[0].cause}; nothing is written to a damaged "
                     "archive: read it, or salvage it with `supsup-store repair`"
                 )
+            if mode == "a":
+                store.recover()
         except BaseException:
             store.device.close()
             raise
         return archive
+
+    @classmethod
+    def open_to_salvage(cls, path: str | Path) -> "MaskArchive":
+        """As :meth:`open`; where that raises, what is left: the state before the last commit.
+
+        ``damage`` then begins with what of the newest state is lost; :func:`maskstore.repair`
+        reports it. Who does not salvage gets the error, as that commit was acknowledged.
+
+        Raises:
+            ArchiveNotFound, NotAnArchive, UnsupportedVersion: as :meth:`open`.
+            CorruptArchive: neither state can be read; the error is that of the newest.
+        """
+        try:
+            return cls.open(path)
+        except CorruptArchive as error:
+            lost = f"the last commit is lost: {error}"
+            device = RemoteDevice(str(path)) if _is_url(path) else FileDevice(Path(path), mode="r")
+            try:
+                state = read_state(device, str(path), before=True)
+                return cls(Store(device, str(path), state, lost=lost), path)
+            except CorruptArchive:
+                device.close()
+                raise error from None
 
     def close(self) -> None:
         """Release the file and the lock. Closing twice does nothing.
@@ -223,3 +249,7 @@ class MaskArchive(ArchiveWriter):
         if turn is not None and turn.thread == get_ident():
             raise ArchiveClosed(f"{self.path}: cannot be {done} inside a transaction")
         return Transaction(self, Turn)
+
+
+def _is_url(path: str | Path) -> bool:
+    return isinstance(path, str) and "://" in path

@@ -95,6 +95,9 @@ def repair(source: MaskArchive, path: str | Path, *, on_task: OnTask = _no_repor
 
     Every mask is decoded and compared with its sha256 on the way.
 
+    Args:
+        source: of :meth:`MaskArchive.open_to_salvage` where nothing else opens it.
+
     Raises:
         ArchiveExists, ArchiveWriteError: no new archive was made.
 

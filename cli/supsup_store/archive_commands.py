@@ -229,7 +229,7 @@ def repair(
 ) -> None:
     """Copy every intact task into a new archive and name what is lost."""
     with (
-        MaskArchive.open(archive) as opened,
+        MaskArchive.open_to_salvage(archive) as opened,
         task_progress("repairing", len(opened), quiet=quiet) as report,
     ):
         lost = maintain.repair(opened, out, on_task=report)

@@ -11,7 +11,7 @@ from maskstore.maintenance import copy_tasks
 from maskstore.queries import Overlap, diff_tasks, overlap_of, select
 from maskstore.task_table import SortKey, accuracy_of, flat_rows, sort_tasks
 from supsup_store import options
-from supsup_store.console import counted, print_csv, print_json, print_line, print_table
+from supsup_store.console import counted, print_csv, print_json, print_line, print_note, print_table
 from supsup_store.options import listed
 
 _MATRIX = 6
@@ -42,6 +42,8 @@ def list_tasks(
         chosen = map(opened.task, select(opened, pattern))
         tasks = sort_tasks(opened if pattern is None else chosen, sort, reverse=reverse)
         total = opened.file_bytes
+        for each in opened.damage:
+            print_note(f"{archive}: {each.cause}; `supsup-store verify` tells more")
     if as_json:
         print_json({"tasks": [task.to_json() for task in tasks], "total_bytes": total})
         return

@@ -26,6 +26,8 @@ from maskstore.storage.raw_file import ReadableDevice
 
 _MAX_EXTENTS = 1 << 16
 
+_SALVAGE = "; `supsup-store repair` salvages the state before the last commit, where that is whole"
+
 State = tuple[Slot, list[Extent], bytes]
 """(commit slot, extents, header)."""
 
@@ -86,11 +88,15 @@ def next_slot(
     )
 
 
-def read_state(device: ReadableDevice, name: str) -> State:
+def read_state(device: ReadableDevice, name: str, *, before: bool = False) -> State:
     """The state of an archive; ``name`` is what errors call it.
 
     A file that lost its end is accepted as long as the index is there: what is missing then costs
     only the tasks whose payloads were there.
+
+    Args:
+        before: the state before the last commit, for who salvages what is left. Nobody else may
+            fall back to it: that commit was acknowledged.
 
     Raises:
         NotAnArchive, UnsupportedVersion, CorruptArchive: see :mod:`maskstore.errors`.
@@ -99,7 +105,7 @@ def read_state(device: ReadableDevice, name: str) -> State:
     if not any(Slot.decode(head[at : at + SECTOR]) for at in SLOT_OFFSETS):
         # Two commits during one read can tear both slots; a second look settles it.
         head = device.read(0, min(device.size(), HEADER_OFFSET))
-    slot = _newest_slot(head, name)
+    slot = _slot_of(head, name, before=before)
     # After the slot: a commit in between only makes the file longer than the slot needs.
     size = device.size()
     if slot.header_bytes > MAX_HEADER_BYTES or not 0 < slot.table_extents <= _MAX_EXTENTS:
@@ -115,6 +121,7 @@ def read_state(device: ReadableDevice, name: str) -> State:
         slot.table_extents * EXTENT_BYTES,
         slot.table_crc32,
         f"{name}: the extent table",
+        _SALVAGE,
     )
     extents = [
         Extent.decode(table[at : at + EXTENT_BYTES]) for at in range(0, len(table), EXTENT_BYTES)
@@ -129,7 +136,7 @@ def read_state(device: ReadableDevice, name: str) -> State:
     ):
         raise CorruptArchive(
             f"{name}: the index lies outside the file, which has {size} bytes "
-            f"of {slot.end_of_file} committed"
+            f"of {slot.end_of_file} committed{_SALVAGE}"
         )
     return slot, extents, header
 
@@ -162,7 +169,26 @@ def parse_header(header: bytes, name: str) -> dict[str, Any]:
     return parsed
 
 
-def _newest_slot(head: bytes, name: str) -> Slot:
+def damaged_slots(device: ReadableDevice, slot: Slot) -> int:
+    """How many of the commit slots are damaged, where ``slot`` is the newest sound one.
+
+    A crash damages none, as a sector is written whole. So the commit of such a slot was
+    acknowledged, and it may be the last: what is read is then the state before it.
+    """
+
+    def unsound() -> list[bytes]:
+        sectors = [device.read(offset, SECTOR) for offset in SLOT_OFFSETS]
+        if slot.generation == 0:  # the other slot was never written
+            sectors = [sector for sector in sectors if any(sector)]
+        return [sector for sector in sectors if Slot.decode(sector) is None]
+
+    # What a writer is about to write may be read torn; damage stays as it is.
+    first = unsound()
+    again = unsound() if first else []
+    return sum(sector in again for sector in first)
+
+
+def _slot_of(head: bytes, name: str, *, before: bool) -> Slot:
     if not head.startswith(hdf5.SIGNATURE):
         raise NotAnArchive(f"{name}: not an HDF5 file, so no mask archive")
     sectors = [head[at : at + SECTOR] for at in SLOT_OFFSETS]
@@ -173,8 +199,10 @@ def _newest_slot(head: bytes, name: str) -> Slot:
     slots = [slot for slot in map(Slot.decode, sectors) if slot is not None]
     # A sound slot of an unknown version beside one of ours may be the newer state.
     newer = [each for each, sound in versions if each not in VERSIONS and (sound or not slots)]
+    if before and len(slots) < 2:
+        raise CorruptArchive(f"{name}: the state before the last commit is not there")
     if slots and not newer:
-        return max(slots, key=lambda each: each.generation)
+        return (min if before else max)(slots, key=lambda each: each.generation)
     if newer:
         raise UnsupportedVersion(
             f"{name}: format version {newer[0]}, this release reads versions "
@@ -187,12 +215,15 @@ def _newest_slot(head: bytes, name: str) -> Slot:
     )
 
 
-def _read_checked(device: ReadableDevice, offset: int, size: int, crc32: int, what: str) -> bytes:
+def _read_checked(
+    device: ReadableDevice, offset: int, size: int, crc32: int, what: str, hint: str = ""
+) -> bytes:
     if offset + size > device.size():
-        raise CorruptArchive(f"{what} lies outside the file")
+        raise CorruptArchive(f"{what} lies outside the file{hint}")
     data = device.read(offset, size)
     if zlib.crc32(data) != crc32:
         raise CorruptArchive(
             f"{what} fails its checksum (stored {crc32:08x}, computed {zlib.crc32(data):08x})"
+            + hint
         )
     return data

@@ -10,6 +10,7 @@ import numpy as np
 
 from maskstore.codecs.history import DIGEST_BYTES, HistoryCodec
 from maskstore.errors import CorruptArchive
+from maskstore.storage.commits import damaged_slots
 from maskstore.storage.format import (
     KIND_MASK,
     KIND_MASK_WITH_TENSORS,
@@ -82,6 +83,9 @@ class Damage(NamedTuple):
     cause: str
 
 
+DAMAGED_SLOT = Damage(None, "a commit slot fails its checksum; the last transaction may be lost")
+
+
 class Index:
     """Live tasks in order of arrival, what the archive itself keeps, and rows not to be trusted.
 
@@ -101,6 +105,10 @@ class Index:
         self._removed: list[tuple[str, Entry]] = []
         self._by_digest: dict[bytes, list[tuple[str, Entry]]] | None = None
         self.damage: list[Damage] = []
+        if store.lost is not None:
+            self.damage.append(Damage(None, store.lost))
+        if damaged_slots(store.device, store.slot):
+            self.damage.append(DAMAGED_SLOT)
         missing = store.slot.end_of_file - store.device.size()
         if missing > 0:
             self.damage.append(Damage(None, f"truncated: the last {missing} bytes are missing"))

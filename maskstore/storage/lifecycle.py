@@ -58,7 +58,10 @@ def create_file(
 
 
 def open_file(path: Path, mode: str, *, timeout: float, lock: bool) -> Store:
-    """The archive at ``path``. See :meth:`maskstore.MaskArchive.open`."""
+    """The archive at ``path``. See :meth:`maskstore.MaskArchive.open`.
+
+    Whoever writes calls :meth:`Store.recover` first, once it is known that nothing is damaged.
+    """
     while True:
         device = FileDevice(path, mode=mode)
         try:
@@ -68,13 +71,10 @@ def open_file(path: Path, mode: str, *, timeout: float, lock: bool) -> Store:
                 # Compacted while we waited for the lock: this file is the past.
                 device.close()
                 continue
-            store = Store(device, str(path))
-            if mode == "a":
-                store.recover()
+            return Store(device, str(path))
         except BaseException:
             device.close()
             raise
-        return store
 
 
 def replace_file(

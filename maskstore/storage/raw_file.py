@@ -64,6 +64,8 @@ class Device(ReadableDevice):
 class FileDevice(Device):
     """A file of the operating system."""
 
+    fd: int = -1  # also of one that could not even begin, which is dropped all the same
+
     def __init__(
         self, path: Path, *, mode: str, label: str | None = None, fd: int | None = None
     ) -> None:

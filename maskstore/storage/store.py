@@ -54,17 +54,26 @@ Mark = tuple[tuple[Extent, ...], int, int, int]
 class Store:
     """The rows of an archive file, read from and appended to one device."""
 
-    def __init__(self, device: ReadableDevice, name: str, state: State | None = None) -> None:
+    def __init__(
+        self,
+        device: ReadableDevice,
+        name: str,
+        state: State | None = None,
+        *,
+        lost: str | None = None,
+    ) -> None:
         """Begin from a state; ``name`` is what error messages call the file.
 
         Args:
             state: the newest committed one, read from the device, by default.
+            lost: why a newer one is not read.
 
         Raises:
             NotAnArchive, UnsupportedVersion, CorruptArchive: see :mod:`maskstore.errors`.
         """
         self.device = device
         self.name = name
+        self.lost = lost
         self.slot, self.extents, self.header_bytes = state or read_state(device, name)
         self.header = parse_header(self.header_bytes, name)
         self._undo: list[tuple[int, bytes]] = []
