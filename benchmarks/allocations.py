@@ -1,4 +1,4 @@
-"""Memory that is refused: the n-th allocation of a change, of opening, of reading fails, for every n.
+"""Memory that is refused: the n-th allocation of a change, of opening, of reading, for every n.
 
 As tests/maskstore/test_allocation_failures.py does for a few; needs Python's own test modules.
 """

@@ -208,9 +208,9 @@ class MaskArchive(ArchiveWriter):
         Raises:
             ArchiveClosed: not open for writing, or inside a transaction.
         """
-        self.store.require_writable()
         with self._alone("rewritten"):
             store, old = self.store, self.store.device
+            store.require_writable()
             if not isinstance(old, FileDevice):
                 raise ArchiveClosed(f"{self.path}: only a file can be rewritten")
             rows = self._now.index.live_rows()

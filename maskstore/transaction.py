@@ -52,6 +52,10 @@ class Transacted(ABC):
                 self._next.notify()
 
     @abstractmethod
+    def _begin_turn(self, turn: Turn) -> None:
+        """What only who has its turn may ask: whether there can be changes, and since when."""
+
+    @abstractmethod
     def _end_turn(self, turn: Turn, *, keep: bool) -> None:
         """Make what was done in a turn durable, or undo it; then end it, whatever happens."""
 
@@ -120,6 +124,12 @@ class Transaction:
         state.turn = turn = self._make()
         if (had := state.owner._take_turn(turn)) is not turn:
             state.mark = state.owner._mark(had)
+            return state.owner
+        try:
+            state.owner._begin_turn(turn)
+        except BaseException:
+            state.owner._leave_turn(turn)
+            raise
         return state.owner
 
 

@@ -52,14 +52,14 @@ class Changes(Turn):
     """What a transaction has done so far.
 
     Attributes:
-        generation: of the state that it began with.
+        generation: of the state that it began with, once it did.
         rows: that it appended, in order.
         index: that of the archive with those rows; None before the first.
     """
 
-    def __init__(self, generation: int) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.generation = generation
+        self.generation: int | None = None
         self.rows: list[Change] = []
         self.index: Index | None = None
 
@@ -241,12 +241,13 @@ class ArchiveWriter(ArchiveReader, Transacted):
         Other threads' changes wait until it is over, and what they read is without it until then. A
         transaction inside another joins it; where it raises, its own changes are undone.
         """
-        return Transaction(self, self._new_turn)
+        return Transaction(self, Changes)
 
-    def _new_turn(self) -> Turn:
-        store = self.store
-        store.require_writable()
-        return Changes(store.slot.generation)
+    def _begin_turn(self, turn: Turn) -> None:
+        if isinstance(turn, Changes):
+            store = self.store
+            store.require_writable()
+            turn.generation = store.slot.generation
 
     def _end_turn(self, turn: Turn, *, keep: bool) -> None:
         if not isinstance(turn, Changes):

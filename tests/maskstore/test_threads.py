@@ -127,6 +127,39 @@ def test_mixed_use_without_a_false_error(path):
     assert done["read"] > 10
 
 
+@pytest.mark.parametrize("what", ["a transaction", "compact"])
+def test_what_begins_while_another_thread_gives_up_waits_for_it(path, monkeypatch, what):
+    """Until all is undone the store refuses writes: that concerns who has the turn alone."""
+    undoing, begun = threading.Event(), threading.Event()
+    truncate = FileDevice.truncate
+
+    def slow(device, size) -> None:
+        undoing.set()
+        begun.wait(0.3)
+        truncate(device, size)
+
+    def give_up() -> bool:
+        with suppress(KeyError), archive.transaction():
+            archive.add("never", random_masks(1), codec="raw")
+            raise KeyError
+        return True
+
+    with MaskArchive.open(path, "a") as archive:
+        monkeypatch.setattr(FileDevice, "truncate", slow)
+        other = threading.Thread(target=give_up)
+        other.start()
+        assert undoing.wait(10)
+        monkeypatch.undo()
+        if what == "compact":
+            compact(archive)
+        else:
+            archive.add("new", random_masks(2))
+        begun.set()
+        other.join(10)
+        assert "never" not in archive
+        assert ("new" in archive) == (what != "compact")
+
+
 def test_a_transaction_is_its_threads_alone_until_it_is_over(path):
     with MaskArchive.open(path, "a") as archive:
         with archive.transaction():
