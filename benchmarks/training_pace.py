@@ -36,7 +36,7 @@ from supsup.training.gradients import gradients_of
 from supsup.training.group import begin, rule_of
 from supsup.training.updates import make_optimizer
 
-PARTS = ("conv", "lenet", "storing")
+PARTS = ("conv", "norm", "lenet", "storing")
 LENET = TrainConfig(steps=1000, optimizer="rmsprop", lr=1e-4, schedule="constant")
 CONV = TrainConfig(steps=41, rule="topk", density=0.3, optimizer="adam", lr=0.01)
 FAMILIES = ("permuted-mnist", "rotated-mnist", "split-mnist")
@@ -64,10 +64,14 @@ class Ours:
         """One more step; gives its loss."""
         x, y = next(self._batches)
         loss = self._gradients.losses(x, y, step=self._done)
-        steps = self._config.steps or 1
-        self._update.step(self._config.lr_at(self._done, steps), (self._done + 1) / steps)
+        self.update()
         self._done += 1
         return float(loss)
+
+    def update(self) -> None:
+        """Move the scores by the gradient that there is."""
+        steps = self._config.steps or 1
+        self._update.step(self._config.lr_at(self._done, steps), (self._done + 1) / steps)
 
     def accuracy(self) -> float:
         """On the test images."""
@@ -217,6 +221,33 @@ def measure_conv(*, rounds: int, width: int | None = None) -> dict[str, Any]:
     }
 
 
+def measure_norm(*, rounds: int) -> dict[str, Any]:
+    """Errors of normalisation beside float64, and what the update of ResNet-18 takes."""
+    generator = torch.Generator().manual_seed(0)
+    shape = (32, 20, 32, 32)
+    first = torch.randn(shape, generator=generator, dtype=torch.float32, device="cpu").relu()
+    last = resnet.channels_last(first)
+    norm = nn.BatchNorm2d(shape[1], affine=False, track_running_stats=False)
+    exact = norm(first.double())
+    found = {
+        "ours, channels last": resnet.normalised(norm, last, relu=False),
+        "PyTorch, channels last": norm(last),
+        "PyTorch, channels first": norm(first),
+    }
+    recipe = BackboneRecipe(net="resnet18", outputs=WAYS, statistics="batch")
+    training = Ours(recipe, next(texture_tasks()), CONV)
+    training.step()
+    seconds = [cpu_seconds(training.update) for _ in range(rounds)]
+    return {
+        "shape": shape,
+        "error": {
+            name: float((each.double() - exact).norm() / exact.norm())
+            for name, each in found.items()
+        },
+        "update_cpu_seconds": spread(seconds),
+    }
+
+
 def square_product(side: int) -> Callable[[], object]:
     """What this machine can do at most: one large matrix product."""
     generator = torch.Generator().manual_seed(0)
@@ -325,6 +356,8 @@ def main() -> None:
         torch.set_num_threads(1)
         if part == "conv":
             figures[part] = measure_conv(rounds=40)
+        elif part == "norm":
+            figures[part] = measure_norm(rounds=20)
         elif part == "lenet":
             figures[part] = [measure_lenet(each, rounds=10, steps=100) for each in FAMILIES]
         else:

@@ -249,6 +249,8 @@ def test_training_pace(monkeypatch, digits):
     conv = module.measure_conv(rounds=2, width=2)
     assert set(conv["cpu_seconds"]) > {"ours", "plain", "plain, channels last"}
     assert conv["gflops_a_step"] > 0
+    norm = module.measure_norm(rounds=2)["error"]
+    assert norm["ours, channels last"] < 1e-6 < norm["PyTorch, channels last"]
     storing = module.measure_storing(rounds=2, tasks=1, steps=1)
     assert set(storing["times"]) == {"without"}
 
