@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from maskstore.access import require_archive
 from maskstore.archive import MaskArchive
 from maskstore.errors import DigestMismatch, LayoutMismatch
+from supsup.networks.answer import check_answer
 from supsup.networks.masked_module import MaskedModule
 from supsup.networks.modes import plain_modes
 from supsup.networks.parse_module import copy_module, parse_module
@@ -199,10 +200,12 @@ class Backbone(ShownNetwork, MaskedModule):
             )
 
     def check_archive(self, archive: MaskArchive) -> None:
-        """Raise DigestMismatch or LayoutMismatch where an archive's masks are of other weights.
+        """Raise DigestMismatch or LayoutMismatch where an archive is of another network than this.
 
-        An archive made by hand says nothing of weights, and passes where its layers are these; an
-        imported one, which has no recipe, knows the weights under its masks only.
+        Of other weights; or of the same, in code of a user's that does not answer as it did
+        (:mod:`supsup.networks.answer`). An archive made by hand says nothing of weights, and passes
+        where its layers are these; an imported one, which has no recipe, knows the weights under
+        its masks only.
         """
         require_archive(archive)
         expected = archive.weights_digest
@@ -225,6 +228,8 @@ class Backbone(ShownNetwork, MaskedModule):
                 f"{archive.path}: its masks cover {dict(archive.layout.shapes)!r:.120}, those of "
                 f"backbone {self.name} {dict(self.layout.shapes)!r:.120}"
             )
+        if not self.ships:
+            check_answer(self, archive)
 
     @plain_modes()
     def to(self, device: torch.device | str) -> "Backbone":

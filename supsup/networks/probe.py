@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from maskstore.errors import InvalidInput
+from maskstore.notebook import counted
 from supsup.networks.backbone import Backbone
 from supsup.networks.construct import remade
 from supsup.networks.constructor_randomness import same
@@ -69,7 +70,9 @@ def probe(backbone: Backbone, x: Inputs) -> Probe:
             same ones each time.
     """
     if backbone.probed is None:
-        found = Probe() if _known(backbone) else _look(backbone, x)
+        if known := _known(backbone):
+            _one_tensor(backbone, x)
+        found = Probe() if known else _look(backbone, x)
         backbone.probed = replace(found, heads=_heads(backbone, x))
     return backbone.probed
 
@@ -85,6 +88,14 @@ def trainable(backbone: Backbone, x: Inputs) -> Probe:
 def _known(backbone: Backbone) -> bool:
     """Whether all is known of a network without a look."""
     return backbone.ships or chain_of(backbone) is not None
+
+
+def _one_tensor(backbone: Backbone, x: Inputs) -> None:
+    if not isinstance(x, Tensor):
+        raise InvalidInput(
+            f"network {backbone.name}: takes one tensor of images, got a {type(x).__name__} of "
+            f"{counted(len(x), 'tensor')}; give the tensor itself"
+        )
 
 
 @plain_modes()

@@ -14,6 +14,7 @@ from torch import Tensor
 from maskstore.layout import sha256_of_bits
 from supsup.errors import TrainingDiverged
 from supsup.masking.base import MaskRule
+from supsup.networks.answer import Answer, kind_of
 from supsup.networks.backbone import Backbone
 from supsup.networks.modes import plain_modes
 from supsup.tasks.protocol import TaskData
@@ -72,6 +73,7 @@ class MaskLearner:
         self.sources: Counter[str] = Counter()
         self.given = ""
         self._recipes: dict[str, Any] = {}
+        self._inputs: Any = None  # of what kind, for what a user's network answers
         self._backbone, self._config, self._rule = backbone, config, rule
         self._low = torch.bfloat16 if config.precision == "bfloat16" else torch.float32
         drawn = begin(backbone, rule, [self.start], self._low)
@@ -95,6 +97,8 @@ class MaskLearner:
     @plain_modes()
     def loss(self, x: Float[Tensor, "batch ..."], y: Int64[Tensor, " batch"]) -> float:
         """Cross-entropy over all outputs, superfluous ones included."""
+        if not self._backbone.ships:
+            self._inputs = kind_of(x)
         if self._scores is None:
             with torch.no_grad():
                 masks = self._backbone.tensors(self._masks)
@@ -158,6 +162,7 @@ class MaskLearner:
             scores=seeded_start(self._backbone, self.start),
             metrics={"level": self.level, "steps": self.steps},
             sources=sources,
+            answer=self._answer(),
         )
         return LearnedMask(
             name=self.name,
@@ -165,6 +170,11 @@ class MaskLearner:
             metadata=metadata.to_json(),
             changed=changed,
         )
+
+    def _answer(self) -> Answer | None:
+        if self._inputs is None:
+            return None
+        return Answer.of(self._backbone, self._inputs, None, self.masks, {})
 
     @property
     def scores(self) -> Float32[np.ndarray, " bits"] | None:
@@ -180,6 +190,7 @@ class MaskLearner:
             "sources": dict(self.sources),
             "recipes": self._recipes,
             "given": self.given,
+            "inputs": self._inputs,
         }
 
     def restore(
@@ -195,6 +206,7 @@ class MaskLearner:
             masks: of a finished one.
         """
         self.steps, self.level, self.given = state["steps"], state["level"], state["given"]
+        self._inputs = state.get("inputs")
         self.sources, self._recipes = Counter(state["sources"]), state["recipes"]
         if masks is not None:
             self._masks, self._scores = masks, None

@@ -8,6 +8,7 @@ from maskstore.errors import InvalidInput
 from maskstore.packed import StoredTask
 from maskstore.seeded.scores import ScoreStart
 from supsup.inference.ood import EnergyThreshold
+from supsup.networks.answer import Answer
 from supsup.tasks.fingerprint import Fingerprint
 
 Json = dict[str, Any]
@@ -63,6 +64,7 @@ class TaskMetadata:
         class_names: what they are called, where the recipe does not tell. They are kept in the
             place of their number.
         data: fingerprint of data that nothing remakes.
+        answer: what a user's network said under the mask to made-up inputs.
     """
 
     task: Json | None = None
@@ -76,6 +78,7 @@ class TaskMetadata:
     classes: int | None = None
     class_names: tuple[str, ...] | None = None
     data: Fingerprint | None = None
+    answer: Answer | None = None
 
     @property
     def accuracy(self) -> float | None:
@@ -97,6 +100,7 @@ class TaskMetadata:
             "sources": None if sources is None else [each.to_json() for each in sources],
             "classes": self.classes if self.class_names is None else list(self.class_names),
             "data": None if self.data is None else self.data.to_json(),
+            "answer": None if self.answer is None else self.answer.to_json(),
         }
         return {"task": self.task} | {k: v for k, v in written.items() if v is not None}
 
@@ -121,6 +125,7 @@ class TaskMetadata:
             classes=count,
             class_names=names,
             data=Fingerprint.from_json(value.get("data")),
+            answer=Answer.from_json(value.get("answer")),
         )
 
 

@@ -14,8 +14,10 @@ from supsup.errors import TrainingDiverged
 from supsup.evaluation.score import accuracy_and_energy, training_energy
 from supsup.inference.ood import EnergyThreshold
 from supsup.masking.base import MaskRule
+from supsup.networks.answer import Answer, kind_of
 from supsup.networks.backbone import Backbone
 from supsup.networks.per_task import rounded
+from supsup.tasks.checked import test_batches
 from supsup.tasks.class_names import class_names_of
 from supsup.tasks.fingerprint import Fingerprint
 from supsup.tasks.order import held_out_images
@@ -130,6 +132,7 @@ class Outcomes:
             classes=task.classes,
             class_names=class_names_of(task),
             data=Fingerprint.of(task) if task.recipe is None else None,
+            answer=None if self.backbone.ships else self._answer(task, masks, tensors),
         )
         return TrainedMask(
             name=task.name,
@@ -163,6 +166,16 @@ class Outcomes:
             if name not in parameters
         }
         return kept | rounded(parameters, trained, self.config.per_task_dtype)
+
+    def _answer(
+        self,
+        task: TaskData,
+        masks: dict[str, Bool[np.ndarray, "..."]],
+        tensors: dict[str, TensorValue],
+    ) -> Answer | None:
+        """What the network says to inputs like the task's."""
+        x, _ = next(iter(test_batches(task, 1, finite=True)))
+        return Answer.of(self.backbone, kind_of(x), task.classes, masks, tensors)
 
     def _usual_energy(
         self,
