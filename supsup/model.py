@@ -1,5 +1,6 @@
 """SupSup: the front door. One object for a network and the archive of its masks."""
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -13,7 +14,7 @@ from torch import nn
 from maskstore.archive import MaskArchive, StoredTask
 from maskstore.errors import InvalidInput
 from supsup.archives.any_network import Network, backbone_for, new_backbone
-from supsup.archives.classes import labels_of
+from supsup.archives.classes import labels_of, note_of_chance
 from supsup.archives.evaluation import evaluate_archive
 from supsup.archives.inference import bank_of, infer_file
 from supsup.archives.network import create_archive, parse_device
@@ -173,7 +174,7 @@ class SupSup:
             log: where figures go beside the archive: ``csv:FILE``, ``tensorboard:DIR``,
                 ``wandb:PROJECT``, ``mlflow:EXPERIMENT``, a
                 :class:`supsup.training.logs.TrainingLog` of one's own, or several.
-            quiet: no progress bar on stderr.
+            quiet: nothing on stderr: no progress bar, and no line that names tasks at chance.
 
         Returns:
             What was stored, in the order of the tasks.
@@ -210,6 +211,8 @@ class SupSup:
             except TrainingDiverged as failure:
                 told.diverged(failure)
                 raise
+        if (note := note_of_chance(stored)) and not quiet:
+            print(note, file=sys.stderr)
         return stored
 
     def evaluate(

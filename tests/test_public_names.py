@@ -86,3 +86,22 @@ def test_importing_a_package_is_cheap(package, heavy):
     loaded = set(run.stdout.split())
     assert package in loaded
     assert not loaded & set(heavy)
+
+
+GIVES_PATHS = {"build"}  # its folders are those of an archive that was opened
+
+TAKES_PATHS = {
+    (folder, name): value
+    for folder, module in FOLDERS.items()
+    for name in getattr(module, "__all__", ())
+    if inspect.isfunction(value := getattr(module, name))
+    and name not in GIVES_PATHS
+    and any("Path" in str(each.annotation) for each in inspect.signature(value).parameters.values())
+}
+
+
+@pytest.mark.parametrize(("folder", "name"), TAKES_PATHS)
+def test_a_path_may_be_text(folder, name):
+    for each in inspect.signature(TAKES_PATHS[folder, name]).parameters.values():
+        if "Path" in str(each.annotation) and "Callable" not in str(each.annotation):
+            assert "str" in str(each.annotation).replace("PathLike[str]", ""), each

@@ -225,10 +225,6 @@ def train(
             title += f", {report.skipped} {'was' if report.skipped == 1 else 'were'} there already"
         headings = ("task", "accuracy", "codec", "bytes")
         print_table(headings, report.rows(), title=title, least_wanted=("codec",))
-    if (at_chance := report.at_chance) and not quiet:
-        print_note(
-            f"{len(at_chance)} of {counted(len(report.stored), 'task')} "
-            f"{'is' if len(at_chance) == 1 else 'are'} at chance, no better than guessing: "
-            f"{', '.join(at_chance)}; lower --lr, or train longer"
-        )
+    if (note := report.chance_note) and not quiet:
+        print_note(note)
     report.check()

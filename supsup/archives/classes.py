@@ -1,9 +1,10 @@
 """The classes of the tasks of an archive: their number, their names, and predictions by name."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from maskstore.archive import MaskArchive, StoredTask
 from maskstore.errors import InvalidInput
+from maskstore.notebook import counted
 from supsup.tasks import TaskRecipe
 from supsup.training.metadata import TaskMetadata
 
@@ -64,3 +65,24 @@ def labels_of(
         known = names[task]
         labels.append(known[prediction] if known and prediction < len(known) else None)
     return tuple(labels)
+
+
+def note_of_chance(stored: Sequence[StoredTask]) -> str | None:
+    """A line that names the masks whose accuracy is that of guessing; None where there are none."""
+    names = [task.name for task in stored if _guesses(task)]
+    if not names:
+        return None
+    return (
+        f"{len(names)} of {counted(len(stored), 'task')} {'is' if len(names) == 1 else 'are'} at "
+        f"chance, no better than guessing: {', '.join(names)}; lower the learning rate, or train "
+        "longer"
+    )
+
+
+def _guesses(stored: StoredTask) -> bool:
+    """Whether a mask's accuracy is that of guessing; False where nobody knows.
+
+    A fifth more is guessing, too: who always answers the most frequent class of MNIST has 0.114.
+    """
+    found, classes = TaskMetadata.of(stored).accuracy, classes_of(stored)
+    return found is not None and classes is not None and found <= 1.2 / classes

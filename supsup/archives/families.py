@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,10 @@ from maskstore import MaskArchive, StoredTask
 from maskstore.codecs import parse_codec
 from maskstore.errors import ArchiveWriteError, InvalidInput
 from maskstore.maintenance import gone_if_empty
+from supsup.archives.classes import note_of_chance
 from supsup.archives.engine import Engine, LocalEngine
 from supsup.archives.network import check_recipe
 from supsup.archives.opening import NetworkOptions, open_or_create
-from supsup.archives.tasks import classes_of
 from supsup.archives.training import check_classes, missing_tasks
 from supsup.archives.trunk import trunk_of_family
 from supsup.archives.weights import build_for
@@ -69,9 +70,9 @@ class TrainingReport:
         ]
 
     @property
-    def at_chance(self) -> tuple[str, ...]:
-        """Tasks whose masks do no better than guessing: training has come to nothing."""
-        return tuple(task.name for task in self.stored if guesses(task))
+    def chance_note(self) -> str | None:
+        """A line that names tasks whose training has come to nothing; None where there are none."""
+        return note_of_chance(self.stored)
 
     def check(self) -> None:
         """Raise TrainingDiverged, naming them, where tasks have no mask."""
@@ -84,17 +85,8 @@ class TrainingReport:
             )
 
 
-def guesses(stored: StoredTask) -> bool:
-    """Whether a mask's accuracy is that of guessing; False where nobody knows.
-
-    A fifth more is guessing, too: who always answers the most frequent class of MNIST has 0.114.
-    """
-    found, classes = TaskMetadata.of(stored).accuracy, classes_of(stored)
-    return found is not None and classes is not None and found <= 1.2 / classes
-
-
 def train_family(
-    path: Path,
+    path: str | PathLike[str],
     family: str,
     tasks: int | None,
     network: NetworkOptions,
@@ -135,6 +127,7 @@ def train_family(
         TaskExists: a task is there, and ``resume`` is off.
         InvalidInput, ArchiveError: a setting, the data, or the archive; nothing is made.
     """
+    path = Path(path)
     recipe = network.recipe(path)
     config = replace(config, seed=recipe.seed)
     if own is None:
@@ -225,7 +218,7 @@ def fitted_to(recipe: BackboneRecipe, source: OwnSource) -> BackboneRecipe:
 
 
 def train_recipes(
-    path: Path,
+    path: str | PathLike[str],
     recipes: Sequence[TaskRecipe],
     network: BackboneRecipe,
     config: TrainConfig,
@@ -260,6 +253,7 @@ def train_recipes(
         TaskExists: a task is there, and ``resume`` is off.
         LayoutMismatch, DigestMismatch, InvalidInput: what is there was made in another way.
     """
+    path = Path(path)
     parse_codec(codec)
     check_classes(recipes, network.outputs, outliers=config.outliers > 0)
     missing = list(recipes)
@@ -299,7 +293,7 @@ def train_recipes(
 
 
 def train_missing(
-    path: Path,
+    path: str | PathLike[str],
     recipes: Sequence[TaskRecipe],
     network: BackboneRecipe,
     config: TrainConfig,
@@ -314,6 +308,7 @@ def train_missing(
     Raises:
         ArchiveWriteError: the folder cannot be made or written to.
     """
+    path = Path(path)
     make_folder(path.parent)
     return train_recipes(
         path,
@@ -328,8 +323,9 @@ def train_missing(
     )
 
 
-def make_folder(folder: Path) -> None:
+def make_folder(folder: str | PathLike[str]) -> None:
     """Make a folder and those on the way; raises ArchiveWriteError where that cannot be done."""
+    folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

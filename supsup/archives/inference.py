@@ -116,7 +116,7 @@ def levels_of_masks(stored: list[StoredTask]) -> tuple[float, float] | None:
 def infer_file(
     archive: MaskArchive,
     backbone: Backbone,
-    data: Path,
+    data: str | PathLike[str],
     *,
     method: str = "auto",
     objective: str = "auto",
@@ -133,6 +133,7 @@ def infer_file(
     Raises:
         InvalidInput: an empty archive, or data that its network cannot take.
     """
+    data = Path(data)
     good, skipped = usable(archive)
     # What is wrong with the data is said before thousands of masks are read.
     read = read_for(good[0], data, largest=largest) if good else None

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Mapping
+from os import PathLike
 from pathlib import Path
 
 from safetensors.torch import save
@@ -18,7 +19,9 @@ from supsup.networks.registry import make_module
 from supsup.networks.statistics import tracking
 
 
-def export_dense(archive: MaskArchive, task: str, backbone: Backbone, path: Path) -> int:
+def export_dense(
+    archive: MaskArchive, task: str, backbone: Backbone, path: str | PathLike[str]
+) -> int:
     """Write a task as a dense model: W ⊙ M, the task's running statistics, its own parameters and
     every other one, as safetensors.
 
@@ -36,6 +39,7 @@ def export_dense(archive: MaskArchive, task: str, backbone: Backbone, path: Path
         DigestMismatch: the archive's masks are of other weights.
         ArchiveWriteError: the system refuses.
     """
+    path = Path(path)
     if path.suffix != ".safetensors":
         raise InvalidInput(f"{path}: expected a file that ends in .safetensors")
     backbone.check_archive(archive)

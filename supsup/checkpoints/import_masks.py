@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Any, get_args
 
@@ -60,8 +61,8 @@ class ImportReport:
 
 
 def import_checkpoint(
-    checkpoint: Path,
-    archive: Path,
+    checkpoint: str | PathLike[str],
+    archive: str | PathLike[str],
     *,
     kind: str | None = None,
     density: float | None = None,
@@ -98,6 +99,8 @@ def import_checkpoint(
             ``net``; or more classes than outputs. No archive was made.
         ArchiveExists, ArchiveWriteError: no archive was made.
     """
+    checkpoint = Path(checkpoint)
+    archive = Path(archive)
     if kind is not None:
         check_one_of("checkpoint kind", kind, KINDS)
     parse_name(f"{name}/0")

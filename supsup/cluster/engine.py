@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from os import PathLike
 from pathlib import Path
 from typing import get_args
 
@@ -44,7 +45,7 @@ def parse_engine(
     *,
     address: str | None = None,
     device: str = "cpu",
-    data_dir: Path | None = None,
+    data_dir: str | PathLike[str] | None = None,
     quiet: bool = False,
 ) -> Engine:
     """The engine of a name.
@@ -56,6 +57,7 @@ def parse_engine(
     Raises:
         InvalidInput: an unknown name, or no such device here.
     """
+    data_dir = None if data_dir is None else Path(data_dir)
     check_one_of("engine", name, get_args(EngineName))
     if name == "ray":
         return RayEngine(address=address or "auto", device=device, data_dir=data_dir)

@@ -4,6 +4,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from os import PathLike
 from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
 
@@ -121,7 +122,11 @@ def counts_up_to(tasks: int) -> tuple[int, ...]:
 
 
 def reproduce(
-    figure: PaperFigure, sizes: Sizes, workspace: Workspace, *, plot: Path | None = None
+    figure: PaperFigure,
+    sizes: Sizes,
+    workspace: Workspace,
+    *,
+    plot: str | PathLike[str] | None = None,
 ) -> dict[str, Any]:
     """Measure a figure and write ``NAME.json`` and ``NAME.png`` into the workspace's folder.
 
@@ -139,6 +144,7 @@ def reproduce(
         ArchiveWriteError: the folder cannot be made or written to, or the plot cannot be saved:
             the numbers are there by then.
     """
+    plot = None if plot is None else Path(plot)
     picture = plot or workspace.folder / f"{figure.name}.png"
     numbers = workspace.folder / f"{figure.name}.json"
     figure.check(sizes)

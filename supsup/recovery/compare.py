@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -58,15 +59,17 @@ class Sizes:
 
 
 def compare_seed(
-    path: Path,
+    path: str | PathLike[str],
     *,
     rule: str,
     disjoint: bool,
-    data_dir: Path | None,
+    data_dir: str | PathLike[str] | None,
     device: torch.device,
     on_run: Callable[[str], None],
 ) -> tuple[list[Run], Sizes]:
     """Encode an archive into a file beside it, and :func:`recover_all` its masks."""
+    path = Path(path)
+    data_dir = None if data_dir is None else Path(data_dir)
     with MaskArchive.open(path) as archive:
         known = encode_archive(archive, rule=rule, device=device, data_dir=data_dir)
         stored = known.save(path.with_suffix(".memory.h5"))
@@ -135,7 +138,7 @@ def comparison_json(runs: Sequence[Run], sizes: Sequence[Sizes]) -> dict[str, An
 
 def compare_family(
     family: str,
-    folder: Path,
+    folder: str | PathLike[str],
     *,
     net: str = "bn-2048",
     outputs: int = 10,
@@ -147,7 +150,7 @@ def compare_family(
     rule: str = "projection",
     disjoint: bool = True,
     device: str = "cpu",
-    data_dir: Path | None = None,
+    data_dir: str | PathLike[str] | None = None,
     on_seed: Callable[[int, int], None] = lambda seed, runs: None,
     on_run: Callable[[str], None] = lambda name: None,
 ) -> dict[str, Any]:
@@ -170,6 +173,8 @@ def compare_family(
         LayoutMismatch, InvalidInput, ArchiveError: what is in the folder was made in another way,
             or cannot be written; or a setting.
     """
+    folder = Path(folder)
+    data_dir = None if data_dir is None else Path(data_dir)
     chosen = {} if labels is None else {"labels": labels}
     place = parse_device(device)
     engine = LocalEngine(device=place, dataset_of=partial(load, data_dir=data_dir))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from itertools import repeat
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ def encode_archive(
     bits: int | None = None,
     device: str | torch.device = "cpu",
     trusted_net: str | None = None,
-    data_dir: Path | None = None,
+    data_dir: str | PathLike[str] | None = None,
     on_task: Callable[[str], None] = lambda name: None,
 ) -> MaskMemory:
     """A memory of all masks of an archive.
@@ -38,6 +39,7 @@ def encode_archive(
         InvalidInput: an empty archive or one without a network, masks too large for the rule, or
             bits for a memory that is no matrix.
     """
+    data_dir = None if data_dir is None else Path(data_dir)
     backbone = backbone_of(archive, device=device, trusted_net=trusted_net)
     if not len(archive):
         raise InvalidInput(f"{archive.path}: no masks to encode; add some first")

@@ -1,5 +1,6 @@
 """Unlabelled images to recover a mask from: a file of them, or of a task that a name remakes."""
 
+from os import PathLike
 from pathlib import Path
 
 from jaxtyping import Float
@@ -16,7 +17,7 @@ from supsup.tasks.subset import hold_out
 def recovery_images(
     known: MaskMemory,
     *,
-    data: Path | None = None,
+    data: str | PathLike[str] | None = None,
     dataset: str | None = None,
     task: str | None = None,
 ) -> Float[Tensor, "image ..."]:
@@ -30,6 +31,7 @@ def recovery_images(
     Raises:
         InvalidInput: neither way is said, or the images are not at hand.
     """
+    data = None if data is None else Path(data)
     if dataset is not None and task is not None:
         assert known.backbone.recipe is not None
         recipe = find_recipe(known, dataset, task)

@@ -1,6 +1,7 @@
 """What `recover` does and reports: whose mask was found, and how far every step was from it."""
 
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -80,9 +81,9 @@ class Recovered:
 
 
 def recover_from(
-    memory: Path,
+    memory: str | PathLike[str],
     *,
-    data: Path | None = None,
+    data: str | PathLike[str] | None = None,
     dataset: str | None = None,
     task: str | None = None,
     archive: str | None = None,
@@ -101,6 +102,8 @@ def recover_from(
         InvalidInput, ArchiveError: as :meth:`MaskMemory.open`, :func:`recovery_images` and
             :func:`recovery_json`.
     """
+    memory = Path(memory)
+    data = None if data is None else Path(data)
     known = MaskMemory.open(memory, device=parse_device(device), trusted_net=trusted_net)
     images = recovery_images(known, data=data, dataset=dataset, task=task)
     found = known.recover(images, recipe)

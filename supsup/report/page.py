@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.resources import files
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -48,11 +49,11 @@ class Picture:
 
 def write_report(
     archive: MaskArchive,
-    out: Path,
+    out: str | PathLike[str],
     *,
     metrics: Mapping[str, Any] | None = None,
-    memory: Path | None = None,
-    data_dir: Path | None = None,
+    memory: str | PathLike[str] | None = None,
+    data_dir: str | PathLike[str] | None = None,
     overwrite: bool = False,
     on_task: Callable[[str], None] = lambda name: None,
 ) -> int:
@@ -77,6 +78,9 @@ def write_report(
         LayoutMismatch: a memory of other masks.
         ArchiveError: the archive is damaged, there is a file, or the system refuses.
     """
+    out = Path(out)
+    memory = None if memory is None else Path(memory)
+    data_dir = None if data_dir is None else Path(data_dir)
     if out.suffix.lower() not in (".html", ".htm"):
         raise InvalidInput(f"{out}: expected a page to write, such as report.html")
     require_free(out, overwrite=overwrite)

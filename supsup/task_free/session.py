@@ -72,7 +72,7 @@ class LearningReport:
 
 
 def learn_family(
-    path: Path,
+    path: str | PathLike[str],
     family: str,
     tasks: int | None,
     network: BackboneRecipe,
@@ -109,6 +109,7 @@ def learn_family(
         InvalidInput: a setting; or what is to be gone on with is of other settings, or damaged.
         TrainingDiverged, ArchiveWriteError: the masks kept so far stay.
     """
+    path = Path(path)
     parse_codec(codec)
     if path.exists() and not resume:
         raise ArchiveExists(

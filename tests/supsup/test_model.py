@@ -326,3 +326,12 @@ def test_another_process_gives_the_same_numbers(trained):
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert json.loads(out.stdout) == here
+
+
+def test_tasks_that_came_to_nothing_are_named(tmp_path, capfd):
+    settings = {"count": 2, "rule": "topk", "density": 1e-5, "steps": 5}
+    for quiet in (False, True):
+        with SupSup.create(tmp_path / f"{quiet}.h5", "lenet-300-100", outputs=2) as model:
+            model.train("split-mnist-sample", quiet=quiet, **settings)
+        said = capfd.readouterr().err
+        assert ("2 of 2 tasks are at chance" in said) is not quiet
