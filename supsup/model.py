@@ -19,6 +19,7 @@ from supsup.archives.evaluation import evaluate_archive
 from supsup.archives.inference import bank_of, infer_file
 from supsup.archives.network import create_archive, parse_device
 from supsup.archives.prediction import Predictions, module_of, predict_with
+from supsup.archives.served import TaskWeights
 from supsup.archives.tasks import recipe_of, remake
 from supsup.archives.training import iter_train_into
 from supsup.choices import DEFAULT_NET
@@ -62,6 +63,7 @@ class SupSup:
         backbone.check_archive(archive)
         self.archive = archive
         self.backbone = backbone
+        self._weights = TaskWeights(archive, backbone)
         self._bank: tuple[int, MaskBank] | None = None
 
     @classmethod
@@ -274,9 +276,11 @@ class SupSup:
     def predict(self, images: Any, tasks: str | Sequence[str]) -> Predictions:
         """The classes of images whose tasks are known: one name for all, or one for each.
 
-        Arguments and errors are those of :func:`supsup.archives.prediction.predict_with`.
+        Masks and weights of tasks that are asked for again are kept within bounds
+        (:class:`supsup.archives.served.TaskWeights`). Arguments and errors are those of
+        :func:`supsup.archives.prediction.predict_with`.
         """
-        return predict_with(self.archive, self.backbone, images, tasks)
+        return predict_with(self.archive, self.backbone, images, tasks, weights=self._weights)
 
     def module(self, task: str) -> nn.Module:
         """A task as an ordinary module that holds W ⊙ M and gives the masked network's logits.

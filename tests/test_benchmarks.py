@@ -413,3 +413,40 @@ def test_layout_figures():
     found = load("layout_figures").figures(ROOT)
     assert found["of them within circles of folders"] == "0"
     assert int(found["`supsup`: files"]) > 100
+
+
+def test_serving(tmp_path):
+    """Both services give the classes that the masks give; traffic and summaries by hand."""
+    import asyncio
+    import io
+
+    import httpx
+
+    from examples.serve import make_app
+    from supsup import SupSup
+
+    module = load("serving")
+    module.make_archive(tmp_path / "a.h5", 3)
+    module.make_checkpoints(tmp_path / "a.h5", tmp_path / "dense")
+    images = np.random.default_rng(1).normal(size=(5, 784)).astype(np.float32)
+    body = io.BytesIO()
+    np.save(body, images)
+
+    async def ask(app) -> list[list[int]]:
+        inside = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=inside, base_url="http://served") as client:
+            found = [
+                await client.post(f"/predict/task/{task}", content=body.getvalue())
+                for task in range(3)
+            ]
+        return [each.json()["classes"] for each in found]
+
+    with SupSup.open(tmp_path / "a.h5") as model:
+        expected = [model.predict(images, f"task/{at}").predictions.tolist() for at in range(3)]
+    for app in (make_app(str(tmp_path / "a.h5")), module.dense_app(tmp_path / "dense")):
+        assert asyncio.run(ask(app)) == expected
+    skewed = np.bincount(module.traffic("skewed", 100, 5000, 0), minlength=100)
+    even = np.bincount(module.traffic("even", 100, 5000, 0), minlength=100)
+    assert skewed[0] > 10 * even[0] > skewed[50]
+    found = module.summary([[0.01] * 10, [0.02] * 10, [0.04] * 10])
+    assert found == {"requests_a_second": 50.0, "p95_ms": 20.0}

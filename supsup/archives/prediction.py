@@ -16,6 +16,7 @@ from maskstore.archive import MaskArchive
 from maskstore.errors import InvalidInput
 from supsup.archives.classes import labels_of, require_classes
 from supsup.archives.inference import levels_of_masks, read_for
+from supsup.archives.served import TaskWeights
 from supsup.inference.bank import mixes_images
 from supsup.inference.find_task import check_levels
 from supsup.networks.backbone import Backbone
@@ -47,7 +48,12 @@ class Predictions:
 
 @plain_modes()
 def predict_with(
-    archive: MaskArchive, backbone: Backbone, images: Any, tasks: str | Sequence[str]
+    archive: MaskArchive,
+    backbone: Backbone,
+    images: Any,
+    tasks: str | Sequence[str],
+    *,
+    weights: TaskWeights | None = None,
 ) -> Predictions:
     """Predict the classes of images whose tasks are known.
 
@@ -59,6 +65,7 @@ def predict_with(
             or dict of those where the network takes several; or the path of a file or folder of
             pictures, read as the first task's.
         tasks: the name of each image's task, or one for all.
+        weights: of this archive and backbone, which keep what is asked for again; None reads anew.
 
     Raises:
         TaskNotFound: there is no such task.
@@ -67,6 +74,7 @@ def predict_with(
         DigestMismatch: the archive's masks are of other weights.
     """
     backbone.check_archive(archive)
+    weights = TaskWeights(archive, backbone) if weights is None else weights
     if isinstance(images, str | PathLike):
         first = archive.task(tasks if isinstance(tasks, str) else next(iter(tasks), ""))
         images = read_for(first, Path(images)).images
@@ -92,7 +100,7 @@ def predict_with(
             levels = levels_of_masks([archive.task(name)])
             if levels is not None:
                 check_levels(own, *levels)
-        probabilities = _logits(archive, backbone, own, name, own_classes).softmax(1)
+        probabilities = _logits(weights, own, name, own_classes).softmax(1)
         best = probabilities.max(1)
         predictions[rows] = best.indices.cpu().numpy()
         sure[rows] = best.values.cpu().numpy()
@@ -127,10 +135,10 @@ def module_of(archive: MaskArchive, backbone: Backbone, task: str) -> nn.Module:
 
 
 def _logits(
-    archive: MaskArchive, backbone: Backbone, x: Inputs, task: str, classes: int
+    known: TaskWeights, x: Inputs, task: str, classes: int
 ) -> Float32[Tensor, "batch classes"]:
     """Those of the task's own classes."""
-    weights = backbone.of_task(archive.get(task), archive.tensors(task))
+    archive, backbone, weights = known.archive, known.backbone, known.of(task)
     count = len(tensors_of(x)[0])
     with torch.no_grad():
         size = count if mixes_images(backbone, x) else _AT_A_TIME
