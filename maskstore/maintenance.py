@@ -136,6 +136,7 @@ def copy_tasks(
     names: Sequence[str],
     target: MaskArchive,
     *,
+    joins: Mapping[str, JoinShared] = _NO_JOINS,
     on_task: OnTask = _no_report,
 ) -> None:
     """Append tasks of one archive to another of the same network, with all that they have.
@@ -145,20 +146,28 @@ def copy_tasks(
 
     Args:
         target: open for writing.
+        joins: as in :func:`merge`; what is made of both is the target's then.
 
     Raises:
         TaskNotFound, CorruptArchive: a task is not there, or damaged.
-        LayoutMismatch: the archives are made for different networks.
+        LayoutMismatch: the archives are made for different networks, or share other tensors.
         TaskExists: the other archive has a task of that name.
     """
-    _require_same_network(target, source)
+    _require_same_network(target, source, joins)
     for name in names:
         source.check_stored(name)
         if name in target:
             raise TaskExists(
                 f"{target.path}: task {name!r} is there already; rename or remove one of the two"
             )
+    joined = {
+        name: join([each for each in (target, source) if name in each.shared_entries])
+        for name, join in joins.items()
+        if name in source.shared_entries
+    }
     with target.transaction():
+        for name, tensors in joined.items():
+            target.set_shared_tensors(name, tensors)
         _copy(
             source,
             names,

@@ -7,9 +7,9 @@ import typer
 
 import supsup
 from maskstore import MaskArchive
-from maskstore.maintenance import copy_tasks
 from maskstore.queries import Overlap, diff_tasks, overlap_of, select
 from maskstore.task_table import SortKey, accuracy_of, flat_rows, sort_tasks
+from supsup.merging import copy_between
 from supsup_store import options
 from supsup_store.console import counted, print_csv, print_json, print_line, print_note, print_table
 from supsup_store.options import listed
@@ -164,7 +164,7 @@ def copy(
         MaskArchive.open(other, "a", timeout=timeout, lock=not no_lock) as target,
     ):
         names = select(source, task)
-        copy_tasks(source, names, target)
+        copy_between(source, names, target)
         tasks = len(target)
     if as_json:
         print_json({"copied": names, "out": str(other), "tasks": tasks})

@@ -11,6 +11,7 @@ from maskstore import (
     InvalidInput,
     LayoutMismatch,
     MaskArchive,
+    TaskExists,
     TaskNotFound,
     verify,
 )
@@ -28,7 +29,7 @@ from supsup.inference.prototypes import (
     measure,
 )
 from supsup.inference.prototypes.stored import MEANS, stored_covariance
-from supsup.merging import merge_archives
+from supsup.merging import copy_between, merge_archives
 from supsup.tasks.subset import named
 from tests.supsup.inference.helpers import images, odd_net, random_masks
 
@@ -443,3 +444,50 @@ class TestMerge:
         with pytest.raises(LayoutMismatch, match="shared tensors 'own' are not those"):
             merge_archives(parts, tmp_path / "m.h5")
         assert not (tmp_path / "m.h5").exists()
+
+
+class TestCopy:
+    def test_to_an_archive_of_other_tasks(self, part):
+        """Covariances are added; likelihoods are those of one archive of all tasks."""
+        whole, source, target = part(range(5)), part([0, 1, 2]), part([3, 4])
+        copy_between(source, ["task/1", "task/0", "task/2"], target)
+        assert verify(target, deep=True) == []
+        assert target.names() == ["task/3", "task/4", "task/1", "task/0", "task/2"]
+        assert stored_covariance(target, 40).tasks == stored_covariance(whole, 40).tasks
+        x = torch.cat([images_of(blobs(task)) for task in range(5)])
+        names = list(whole.names())
+        found, expected = (
+            TaskPrototypes(each, odd_net(), names).log_likelihoods(x) for each in (target, whole)
+        )
+        assert np.array_equal(found, expected)
+
+    def test_again_and_again_no_task_counts_twice(self, part):
+        source, target = part([0, 1, 2]), part([3])
+        for name in ("task/0", "task/1"):
+            copy_between(source, [name], target)
+            assert len(stored_covariance(target, 40).tasks) == 4
+        assert len(TaskPrototypes(target, odd_net()).names) == 3
+
+    @pytest.mark.parametrize("source_has", [True, False])
+    def test_where_only_one_has_prototypes(self, part, source_has):
+        source = part([0, 1], SMALL if source_has else None)
+        target = part([2], None if source_has else SMALL)
+        copy_between(source, ["task/1"], target)
+        has = [bool(task.tensors) for task in target]
+        assert has == [not source_has, source_has]
+        assert len(stored_covariance(target, 40).tasks) == (2 if source_has else 1)
+
+    def test_of_other_features_are_refused_and_nothing_changes(self, part):
+        source, target = part([0]), part([1], FeatureRecipe(size=50))
+        before = target.shared_tensors(PROTOTYPES_SET)
+        with pytest.raises(InvalidInput, match=r"0\.h5: prototypes of features .*1\.h5 are of"):
+            copy_between(source, ["task/0"], target)
+        assert target.names() == ["task/1"]
+        assert before.keys() == target.shared_tensors(PROTOTYPES_SET).keys()
+
+    def test_a_name_that_is_there_changes_nothing(self, part):
+        source, target = part([0, 1]), part([1])
+        with pytest.raises(TaskExists):
+            copy_between(source, ["task/0", "task/1"], target)
+        assert target.names() == ["task/1"]
+        assert len(stored_covariance(target, 40).tasks) == 1
