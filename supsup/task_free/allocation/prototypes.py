@@ -78,7 +78,7 @@ class Prototypes(Allocation):
     """The mask of the nearest class means, if the batch lies as near as chance has it.
 
     It needs neither what masks say nor how they were trained, and as little of a mask as a few
-    batches. On batches of 128 images of known tasks the ratio was at most 1.8 from the tenth batch
+    batches. On batches of 128 images of known tasks the ratio was at most 1.9 from the tenth batch
     of the first mask on, of new tasks of SplitMNIST, SplitFashionMNIST and PermutedMNIST at least 8
     (docs/results/nns.md). It is of one stream, as its learner is.
 
