@@ -400,6 +400,21 @@ def test_near_strangers():
     assert areas["energy"] == pytest.approx(0.5, abs=0.07)
 
 
+def test_prototypes_killed(tmp_path, monkeypatch):
+    module = load("prototypes_killed")
+    monkeypatch.setattr(module, "TASKS", 3)
+    path = tmp_path / "a.h5"
+    module.make(path)
+    before = path.stat().st_size
+    assert module.contents(path) == ({}, 0)
+    module.measure(path)
+    means, total = module.contents(path)
+    assert (set(means), total) == ({"task/0", "task/1", "task/2"}, 3)
+    assert {len(rows) for rows in means.values()} == {512}
+    grown = module.growth(path, before)
+    assert grown["bytes"] > grown["bytes_once_compacted"] > grown["of_tasks"] == 3 * 512
+
+
 def test_unknown_tasks():
     module = load("unknown_tasks")
     low, high = np.arange(20.0), np.arange(20.0) + 100
