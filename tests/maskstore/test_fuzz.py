@@ -138,10 +138,10 @@ def test_fuzzed_archives(sound, version, kind):
     outcomes = Counter()
     tracemalloc.start()
     for _ in range(10 if version == 1 else 5):
-        start = time.perf_counter()
+        start = time.process_time()
         bad = fuzzed(content, kind, rng)
         outcomes[read_everything(bad, good if is_harmless(kind) else None)] += 1
-        assert time.perf_counter() - start < 5
+        assert time.process_time() - start < 5
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 256e6

@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from maskstore import CorruptArchive, MaskArchive
+from maskstore.codecs import parse_codec
 from maskstore.storage.format import HEADER_OFFSET, SECTOR, SLOT_OFFSETS, Slot
-from tests.maskstore.helpers import LAYOUT, random_masks
+from tests.maskstore.helpers import LAYOUT, equal, random_masks, random_tensors
 
 ROOM = {"note": "x" * 500}
 
@@ -78,3 +79,21 @@ def test_the_last_generation_of_all(path, generation):
     for mode in ("r", "a"):
         with pytest.raises(CorruptArchive, match=f"claims {generation} commits before it"):
             MaskArchive.open(path, mode)
+
+
+@pytest.mark.parametrize("tensors", [{}, random_tensors(1)], ids=["kind 1", "kind 4"])
+def test_a_name_added_twice_is_damage_and_the_first_stays(path, tensors):
+    """No writer does it: the row is sound, and the second mask is nobody's."""
+    with MaskArchive.open(path, "a") as archive:
+        items = [(name, random_masks(5), {}, tensors) for name in ("t", "u", "u")]
+        records = [archive._records(item, parse_codec("raw")) for item in items]
+        archive.store.append([each for several in records for each in several])
+        archive.store.commit()
+    with MaskArchive.open(path) as archive:
+        assert archive.names() == ["t", "u"]
+        assert [each.task for each in archive.damage] == ["t", "u"]
+        assert archive.task("u").index == 1
+        assert equal(archive.get("t"), random_masks(0))
+        assert archive.task("t").metadata == {"a": 1}
+    with pytest.raises(CorruptArchive, match="does not fit the rows before it"):
+        MaskArchive.open(path, "a")

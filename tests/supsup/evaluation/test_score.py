@@ -30,6 +30,13 @@ def test_a_small_rest_joins_the_batch_before(total, expected):
     assert sizes(total, 8) == expected
 
 
+def test_a_task_may_have_exactly_as_many_classes_as_the_network_outputs():
+    backbone = build(small_lenet(outputs=3))
+    assert 0 <= accuracy(backbone, all_on(backbone), Blobs(classes=3)) <= 1
+    with pytest.raises(InvalidInput, match="4 classes but the backbone 3 outputs"):
+        accuracy(backbone, all_on(backbone), Blobs(classes=4))
+
+
 def test_accuracy_counts_only_the_tasks_classes():
     backbone, task = build(small_lenet(outputs=10)), Blobs(classes=3)
     x = torch.cat([x for x, _ in task.test_batches(1000)])

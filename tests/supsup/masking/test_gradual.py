@@ -25,6 +25,11 @@ def test_the_density_falls_with_the_cube_of_what_is_left_of_the_first_half(done,
     assert rule(done).keep == budget(LAYOUT, density, "erdos-renyi")
 
 
+def test_a_fifth_of_the_weights_competes_at_first_unless_told_otherwise():
+    config = TrainConfig(steps=10, rule="gradual", density=0.05)
+    assert Gradual.for_layout(LAYOUT, config).at(0.0).keep == budget(LAYOUT, 0.2, "uniform")
+
+
 def test_a_start_below_the_final_density_changes_nothing():
     assert rule(0.0, density=0.5, start=0.2).keep == budget(LAYOUT, 0.5, "erdos-renyi")
 
