@@ -242,6 +242,11 @@ one line, before anything is trained or stored.
   attributes must be the same, and the answers with equal parameters. A module that is handed to
   `from_module` cannot be made again: it is copied, its buffers are part of the digest, and `notes`
   names tensors in other attributes, which are not.
+- **What the digest does not cover**, the code itself and numbers in closures, globals and other
+  attributes: with each mask trained over a network of yours, up to eight logits for made-up inputs
+  are kept. A network that gives others, because its code was changed since or because it draws such
+  numbers anew, is refused when it meets the archive. Differences up to a hundredth of the largest
+  logit pass as rounding.
 
 ## What is run
 
