@@ -178,6 +178,15 @@ def copy_tasks(
         )
 
 
+def create_like(source: MaskArchive, path: str | Path) -> None:
+    """Make an empty archive for the network of another, with what its tasks share.
+
+    Raises:
+        ArchiveExists, ArchiveWriteError, CorruptArchive: no new archive was made.
+    """
+    _write_new(path, [(source, ())], list(source.shared_entries))
+
+
 def merge(
     sources: Sequence[MaskArchive],
     path: str | Path,

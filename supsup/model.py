@@ -23,12 +23,11 @@ from supsup.archives.served import TaskWeights
 from supsup.archives.tasks import recipe_of, remake
 from supsup.archives.training import iter_train_into
 from supsup.choices import DEFAULT_NET
-from supsup.datasets import ImageSet, load, read_own
 from supsup.errors import TrainingDiverged
 from supsup.evaluation.score import EVAL_BATCH, Evaluation
 from supsup.inference import Inference, MaskBank, infer_in
 from supsup.networks.backbone import Backbone
-from supsup.tasks import is_own, make_task, own_family, task_family
+from supsup.tasks import load_family, make_task
 from supsup.tasks.batch import one_tensor, parse_inputs
 from supsup.tasks.checked import check_tasks
 from supsup.tasks.protocol import TaskData
@@ -365,18 +364,9 @@ class SupSup:
         count, ways, size = (of_family[name] for name in ("count", "ways", "size"))
         if isinstance(tasks, str):
             options = {} if ways is None else {"ways": ways}
-            images: ImageSet
-            if is_own(tasks):
-                if data is None:
-                    raise InvalidInput(f"{tasks}: of your own images; say where they are, data=…")
-                own = read_own(data, size=size)
-                recipes = own_family(tasks, own.source, count, config.seed, options)
-                images = own.images
-            else:
-                if size is not None:
-                    raise InvalidInput(f"size: {tasks} has pictures of one size; leave it out")
-                recipes = task_family(tasks, count, seed=config.seed, options=options)
-                images = load(recipes[0].dataset, data)
+            recipes, images = load_family(
+                tasks, count, seed=config.seed, options=options, data=data, size=size
+            )
             images = images.to(self.backbone.device)
             return [make_task(recipe, images) for recipe in recipes]
         if given := [name for name, value in of_family.items() if value is not None]:

@@ -93,7 +93,7 @@ def recover(
             "--data",
             metavar="PATH",
             help="Unlabelled images: .npy, .npz, IDX or a folder of pictures. With --dataset, the "
-            "folder of its files.",
+            "folder of its files, or your own images.",
         ),
     ] = None,
     dataset: Annotated[
@@ -165,6 +165,8 @@ def compare(
     steps: Annotated[int | None, typer.Option(help="Training steps a task.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Or passes (default 1, the paper's).")] = None,
     labels: options.Labels = None,
+    ways: options.Ways = None,
+    size: options.Size = None,
     rule: Rule = "projection",
     same_data: Annotated[
         bool,
@@ -191,6 +193,8 @@ def compare(
             steps=steps,
             epochs=epochs,
             labels=labels,
+            ways=ways,
+            size=size,
             seeds=numbers,
             rule=rule,
             disjoint=not same_data,

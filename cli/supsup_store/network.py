@@ -8,6 +8,7 @@ import typer
 import supsup
 from maskstore import MaskArchive, MaskLayout
 from maskstore.interchange import layout_of
+from maskstore.maintenance import create_like
 from supsup_store import options
 from supsup_store.console import counted, print_json, print_line
 
@@ -32,11 +33,14 @@ def create(
     per_task: options.PerTask = None,
     like: Annotated[
         Path | None,
-        typer.Option(help="Without a network: take the layers of this mask file (.npz, …)."),
+        typer.Option(
+            help="Take the network of this archive (*.h5); or, without one, the layers of a mask "
+            "file (.npz, …)."
+        ),
     ] = None,
     as_json: options.Json = False,
 ) -> None:
-    """Make an empty archive for a network, or for masks like those of a file."""
+    """Make an empty archive for a network, or like another archive or mask file."""
     if like is not None:
         options_of_net = (
             net,
@@ -51,7 +55,12 @@ def create(
         )
         if any(option is not None for option in options_of_net):
             raise typer.BadParameter("--like goes without options of a network")
-        made = MaskArchive.create(archive, layout_of(like))
+        if like.suffix == ".h5":
+            with MaskArchive.open(like) as source:
+                create_like(source, archive)
+            made = MaskArchive.open(archive)
+        else:
+            made = MaskArchive.create(archive, layout_of(like))
     else:
         network = supsup.archives.NetworkOptions(
             net=net,

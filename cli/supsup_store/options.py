@@ -168,6 +168,11 @@ Sampling = Annotated[
         "the second."
     ),
 ]
+Ways = Annotated[int | None, typer.Option("--ways", help="split: classes in a task.")]
+Size = Annotated[
+    int | None,
+    typer.Option("--size", min=1, help="…-folder: height and width that pictures are scaled to."),
+]
 Data = Annotated[
     Path | None,
     typer.Option(

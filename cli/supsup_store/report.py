@@ -31,6 +31,7 @@ def report(
             metavar="FILE", help="A memory of `encode`: how its masks are recovered, too."
         ),
     ] = None,
+    net: options.TrustedNet = None,
     data: options.Data = None,
     force: options.Force = False,
     as_json: options.Json = False,
@@ -47,6 +48,7 @@ def report(
             out,
             metrics=measured,
             memory=memory,
+            trusted_net=net,
             data_dir=data,
             overwrite=force,
             on_task=told,

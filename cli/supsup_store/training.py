@@ -29,11 +29,8 @@ def train(
     dataset: options.Dataset,
     tasks: options.Tasks = None,
     labels: options.Labels = None,
-    ways: Annotated[int | None, typer.Option(help="split: classes in a task.")] = None,
-    size: Annotated[
-        int | None,
-        typer.Option(min=1, help="…-folder: height and width that pictures are scaled to."),
-    ] = None,
+    ways: options.Ways = None,
+    size: options.Size = None,
     sampling: options.Sampling = None,
     net: options.NetOrArchive = None,
     outputs: options.OutputsOrArchive = None,

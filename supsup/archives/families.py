@@ -300,6 +300,7 @@ def train_missing(
     *,
     engine: Engine = LocalEngine(),
     codec: str = "auto",
+    trusted_net: str | None = None,
     progress: Callable[[Progress], None] | None = None,
     on_task: Callable[[StoredTask], None] = lambda stored: None,
 ) -> int:
@@ -318,6 +319,7 @@ def train_missing(
         engine=engine,
         resume=True,
         codec=codec,
+        trusted_net=trusted_net,
         progress=progress,
         on_task=on_task,
     )

@@ -52,12 +52,17 @@ def missing_tasks(
         TaskExists: a task is there and ``resume`` is off.
         InvalidInput: a task is there but was trained on other data or with other settings.
     """
-    trained_on = _by_recipe(archive)
+    trained_on = _by_recipe(archive, _key)
+    own = resume and any(recipe.own is not None for recipe in recipes)
+    but_for_images = _by_recipe(archive, _key_but_for_images) if own else {}
     missing = []
     for recipe in recipes:
         stored = _preferred(trained_on.get(_key(recipe.to_json()), []), recipe.name)
         if stored is None and recipe.name in archive:
             stored = archive.task(recipe.name)
+        if stored is None and resume:
+            # A renamed one of the same folder, which has changed: told, not trained beside it.
+            stored = next(iter(but_for_images.get(_key_but_for_images(recipe.to_json()), [])), None)
         if stored is None:
             missing.append(recipe)
         elif not resume:
@@ -79,7 +84,7 @@ def to_train(
     Raises:
         InvalidInput: one was, with other settings.
     """
-    trained_on = _by_recipe(archive)
+    trained_on = _by_recipe(archive, _key)
     own = [
         (stored, data) for stored in archive if (data := TaskMetadata.of(stored).data) is not None
     ]
@@ -96,11 +101,13 @@ def to_train(
             _check_same(archive, stored, "training", config.to_json())
 
 
-def _by_recipe(archive: MaskArchive) -> dict[str, list[StoredTask]]:
+def _by_recipe(
+    archive: MaskArchive, key: Callable[[Mapping[str, Any]], str]
+) -> dict[str, list[StoredTask]]:
     found: dict[str, list[StoredTask]] = {}
     for stored in archive:
         if recipe := TaskMetadata.of(stored).task:
-            found.setdefault(_key(recipe), []).append(stored)
+            found.setdefault(key(recipe), []).append(stored)
     return found
 
 
@@ -111,6 +118,11 @@ def _preferred(same: list[StoredTask], name: str) -> StoredTask | None:
 
 def _key(recipe: Mapping[str, Any]) -> str:
     return json.dumps(recipe, sort_keys=True)
+
+
+def _key_but_for_images(recipe: Mapping[str, Any]) -> str:
+    """Of a task of the user's own images whatever is in their folder."""
+    return _key({**recipe, "own": "own" in recipe})
 
 
 def _check_same(

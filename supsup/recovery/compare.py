@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -15,12 +14,12 @@ from hopfield import masks_of, pattern_of
 from maskstore import MaskArchive
 from maskstore.stats import archive_stats
 from supsup.archives import LocalEngine, parse_device, tasks_of, train_missing
-from supsup.datasets import load
+from supsup.archives.families import fitted_to
 from supsup.evaluation.score import accuracy
 from supsup.networks.recipe import BackboneRecipe
 from supsup.recovery.encode import encode_archive
 from supsup.recovery.mask_memory import MaskMemory
-from supsup.tasks import task_family
+from supsup.tasks import load_family
 from supsup.tasks.subset import hold_out
 from supsup.training.config import TrainConfig
 
@@ -65,13 +64,16 @@ def compare_seed(
     disjoint: bool,
     data_dir: str | PathLike[str] | None,
     device: torch.device,
+    trusted_net: str | None = None,
     on_run: Callable[[str], None],
 ) -> tuple[list[Run], Sizes]:
     """Encode an archive into a file beside it, and :func:`recover_all` its masks."""
     path = Path(path)
     data_dir = None if data_dir is None else Path(data_dir)
     with MaskArchive.open(path) as archive:
-        known = encode_archive(archive, rule=rule, device=device, data_dir=data_dir)
+        known = encode_archive(
+            archive, rule=rule, device=device, trusted_net=trusted_net, data_dir=data_dir
+        )
         stored = known.save(path.with_suffix(".memory.h5"))
         stats = archive_stats(archive)
         assert stats.dense_bytes_per_task is not None
@@ -146,6 +148,8 @@ def compare_family(
     steps: int | None = None,
     epochs: int | None = None,
     labels: str | None = None,
+    ways: int | None = None,
+    size: int | None = None,
     seeds: Sequence[int] = (0,),
     rule: str = "projection",
     disjoint: bool = True,
@@ -162,6 +166,8 @@ def compare_family(
         tasks: how many; None for all that there are.
         steps, epochs: of each task; one epoch, the paper's, where neither is given.
         labels: of the classes of split tasks, ``shared`` or ``original``; None for the former.
+        ways: classes of a split task.
+        data_dir, size: see :func:`supsup.tasks.load_family`.
         disjoint: see :func:`recover_all`.
         on_seed: told each seed, and how many runs all seeds will have, before it is trained.
         on_run: told of each mask that was recovered.
@@ -175,27 +181,37 @@ def compare_family(
     """
     folder = Path(folder)
     data_dir = None if data_dir is None else Path(data_dir)
-    chosen = {} if labels is None else {"labels": labels}
+    given = {"labels": labels, "ways": ways}
+    chosen = {name: value for name, value in given.items() if value is not None}
     place = parse_device(device)
-    engine = LocalEngine(device=place, dataset_of=partial(load, data_dir=data_dir))
     runs: list[Run] = []
     sizes: list[Sizes] = []
     for seed in seeds:
-        recipes = task_family(family, tasks, seed=seed, options=chosen)
+        recipes, images = load_family(
+            family, tasks, seed=seed, options=chosen, data=data_dir, size=size
+        )
         on_seed(seed, len(recipes) * len(seeds))
+        network = BackboneRecipe(net=net, outputs=outputs, seed=seed, statistics="batch")
         path = folder / f"{family}-{'original-' if labels == 'original' else ''}{seed}.h5"
         train_missing(
             path,
             recipes,
-            BackboneRecipe(net=net, outputs=outputs, seed=seed, statistics="batch"),
+            network if recipes[0].own is None else fitted_to(network, recipes[0].own),
             TrainConfig(
                 steps=steps, epochs=1 if steps is None and epochs is None else epochs, seed=seed
             ),
-            engine=engine,
+            engine=LocalEngine(device=place, dataset_of={recipes[0].dataset: images}.__getitem__),
+            trusted_net=net,
         )
-        more, size = compare_seed(
-            path, rule=rule, disjoint=disjoint, data_dir=data_dir, device=place, on_run=on_run
+        more, took = compare_seed(
+            path,
+            rule=rule,
+            disjoint=disjoint,
+            data_dir=data_dir,
+            device=place,
+            trusted_net=net,
+            on_run=on_run,
         )
         runs += more
-        sizes.append(size)
+        sizes.append(took)
     return comparison_json(runs, sizes)

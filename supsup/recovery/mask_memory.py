@@ -71,15 +71,15 @@ class MaskMemory(Shown):
         return self.backbone.layout
 
     @property
-    def dataset(self) -> str:
-        """The data set whose pixels the masks were trained on.
+    def data_recipe(self) -> TaskRecipe:
+        """The recipe of a task, whose data set's pixels the masks were trained on.
 
         Raises:
             InvalidInput: no mask has the recipe of its data.
         """
         for task in self.tasks:
             if task.recipe is not None:
-                return TaskRecipe.from_json(task.recipe).dataset
+                return TaskRecipe.from_json(task.recipe)
         raise InvalidInput(
             "the memory's masks were added by hand, so how images are normalised is not known; "
             "give --dataset and --task"

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.resources import files
+from itertools import islice
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,7 @@ def write_report(
     *,
     metrics: Mapping[str, Any] | None = None,
     memory: str | PathLike[str] | None = None,
+    trusted_net: str | None = None,
     data_dir: str | PathLike[str] | None = None,
     overwrite: bool = False,
     on_task: Callable[[str], None] = lambda name: None,
@@ -65,6 +67,8 @@ def write_report(
     Args:
         metrics: ``metrics`` of ``eval --metrics --json``, for the accuracy matrix.
         memory: a memory file of the archive's masks: each of the first tasks is recovered from it.
+        trusted_net: a ``module:function`` that may be imported, if the memory's network is just
+            that.
         data_dir: folder of the data files that recovery takes images from.
         overwrite: replace a file that is there.
         on_task: called with a task's name when its mask was read.
@@ -85,7 +89,7 @@ def write_report(
         raise InvalidInput(f"{out}: expected a page to write, such as report.html")
     require_free(out, overwrite=overwrite)
     learnt, matrix = ((), None) if metrics is None else parse_metrics(metrics)
-    opened = None if memory is None else _open_memory(archive, memory)
+    opened = None if memory is None else _open_memory(archive, memory, trusted_net)
     names = archive.names()
     stats = archive_stats(archive)
     layers = layer_stats(archive, on_task=on_task) if names else []
@@ -222,29 +226,33 @@ def _of(count: int, total: int) -> str:
     return "Of all tasks." if count == total else f"Of {count:,} of {total:,} tasks, evenly spread."
 
 
-def _open_memory(archive: MaskArchive, path: Path) -> tuple[MaskMemory, list[TaskRecipe]]:
-    """A memory of the archive's masks, and the tasks whose recovery is shown."""
-    known = MaskMemory.open(path)
+def _open_memory(
+    archive: MaskArchive, path: Path, trusted_net: str | None
+) -> tuple[MaskMemory, dict[str, TaskRecipe]]:
+    """A memory of the archive's masks, and by name the tasks whose recovery is shown."""
+    known = MaskMemory.open(path, trusted_net=trusted_net)
     if known.layout != archive.layout:
         raise LayoutMismatch(f"{path}: its masks are not those of the network of {archive.path}")
-    recipes = [
-        TaskRecipe.from_json(task.recipe)
+    recipes = {
+        task.name: TaskRecipe.from_json(task.recipe)
         for task in known.tasks
         if task.recipe is not None and task.name in archive
-    ]
+    }
     if not recipes:
         raise InvalidInput(f"{path}: no task of {archive.path} that it knows the data of")
-    return known, recipes[:MOST_RECOVERED]
+    return known, dict(islice(recipes.items(), MOST_RECOVERED))
 
 
 def _recoveries(
-    archive: MaskArchive, known: MaskMemory, recipes: Sequence[TaskRecipe], data_dir: Path | None
+    archive: MaskArchive,
+    known: MaskMemory,
+    recipes: Mapping[str, TaskRecipe],
+    data_dir: Path | None,
 ) -> Iterator[Picture]:
-    for at, recipe in enumerate(recipes):
-        family = f"{recipe.rule}-{recipe.dataset}"
-        images = recovery_images(known, data=data_dir, dataset=family, task=recipe.name)
+    for at, (name, recipe) in enumerate(recipes.items()):
+        images = recovery_images(known, data=data_dir, dataset=recipe.family_name, task=name)
         found = known.recover(images)
-        document = recovery_json(known, found, recipe.name, str(archive.path))
+        document = recovery_json(known, found, name, str(archive.path))
         exact = "bit for bit" if document["exact"] else "another mask than the task's"
         yield Picture(
             id=f"recovery-{at}",

@@ -27,6 +27,7 @@ from maskstore.packed import StoredTask
 from maskstore.storage.atomic import sync_folder, write_file
 from supsup.task_free.learner import Learner
 from supsup.task_free.stream import StreamBatch
+from supsup.tasks import TaskRecipe
 
 
 class LearnerCheckpoint:
@@ -67,6 +68,11 @@ class LearnerCheckpoint:
         for key, wanted in self._settings.items():
             found = state["settings"].get(key)
             if found != wanted:
+                if other := _other_images(found, wanted) if key == "tasks" else None:
+                    raise InvalidInput(
+                        f"{archive.path}: it was begun on other images ({other}); resume with the "
+                        "same, or learn into another archive"
+                    )
                 raise InvalidInput(
                     f"{archive.path}: it was begun with {key} {found!r}, asked for {wanted!r}; "
                     "resume with the same settings, or learn into another archive"
@@ -166,6 +172,15 @@ class LearnerCheckpoint:
         if hashlib.sha256(content).hexdigest() != digest:
             raise InvalidInput(f"{path}: missing or damaged; learn into another archive")
         return content
+
+
+def _other_images(found: Any, wanted: Any) -> str | None:
+    """What the user's own images of two lists of recipes differ in; None of others."""
+    for kept, other in zip(found or (), wanted, strict=False):
+        mine, its = (TaskRecipe.from_json(each).own for each in (kept, other))
+        if mine is not None and its is not None and (told := mine.difference(its)):
+            return told
+    return None
 
 
 def learn_into(

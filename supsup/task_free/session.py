@@ -11,14 +11,14 @@ from maskstore.errors import ArchiveExists
 from maskstore.maintenance import gone_if_empty
 from maskstore.packed import StoredTask
 from supsup.archives import check_classes, create_archive, open_or_create, parse_device
+from supsup.archives.families import fitted_to
 from supsup.archives.weights import build_for
-from supsup.datasets import load
 from supsup.networks.recipe import BackboneRecipe
 from supsup.task_free.allocation import parse_allocation
 from supsup.task_free.checkpoint import LearnerCheckpoint, learn_into
 from supsup.task_free.learner import Learner, Report
 from supsup.task_free.stream import task_stream
-from supsup.tasks import make_task, task_family
+from supsup.tasks import load_family, make_task
 from supsup.tasks.families.base import Options
 from supsup.training.config import TrainConfig
 from supsup.training.metadata import TaskMetadata
@@ -82,6 +82,7 @@ def learn_family(
     task_options: Options | None = None,
     device: str = "cpu",
     data_dir: str | PathLike[str] | None = None,
+    size: int | None = None,
     trusted_net: str | None = None,
     codec: str = "auto",
     embed: bool = False,
@@ -97,7 +98,8 @@ def learn_family(
     Args:
         tasks: how many; None for all that there are.
         config: of each mask; its seed is that of tasks and stream, too.
-        task_options: see :func:`supsup.tasks.task_family`.
+        task_options, size: see :func:`supsup.tasks.load_family`.
+        data_dir: folder of the data files; of a user's own images their path.
         trusted_net: a ``module:function`` that may be imported, if the network is just that.
         embed: see :func:`supsup.archives.open_or_create`.
         resume: go on where a run with these settings was stopped, if there is an archive.
@@ -116,10 +118,19 @@ def learn_family(
             f"{path}: there is a file already; go on with --resume, or choose another path"
         )
     place, rule = parse_device(device), parse_allocation(stream.allocation)
-    recipes = task_family(family, tasks, seed=config.seed, options=task_options)
+    recipes, images = load_family(
+        family,
+        tasks,
+        seed=config.seed,
+        options=task_options,
+        data=data_dir,
+        size=size,
+        quiet=quiet,
+    )
     check_classes(recipes, network.outputs)
-    images = load(recipes[0].dataset, data_dir, quiet=quiet).to(place)
-    made = [make_task(recipe, images) for recipe in recipes]
+    if recipes[0].own is not None and not path.exists():
+        network = fitted_to(network, recipes[0].own)
+    made = [make_task(recipe, images.to(place)) for recipe in recipes]
     backbone = build_for(path, network, allow_code=network.net == trusted_net)
     learner = Learner(
         backbone.to(place),

@@ -71,6 +71,11 @@ class TaskRecipe:
         return f"{self.rule}-{self.family}/{self.index}"
 
     @property
+    def family_name(self) -> str:
+        """The family as the command line names it: ``split-mnist-sample``, or ``split-folder``."""
+        return f"{self.rule}-{self.dataset if self.own is None else 'folder'}"
+
+    @property
     def family(self) -> str:
         """The data set within names of tasks."""
         return family_of(self.dataset) if self.own is None else self.own.family
