@@ -65,6 +65,10 @@ class SupSup:
         self._weights = TaskWeights(archive, backbone)
         self._bank: tuple[int, MaskBank] | None = None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copies, and those in other processes, read the file through an opening of their own."""
+        return SupSup, (self.archive, self.backbone)
+
     @classmethod
     def create(
         cls,

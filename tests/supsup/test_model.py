@@ -1,6 +1,8 @@
 """The front door: SupSup from a new file to predictions by name, and back in another process."""
 
+import copy
 import json
+import pickle
 import subprocess
 import sys
 
@@ -335,3 +337,19 @@ def test_tasks_that_came_to_nothing_are_named(tmp_path, capfd):
             model.train("split-mnist-sample", quiet=quiet, **settings)
         said = capfd.readouterr().err
         assert ("2 of 2 tasks are at chance" in said) is not quiet
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda it: pickle.loads(pickle.dumps(it))])
+def test_a_copy_reads_for_itself_and_answers_the_same(tmp_path, copied):
+    with SupSup.create(tmp_path / "a.h5", "lenet-300-100", outputs=2) as model:
+        model.train("split-mnist-sample", count=2, steps=5, quiet=True)
+        x, _ = next(model.data("split-mnist/1").test_batches(4))
+        other = copied(model)
+        assert other.infer(x).names == model.infer(x).names
+        expected = model.predict(x, "split-mnist/1").probabilities
+        assert (other.predict(x, "split-mnist/1").probabilities == expected).all()
+        with pytest.raises(ArchiveClosed, match="opened for reading"):
+            other.train("split-mnist-sample", count=3, steps=5, quiet=True)
+        other.close()
+        model.train("split-mnist-sample", count=3, steps=5, quiet=True, resume=True)
+        assert len(model.tasks) == 3

@@ -17,6 +17,7 @@ from supsup import (
     Backbone,
     DatasetTask,
     LoaderTask,
+    SupSup,
     TaskData,
     TensorTask,
     TrainConfig,
@@ -239,3 +240,12 @@ def test_a_network_of_several_inputs(by_name, parallel):
     backbone = Backbone.from_module(TwoInputs(), seed=0)
     for found in train(backbone, [task, task], TrainConfig(steps=40), parallel=parallel):
         assert found.metrics["accuracy"] > 0.9
+
+
+@pytest.mark.parametrize("wrapped", [lambda x: (x,), lambda x: {"x": x}, lambda x: (x, x)])
+def test_a_net_of_one_tensor_refuses_several(tmp_path, wrapped):
+    x, y = wrapped(torch.rand(8, 784)), torch.arange(8) % 2
+    with SupSup.create(tmp_path / "a.h5", "lenet-300-100", outputs=2) as model:
+        with pytest.raises(InvalidInput, match="takes one tensor of images, got a"):
+            model.train(TensorTask("several", train=(x, y), test=(x, y)), steps=2, quiet=True)
+        assert not model.tasks
