@@ -11,7 +11,7 @@ import supsup
 from maskstore import MaskArchive
 from maskstore.interchange import require_mask_file, save_masks
 from maskstore.selection import select_from
-from maskstore.storage.atomic import require_writable
+from maskstore.storage.atomic import require_free
 from supsup.choices import HopfieldFormName, HopfieldRuleName, RecoveryName
 from supsup_store import options
 from supsup_store.console import counted, print_json, print_line, print_table
@@ -43,11 +43,12 @@ def encode(
     net: options.TrustedNet = None,
     device: options.Device = "cpu",
     data: options.Data = None,
+    force: options.Force = False,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Write all masks of an archive, or some, into one Hopfield memory of fixed size."""
-    require_writable(out)
+    require_free(out, overwrite=force)
     place = supsup.archives.parse_device(device)
     with ExitStack() as stack:
         opened = select_from(stack.enter_context(MaskArchive.open(archive)), task)
@@ -116,12 +117,13 @@ def recover(
     net: options.TrustedNet = None,
     device: options.Device = "cpu",
     plot: options.Plot = None,
+    force: options.Force = False,
     as_json: options.Json = False,
 ) -> None:
     """Recover the mask that fits unlabelled images, from the memory alone."""
     options.check_plot(plot)
     if out is not None:
-        require_mask_file(out, overwrite=True)
+        require_mask_file(out, overwrite=force)
     found = supsup.recovery.recover_from(
         memory,
         data=data,

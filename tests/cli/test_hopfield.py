@@ -100,8 +100,24 @@ def test_a_task_that_was_never_stored(masks, memory, run):
 def test_other_rules_and_forms(masks, run, tmp_path):
     for options in (["--rule", "storkey", "--bits", "4"], ["--form", "packed"]):
         path = tmp_path / "m.h5"
-        assert run("encode", masks, "--out", path, *options, "--quiet").code == 0
+        assert run("encode", masks, "--out", path, *options, "--force", "--quiet").code == 0
         assert run("recover", path, *OF, "split-mnist/0", "--json").json()["exact"], options
+
+
+def test_nothing_is_overwritten_unasked(masks, memory, run, tmp_path):
+    there = tmp_path / "a.npz"
+    there.write_bytes(b"other")
+    for path, command in (
+        (masks, ("encode", masks, "--out", masks)),
+        (memory, ("encode", masks, "--out", memory)),
+        (there, ("recover", memory, *OF, "split-mnist/1", "--out", there)),
+    ):
+        before = path.read_bytes()
+        refused = run(*command)
+        assert (refused.code, "there is a file already" in refused.err) == (1, True)
+        assert path.read_bytes() == before
+    assert run("recover", memory, *OF, "split-mnist/1", "--out", there, "--force").code == 0
+    assert there.read_bytes() != b"other"
 
 
 def test_masks_by_hand_have_no_calibration(masks, run, tmp_path):
