@@ -51,6 +51,12 @@ class SupSup:
     Attributes:
         archive: the masks.
         backbone: the network.
+
+    >>> with SupSup.create("digits_of_two.h5", "lenet-300-100", outputs=2) as model:
+    ...     (task,) = model.train("split-mnist-sample", count=1, steps=20, quiet=True)
+    ...     accuracy = model.evaluate().accuracy
+    >>> task.name, task.bits, accuracy > 0.9
+    ('split-mnist/0', 265400, True)
     """
 
     def __init__(self, archive: MaskArchive, backbone: Backbone) -> None:

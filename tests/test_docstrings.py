@@ -46,6 +46,7 @@ USED_MOST = [
     supsup,
     supsup.Backbone.from_module,
     supsup.BackboneRecipe,
+    supsup.SupSup,
     supsup.TensorTask.__init__,
     supsup.TrainConfig,
     supsup.accuracy,

@@ -159,7 +159,12 @@ def recover(
 
 def compare(
     dataset: options.Dataset,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of archives and memories.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Folder of archives and memories; by default of the data's name."
+        ),
+    ] = None,
     net: options.Net = "bn-2048",
     outputs: options.Outputs = 10,
     seeds: Annotated[str, typer.Option(help="Seeds, separated by commas.")] = "0",
@@ -182,13 +187,12 @@ def compare(
 ) -> None:
     """Explicit storage against a Hopfield memory: accuracy, exactness, bytes, by seed and task."""
     numbers = options.parse_numbers("--seeds", seeds)
-    supsup.archives.make_folder(out)
     options.check_plot(plot)
     with progress_bar(quiet=quiet) as bar:
         shown = bar.add_task("comparing", total=None)
         document = supsup.recovery.compare_family(
             dataset,
-            out,
+            Path(dataset) if out is None else out,
             net=net,
             outputs=outputs,
             tasks=tasks,

@@ -13,7 +13,7 @@ import torch
 from hopfield import masks_of, pattern_of
 from maskstore import MaskArchive
 from maskstore.stats import archive_stats
-from supsup.archives import LocalEngine, parse_device, tasks_of, train_missing
+from supsup.archives import LocalEngine, make_folder, parse_device, tasks_of, train_missing
 from supsup.archives.families import fitted_to
 from supsup.evaluation.score import accuracy
 from supsup.networks.recipe import BackboneRecipe
@@ -190,6 +190,7 @@ def compare_family(
         recipes, images = load_family(
             family, tasks, seed=seed, options=chosen, data=data_dir, size=size
         )
+        make_folder(folder)
         on_seed(seed, len(recipes) * len(seeds))
         network = BackboneRecipe(net=net, outputs=outputs, seed=seed, statistics="batch")
         path = folder / f"{family}-{'original-' if labels == 'original' else ''}{seed}.h5"

@@ -198,3 +198,12 @@ def test_compare(masks, run, tmp_path):
         assert np.array_equal(np.sign(kept.drive(pattern.astype(float))), pattern)
     other = run(*arguments, "--tasks", "3", "--steps", "21", "--quiet")
     assert "asked for 21" in other.err
+
+
+def test_compare_into_a_folder_of_the_data_s_name(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    short = ("--tasks", "1", "--steps", "2", "--net", "bn-2048", "--quiet", "--json")
+    assert run("compare", "--dataset", "nothing-mnist", *short).code != 0
+    assert not list(tmp_path.iterdir())
+    assert run("compare", "--dataset", "split-mnist-sample", *short).code == 0
+    assert (tmp_path / "split-mnist-sample" / "split-mnist-sample-0.h5").exists()
