@@ -82,6 +82,12 @@ def import_(
         f"({report.kind}); "
         f"{report.checkpoint_bytes:,} bytes before, {report.archive_bytes:,} after"
     )
+    if report.tied and not quiet:
+        print_note(
+            f"{counted(report.tied, 'bit')} of {report.tasks * report.bits_per_mask:,} "
+            f"{'is' if report.tied == 1 else 'are'} among equal scores where topk cuts: "
+            "the checkpoint's code may have kept others of them"
+        )
     if report.note and not quiet:
         print_note(report.note)
 

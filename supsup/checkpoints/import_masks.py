@@ -22,7 +22,7 @@ from supsup.archives.network import create_archive
 from supsup.checkpoints.names import NamedLayers, name_layers, named_weights
 from supsup.checkpoints.paper import paper_scores
 from supsup.checkpoints.piggyback import has_real_masks, packed_scores, piggyback_scores
-from supsup.checkpoints.scores import CheckpointScores
+from supsup.checkpoints.scores import CheckpointScores, tied
 from supsup.checkpoints.whole import whole_network
 from supsup.choices import CheckpointName
 from supsup.networks.unpickle import load_checkpoint, numbers_of, state_of
@@ -47,6 +47,8 @@ class ImportReport:
         classes: how many each task has; None where nobody said and its network is not known.
         data: the data sets on whose test images the archive can be evaluated by itself.
         note: what the archive cannot do; empty where it has its network.
+        tied: bits of all tasks among equal scores at a cut of ``topk``, of which nobody knows which
+            the checkpoint's code kept; 0 where the masks are its own, bit for bit.
     """
 
     tasks: int
@@ -58,6 +60,7 @@ class ImportReport:
     classes: int | None
     data: tuple[str, ...]
     note: str
+    tied: int
 
 
 def import_checkpoint(
@@ -74,6 +77,8 @@ def import_checkpoint(
     on_task: Callable[[str], None] = lambda name: None,
 ) -> ImportReport:
     """Make an archive of the masks in a checkpoint, exactly as the code that wrote it masks.
+
+    But for equal scores at the cut of ``topk``, of which that code keeps some or others.
 
     Args:
         checkpoint: ``final.pt`` of the paper's code (a ``state_dict`` with ``….scores.<task>``, or
@@ -123,7 +128,10 @@ def import_checkpoint(
     for each in names.values():
         parse_name(each)
 
+    tied_bits = 0
+
     def items() -> Iterator[MaskItem]:
+        nonlocal tied_bits
         for task, layers in found.tasks.items():
             metadata: dict[str, Any] = {"imported": about}
             if (recipe := found.data.get(task)) is not None:
@@ -132,7 +140,9 @@ def import_checkpoint(
                 metadata["classes"] = classes
             own = {} if network is None else network.tensors.get(task, {})
             tensors = {each: numbers_of(each, values).numpy() for each, values in own.items()}
-            yield names[task], _masks(found, named, layers), metadata, tensors
+            masks, ties = _masks(found, named, layers)
+            tied_bits += ties
+            yield names[task], masks, metadata, tensors
             on_task(names[task])
 
     network = whole_network(checkpoint, found, named, weights, layout)
@@ -158,6 +168,7 @@ def import_checkpoint(
         classes=classes,
         data=() if network is None else tuple({r.dataset for r in found.data.values()}),
         note=MASKS_ALONE if network is None else "",
+        tied=tied_bits,
     )
 
 
@@ -204,13 +215,16 @@ def _check_scores(path: Path, found: CheckpointScores) -> None:
 
 def _masks(
     found: CheckpointScores, named: NamedLayers, layers: Mapping[str, Tensor]
-) -> dict[str, Any]:
-    """Boolean arrays by our parameters' names and in their shapes."""
-    masks = {}
-    for layer, scores in layers.items():
+) -> tuple[dict[str, Any], int]:
+    """Boolean arrays by our parameters' names and in their shapes; and bits at ties of ``topk``."""
+    masks, ties = {}, 0
+    for layer, given in layers.items():
         ours, shape = named.parameters[layer]
-        masks[ours] = found.rules[layer](numbers_of(layer, scores)).reshape(shape).numpy()
-    return masks
+        scores = numbers_of(layer, given)
+        mask = found.rules[layer](scores)
+        ties += tied(scores, mask) if found.kind == "topk" else 0
+        masks[ours] = mask.reshape(shape).numpy()
+    return masks, ties
 
 
 def _weights(found: CheckpointScores, named: NamedLayers, layout: MaskLayout) -> dict[str, Tensor]:

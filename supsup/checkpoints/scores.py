@@ -48,13 +48,24 @@ def threshold(scores: Float[Tensor, "..."]) -> Bool[Tensor, "..."]:
 def topk(scores: Float[Tensor, "..."], density: float) -> Bool[Tensor, "..."]:
     """The largest |score| of a layer: ``GetSubnet`` of the paper's code.
 
-    As many as it keeps, its ``int((1 - k) * n)`` included: these are the masks that it ran with.
+    As many as it keeps, its ``int((1 - k) * n)`` included. Among equal |scores| at the cut the
+    later ones are kept here; its sort is not stable, so that nobody knows which it kept
+    (:func:`tied`).
     """
     dropped = int((1 - density) * scores.numel())
     order = scores.abs().flatten().argsort(stable=True)
     mask = torch.ones(math.prod(scores.shape), dtype=torch.bool, device=scores.device)
     mask[order[:dropped]] = False
     return mask.view(scores.shape)
+
+
+def tied(scores: Float[Tensor, "..."], mask: Bool[Tensor, "..."]) -> int:
+    """How many of the |scores| that :func:`topk` cut between are equal: 0 where it was clear."""
+    size = scores.abs()
+    kept, dropped = size[mask], size[~mask]
+    if not len(kept) or not len(dropped) or kept.min() != dropped.max():
+        return 0
+    return int((size == kept.min()).sum())
 
 
 def erdos_renyi_density(shape: tuple[int, ...], multiplier: float) -> float:

@@ -52,6 +52,29 @@ def test_a_checkpoint_of_the_papers_code(tmp_path, kind, density, says):
                 assert np.array_equal(masks[IN_OUR_LENET[layer]], expected.reshape(shape[:2]))
 
 
+@pytest.mark.parametrize(
+    ("scores", "ties"),
+    [
+        ([1, 2, 3, 4], 0),  # 4 and 3 are kept
+        ([1, 2, -2, 4], 2),
+        ([2, 2, -2, 2], 4),
+        ([0, 0, 3, 4], 0),  # equal, and all dropped
+        ([5, 4, 4, 1, 5, 4], 3),
+    ],
+)
+def test_ties_at_the_cut_are_told(tmp_path, scores, ties):
+    layer = torch.tensor(scores, dtype=torch.float32).view(2, -1)
+    state = {"layer.weight": torch.ones_like(layer)}
+    state |= {f"layer.scores.{task}": layer for task in (0, 1)}
+    torch.save({"state_dict": state}, tmp_path / "final.pt")
+    made = tmp_path / "a.h5"
+    report = import_checkpoint(tmp_path / "final.pt", made, kind="topk", density=0.5, net="none")
+    assert report.tied == 2 * ties
+    with MaskArchive.open(made) as archive:
+        kept = layer[torch.from_numpy(archive.get("task/0")["layer.weight"])].abs()
+    assert sorted(kept.tolist()) == sorted(map(abs, scores))[len(scores) // 2 :]
+
+
 def test_er_sparsity_is_a_density_for_each_layer(tmp_path):
     state = reference_checkpoint(
         tmp_path / "final.pt", conv_type="MultitaskMaskConv", sparsity=2.0, er_sparsity=True
