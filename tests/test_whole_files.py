@@ -92,6 +92,7 @@ def learning_folder(path: Path) -> None:
 def learner_state(path: Path) -> None:
     learner = create_autospec(Learner, instance=True)
     learner.state.return_value = {"masks": [{"name": "t/0", "steps": 1}]}
+    learner.allocation.arrays.return_value = {}
     learner.scores.return_value = [np.zeros(4, np.float32)]
     LearnerCheckpoint(path.parent.with_suffix(""), {}).save(learner)
 

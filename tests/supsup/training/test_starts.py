@@ -47,7 +47,7 @@ def test_ordered_rules_begin_with_the_largest_trained_weights(tmp_path, rule):
 @pytest.mark.parametrize("rule", RULES)
 def test_layers_with_seeded_weights_start_as_they_always_did(tmp_path, rule):
     mixed = Backbone.pretrained(train_net(tmp_path), parameters=["first.*"], seed=3)
-    _, layers = scores_of(mixed, rule, density=0.25)
+    _, layers = scores_of(mixed, rule, **({} if rule == "threshold" else {"density": 0.25}))
     drawn = ScoreStart(seed=2).draw(mixed.layout)
     assert np.array_equal(layers["second.weight"][1].numpy(), drawn["second.weight"])
     assert not np.array_equal(layers["first.weight"][1].numpy(), drawn["first.weight"])

@@ -48,8 +48,9 @@ def frozen() -> torch.Tensor:
 @pytest.mark.parametrize("rule", ["threshold", "topk", "gradual"])
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "rmsprop", "normed-sgd"])
 def test_steps_are_those_of_the_optimizer_on_masks_by_autograd(optimizer, rule, decay):
+    share = {} if rule == "threshold" else {"density": 0.3}
     config = TrainConfig(
-        steps=1, optimizer=optimizer, rule=rule, density=0.3, lr=0.2, weight_decay=decay
+        steps=1, optimizer=optimizer, rule=rule, lr=0.2, weight_decay=decay, **share
     )
     buffers, weights = buffers_of(3), frozen()
     update = OptimizerUpdate(buffers, weights, rule_of(config, LAYOUT), config)
