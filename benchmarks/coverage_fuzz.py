@@ -1,7 +1,7 @@
 """Readers of foreign files under a fuzzer that looks for new paths through them (atheris).
 
     pip install atheris
-    python -m benchmarks.coverage_fuzz --seconds 600 --corpus /tmp/corpus
+    python -m benchmarks.coverage_fuzz --seconds 600 --corpus corpus
 
 One process a target of tests/fuzz_targets.py, one after another. A reader that raises what is no
 error of this project, takes 20 seconds or 2 GB, or crashes ends its target: the input is kept in
