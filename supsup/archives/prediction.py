@@ -17,11 +17,11 @@ from maskstore.errors import InvalidInput
 from supsup.archives.classes import labels_of, require_classes
 from supsup.archives.inference import levels_of_masks, read_for
 from supsup.archives.served import TaskWeights
-from supsup.inference.bank import mixes_images
 from supsup.inference.find_task import check_levels
 from supsup.networks.backbone import Backbone
 from supsup.networks.modes import plain_modes
 from supsup.networks.per_task import fit_heads
+from supsup.networks.probe import probe, require_neighbours
 from supsup.tasks.arrays import Inputs
 from supsup.tasks.batch import map_inputs, parse_inputs, tensors_of
 
@@ -141,7 +141,8 @@ def _logits(
     archive, backbone, weights = known.archive, known.backbone, known.of(task)
     count = len(tensors_of(x)[0])
     with torch.no_grad():
-        size = count if mixes_images(backbone, x) else _AT_A_TIME
+        require_neighbours(backbone, x, f"data of task {task!r}")
+        size = count if probe(backbone, x).mixes_images else _AT_A_TIME
         parts = [
             backbone.run(map_inputs(lambda each, at=at: each[at : at + size], x), weights)  # type: ignore[misc]
             for at in range(0, count, size)

@@ -3,9 +3,8 @@
 from collections.abc import Iterable, Iterator
 from itertools import chain
 
-from supsup.inference.bank import mixes_images
 from supsup.networks.backbone import Backbone
-from supsup.networks.probe import probe
+from supsup.networks.probe import probe, require_neighbours
 from supsup.tasks.batch import Batch, join_batches
 from supsup.tasks.checked import permuted_test_batches, test_batches
 from supsup.tasks.protocol import TaskData
@@ -20,14 +19,17 @@ def evaluation_batches(backbone: Backbone, task: TaskData, size: int) -> Iterato
     rest smaller than half a batch joins the batch before.
 
     Raises:
-        InvalidInput: labels or inputs cannot be used, or the network does not take them.
+        InvalidInput: labels or inputs cannot be used, or the network does not take them, or only
+            beside others, and there is one.
     """
     batches = test_batches(task, size, finite=True)
     if (first := next(batches, None)) is None:
         return
-    probe(backbone, first[0])  # what the network is not fit for is said first
-    if mixes_images(backbone, first[0]):
-        yield from whole_batches(permuted_test_batches(task, size), size)
+    # What the network is not fit for is said first.
+    if probe(backbone, first[0]).mixes_images:
+        for batch in whole_batches(permuted_test_batches(task, size), size):
+            require_neighbours(backbone, batch[0])
+            yield batch
     else:
         yield from whole_batches(chain([first], batches), size)
 

@@ -27,11 +27,6 @@ from supsup.inference.prototypes import TaskPrototypes
 from supsup.inference.task_tensors import TaskTensors
 from supsup.networks.backbone import Backbone
 from supsup.networks.linear_chain import chain_of
-from supsup.tasks.arrays import Inputs
-from supsup.tasks.batch import map_inputs, tensors_of
-
-_PROBED = 8
-"""Images whose answers are looked at beside other ones."""
 
 SPARSE_DENSITY = 0.1
 """Below this density a gathered weight is cheaper than the unpacking of all."""
@@ -226,24 +221,6 @@ class MaskBank(Shown):
             InvalidInput: the network does not take such data.
         """
         return self.backbone.run(x, weights)
-
-
-@torch.no_grad()
-def mixes_images(backbone: Backbone, x: Inputs) -> bool:
-    """Whether an image's answer depends on the images beside it, found by asking.
-
-    Of a few images the later half is replaced by the first one: where that changes what the network
-    says of the first half, it takes statistics of the batch.
-    """
-    few = map_inputs(lambda each: each[:_PROBED].to(backbone.device), x)
-    count = len(tensors_of(few)[0])
-    if count < 3:  # nothing to put beside, and nothing to mix
-        return False
-    half = (count + 1) // 2
-    others = [at if at < half else 0 for at in range(count)]
-    beside = map_inputs(lambda each: each[others], few)
-    here, there = (backbone.run(each, backbone.weights)[:half] for each in (few, beside))
-    return not torch.allclose(here, there, rtol=1e-3, atol=1e-5, equal_nan=True)
 
 
 def _parse_classes(

@@ -14,7 +14,7 @@ from maskstore.packed import PackedMasks
 from maskstore.registry import check_one_of
 from supsup.choices import ModeName
 from supsup.inference.auto import AUTO_OBJECTIVE, choose
-from supsup.inference.bank import MaskBank, mixes_images
+from supsup.inference.bank import MaskBank
 from supsup.inference.mask_source import MaskSource
 from supsup.inference.methods import Method, parse_method
 from supsup.inference.objectives import Objective, parse_objective
@@ -23,7 +23,7 @@ from supsup.inference.query import Query
 from supsup.networks.backbone import Backbone
 from supsup.networks.linear_chain import chain_of
 from supsup.networks.modes import plain_modes
-from supsup.networks.probe import probe
+from supsup.networks.probe import probe, require_neighbours
 
 MODES: tuple[str, ...] = get_args(ModeName)
 """Who decides: every image for itself; all of a batch together; its first image for all, which is
@@ -126,18 +126,19 @@ def infer_in(
     x = parse_data(x, bank.levels, words=_takes_words(bank.backbone)).to(bank.backbone.device)
     if x.is_inference():  # autograd cannot save such a tensor; a copy made here is another kind
         x = x.clone()
-    probe(bank.backbone, x)  # what the network is not fit for is said first
+    look = probe(bank.backbone, x)  # what the network is not fit for is said first
     reason = ""
     if method == "auto":
         method, reason = choose(bank, images=len(x), mode=mode)
     if objective == "auto":
         objective = AUTO_OBJECTIVE
     method, objective = parse_method(method), parse_objective(objective)
-    if mode == "first" and mixes_images(bank.backbone, x):
+    if mode == "first" and look.mixes_images:
         raise InvalidInput(
             "mode first asks the network about one image alone, and this one takes statistics of "
             "the batch; take mode batch, where all images decide together"
         )
+    require_neighbours(bank.backbone, x)
     deciding = x[:1] if mode == "first" else x
     query = Query(bank=bank, x=deciding, objective=objective, per_image=mode == "image")
     evidence = method.evidence(query)

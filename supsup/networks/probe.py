@@ -31,7 +31,7 @@ from supsup.networks.passes import (
 )
 from supsup.networks.per_task import heads_of
 from supsup.tasks.arrays import Inputs
-from supsup.tasks.batch import join_inputs, map_inputs
+from supsup.tasks.batch import join_inputs, map_inputs, tensors_of
 
 PROBED = 4
 """Inputs that are looked at, the first ones."""
@@ -51,6 +51,8 @@ class Probe:
         images_apart: the same of images in inference by gradients of single ones.
         heads: per-task parameters whose rows are the outputs
             (:func:`supsup.networks.per_task.heads_of`).
+        mixes_images: whether an image's answer depends on those beside it, as where normalisation
+            takes statistics of the batch.
     """
 
     untrainable: str | None = None
@@ -60,6 +62,7 @@ class Probe:
     masks_apart: str | None = None
     images_apart: str | None = None
     heads: tuple[str, ...] = ()
+    mixes_images: bool = False
 
 
 def probe(backbone: Backbone, x: Inputs) -> Probe:
@@ -70,10 +73,15 @@ def probe(backbone: Backbone, x: Inputs) -> Probe:
             same ones each time.
     """
     if backbone.probed is None:
+        if not len(tensors_of(x)[0]):
+            return Probe()  # nothing can be found out on no images
         if known := _known(backbone):
             _one_tensor(backbone, x)
         found = Probe() if known else _look(backbone, x)
-        backbone.probed = replace(found, heads=_heads(backbone, x))
+        rows = map_inputs(lambda each: _few(each.to(backbone.device)), x)
+        backbone.probed = replace(
+            found, heads=_heads(backbone, rows), mixes_images=_mixes_images(backbone, rows)
+        )
     return backbone.probed
 
 
@@ -83,6 +91,19 @@ def trainable(backbone: Backbone, x: Inputs) -> Probe:
     if found.untrainable is not None:
         raise InvalidInput(found.untrainable)
     return found
+
+
+def require_neighbours(backbone: Backbone, x: Inputs, what: str = "data") -> None:
+    """Raise InvalidInput where one image is given to a network that takes statistics of the batch.
+
+    A convolution's would be those of that image's own pixels: an answer, but another network's.
+    """
+    if len(tensors_of(x)[0]) == 1 and probe(backbone, x).mixes_images:
+        raise InvalidInput(
+            f"{what}: one image, but network {backbone.name} takes statistics of the batch and "
+            "needs at least 2 images at a time; give images that belong together, or train masks "
+            "with statistics=running"
+        )
 
 
 def _known(backbone: Backbone) -> bool:
@@ -99,13 +120,28 @@ def _one_tensor(backbone: Backbone, x: Inputs) -> None:
 
 
 @plain_modes()
-def _heads(backbone: Backbone, x: Inputs) -> tuple[str, ...]:
+def _heads(backbone: Backbone, rows: Inputs) -> tuple[str, ...]:
     if not backbone.own_parameters:
         return ()
-    rows = map_inputs(lambda each: _few(each.to(backbone.device)), x)
     scratch = backbone.replica()
     with torch.no_grad():
         return heads_of(backbone.own_parameters, lambda own: scratch.run(rows, own))
+
+
+@plain_modes()
+@torch.no_grad()
+def _mixes_images(backbone: Backbone, rows: Inputs) -> bool:
+    """Whether what is said of the first image changes with others beside it."""
+    beside = map_inputs(lambda each: torch.cat([each[:1], _others(each[1:])]), rows)
+    here, there = (backbone.run(each, backbone.weights)[0] for each in (rows, beside))
+    return not torch.allclose(here, there, rtol=1e-3, atol=1e-5, equal_nan=True)
+
+
+def _others(x: Tensor) -> Tensor:
+    """Made-up images, none like those given: their own may all be the same."""
+    if x.is_floating_point():
+        return 0.5 * (x.flip(-1) if x.ndim > 1 else x) + 0.25
+    return torch.zeros_like(x) if x.any() else torch.ones_like(x)
 
 
 @plain_modes()

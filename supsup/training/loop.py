@@ -9,7 +9,8 @@ from maskstore.errors import InvalidInput
 from supsup.errors import TrainingDiverged
 from supsup.networks.backbone import Backbone
 from supsup.networks.modes import seeded_generators
-from supsup.networks.probe import PROBED, trainable
+from supsup.networks.probe import PROBED, require_neighbours, trainable
+from supsup.tasks.batch import map_inputs
 from supsup.tasks.checked import check_task, test_batches
 from supsup.tasks.protocol import TaskData
 from supsup.training.config import TrainConfig
@@ -92,14 +93,14 @@ def outcomes(
     left = map(check_task, tasks)
     if (first := next(left, None)) is None:
         return
-    _look_at(backbone, first)
+    _look_at(backbone, first, config)
     plan = plan_for(backbone, config, first, parallel if transfer is None else 1)
     todo = chain([first], left)
     with precision_on(backbone.device, config.precision):
         yield from train_groups(backbone, todo, config, plan, progress or _ignore, transfer, waker)
 
 
-def _look_at(backbone: Backbone, task: TaskData) -> None:
+def _look_at(backbone: Backbone, task: TaskData, config: TrainConfig) -> None:
     """Raise InvalidInput where the network cannot be trained on such a task, before any is.
 
     Test images are looked at, as the training ones may come only in order; where there are none,
@@ -108,6 +109,8 @@ def _look_at(backbone: Backbone, task: TaskData) -> None:
     with seeded_generators(torch.device("cpu"), 0):
         for x, _ in test_batches(task, PROBED, finite=False):
             trainable(backbone, x)
+            if config.batch == 1:
+                require_neighbours(backbone, map_inputs(lambda each: each[:1], x))
             break
 
 

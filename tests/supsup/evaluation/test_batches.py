@@ -1,5 +1,7 @@
 """The order in which a test set is evaluated: it must not decide the accuracy."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from supsup.evaluation import batches
 from supsup.evaluation.inferred import evaluate_inferred
 from supsup.evaluation.scenarios import GNS
 from supsup.inference import MaskBank
+from supsup.networks.probe import probe
 from supsup.tasks.subset import subset
 from tests.supsup.helpers import Blobs, ConvNet, small_bn, small_lenet
 
@@ -52,7 +55,7 @@ def trained():
 def test_images_in_order_of_classes_would_mislead_batch_statistics(trained, monkeypatch):
     backbone, mask = trained
     mixed = accuracy(backbone, mask.masks, BLOBS, batch=64)
-    monkeypatch.setattr(batches, "mixes_images", lambda *_: False)
+    monkeypatch.setattr(backbone, "probed", replace(backbone.probed, mixes_images=False))
     assert mixed > 0.7
     assert accuracy(backbone, mask.masks, in_tensors(SORTED), batch=64) < mixed - 0.2
 
@@ -94,7 +97,7 @@ class FunctionalNorm(nn.Module):
 )
 def test_whether_a_network_mixes_images_is_found_by_asking(backbone, mixes):
     x = X[:, :16] if isinstance(backbone.module, ConvNet) else X
-    assert batches.mixes_images(backbone, x) is mixes
+    assert probe(backbone, x).mixes_images is mixes
 
 
 def test_images_answered_one_by_one_keep_their_order():

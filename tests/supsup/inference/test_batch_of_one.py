@@ -6,7 +6,8 @@ from torch import nn
 
 from maskstore.errors import InvalidInput
 from maskstore.packed import PackedMasks
-from supsup import Backbone, TensorTask, TrainConfig, accuracy, build, train
+from supsup import Backbone, SupSup, TensorTask, TrainConfig, accuracy, build, train
+from supsup.archives import create_archive
 from supsup.inference import MaskBank, infer_in
 from tests.supsup.helpers import Blobs, small_bn
 
@@ -15,6 +16,19 @@ NETS = {
     "bn-2048": build(small_bn()),
     "module": Backbone.from_module(
         nn.Sequential(nn.Linear(20, 30), nn.BatchNorm1d(30), nn.ReLU(), nn.Linear(30, 4)),
+        seed=0,
+        statistics="batch",
+    ),
+    # One image has as many numbers a channel as pixels: PyTorch says nothing.
+    "convolution": Backbone.from_module(
+        nn.Sequential(
+            nn.Unflatten(1, (1, 4, 5)),
+            nn.Conv2d(1, 6, 3),
+            nn.BatchNorm2d(6),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(36, 4),
+        ),
         seed=0,
         statistics="batch",
     ),
@@ -34,6 +48,12 @@ def infer(net, mode, images):
     return infer_in(MaskBank(net, masks), BLOBS.x[:images], mode=mode)
 
 
+def predict(net, images, folder):
+    with SupSup(create_archive(folder / "a.h5", net), net) as model:
+        model.train(BLOBS, steps=2, quiet=True)
+        return model.predict(BLOBS.x[:images], BLOBS.name)
+
+
 TOO_FEW = "needs at least 2 images at a time"
 CASES = {
     "batch of one": (lambda net: next(train(net, [BLOBS], TrainConfig(steps=2, batch=1))), TOO_FEW),
@@ -51,6 +71,12 @@ def test_one_line_says_so(case, net):
     with pytest.raises(InvalidInput, match=message) as caught:
         run(NETS[net])
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("net", NETS)
+def test_one_image_of_a_named_task(net, tmp_path):
+    with pytest.raises(InvalidInput, match=f"task '{BLOBS.name}': one image.*{TOO_FEW}"):
+        predict(NETS[net], 1, tmp_path)
 
 
 @pytest.mark.parametrize("net", NETS)
