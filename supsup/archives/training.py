@@ -1,7 +1,7 @@
 """Training into an archive: what is still to be done, and each mask as soon as it is there."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -16,6 +16,7 @@ from supsup.networks.backbone import Backbone
 from supsup.tasks import TaskRecipe
 from supsup.tasks.fingerprint import Fingerprint
 from supsup.tasks.protocol import TaskData
+from supsup.training.as_iterated import as_iterated
 from supsup.training.config import OMITTED, TrainConfig
 from supsup.training.loop import Progress, outcomes
 from supsup.training.metadata import TaskMetadata
@@ -192,6 +193,7 @@ def train_into(
     )
 
 
+@as_iterated("train_into does it at once")
 def iter_train_into(
     archive: MaskArchive,
     backbone: Backbone,
@@ -203,7 +205,7 @@ def iter_train_into(
     progress: Callable[[Progress], None] | None = None,
     diverged: Callable[[TrainingDiverged], None] | None = None,
     resume: bool = False,
-) -> Iterator[StoredTask]:
+) -> Generator[StoredTask, None, None]:
     """Train each task and append its mask as soon as it is done, durable when it is yielded.
 
     Nothing is trained before the first mask is asked for, and only a few tasks ahead of what is.

@@ -17,6 +17,7 @@ from supsup.cluster.work import Work, rows_that_fit, train_recipes
 from supsup.errors import ClusterFailed, TrainingDiverged
 from supsup.networks.backbone import Backbone
 from supsup.tasks import TaskRecipe
+from supsup.training.as_iterated import as_iterated
 from supsup.training.config import TrainConfig
 from supsup.training.outcome import Outcome, TrainedMask, trained_masks
 from supsup.training.progress import Progress
@@ -141,6 +142,7 @@ class RayCluster:
                 progress(Progress(name=outcome.name, step=steps, steps=steps, loss=loss))
             yield outcome
 
+    @as_iterated("take list(…) of it")
     def iter_train_into(
         self,
         archive: MaskArchive,
@@ -152,7 +154,7 @@ class RayCluster:
         parallel: int | None = None,
         progress: Callable[[Progress], None] | None = None,
         diverged: Callable[[TrainingDiverged], None] | None = None,
-    ) -> Iterator[StoredTask]:
+    ) -> Generator[StoredTask, None, None]:
         """As :func:`supsup.archives.iter_train_into`: this process alone writes the archive.
 
         Raises:
@@ -162,7 +164,7 @@ class RayCluster:
         if parallel is None and self._device != "cpu":
             parallel = tasks_in_step(archive)
         given = self._outcomes(backbone, recipes, config, parallel=parallel, progress=progress)
-        return append(archive, given, codec=codec, diverged=diverged)
+        yield from append(archive, given, codec=codec, diverged=diverged)
 
     def close(self) -> None:
         """Leave the cluster; what it still trains for us ends."""

@@ -1,6 +1,6 @@
 """Training one mask per task over one frozen backbone."""
 
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from itertools import chain
 
 import torch
@@ -13,6 +13,7 @@ from supsup.networks.probe import PROBED, require_neighbours, trainable
 from supsup.tasks.batch import map_inputs
 from supsup.tasks.checked import check_task, test_batches
 from supsup.tasks.protocol import TaskData
+from supsup.training.as_iterated import as_iterated
 from supsup.training.config import TrainConfig
 from supsup.training.outcome import Outcome, TrainedMask, trained_masks
 from supsup.training.plan import plan_for, precision_on
@@ -23,6 +24,7 @@ from supsup.training.workers import Waker, train_groups
 __all__ = ["Progress", "TrainedMask", "train"]
 
 
+@as_iterated("take list(train(…)), or SupSup.train, which also stores")
 def train(
     backbone: Backbone,
     tasks: Iterable[TaskData],
@@ -32,9 +34,10 @@ def train(
     earlier: Iterable[Masks] | EarlierScores = (),
     progress: Callable[[Progress], None] | None = None,
     diverged: Callable[[TrainingDiverged], None] | None = None,
-) -> Iterator[TrainedMask]:
+) -> Generator[TrainedMask, None, None]:
     """Train a mask for each task, several at a time, and give each as soon as it is done, in order.
 
+    Nothing is trained before the first mask is asked for; a call whose result is dropped warns.
     Tasks do not see each other: one trained alone is one trained among others. On the CPU not even
     the bits of a mask depend on ``parallel`` or on the number of cores, with one exception:
     ``parallel=1`` puts all cores on one task, and some kernels then add in another order. On a GPU
@@ -65,7 +68,7 @@ def train(
     ('sign', (300, 1), dtype('bool'))
     """
     given = outcomes(backbone, tasks, config, parallel=parallel, earlier=earlier, progress=progress)
-    return trained_masks(given, diverged)
+    yield from trained_masks(given, diverged)
 
 
 def outcomes(
