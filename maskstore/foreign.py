@@ -90,14 +90,7 @@ def read_npy(file: IO[bytes] | BufferedIOBase, size: int) -> np.ndarray:
     Raises:
         ValueError: another format, an array of objects, or of another size than the file's.
     """
-    version = np.lib.format.read_magic(file)
-    readers: dict[tuple[int, int], Any] = {
-        (1, 0): np.lib.format.read_array_header_1_0,
-        (2, 0): np.lib.format.read_array_header_2_0,
-    }
-    if version not in readers:
-        raise ValueError(f"version {version} of the .npy format")
-    shape, in_columns, dtype = readers[version](file)
+    shape, in_columns, dtype = read_npy_header(file)
     if dtype.hasobject:
         raise ValueError("an array of Python objects, which only pickle reads")
     if any(n < 0 for n in shape) or prod(shape) * dtype.itemsize > size:
@@ -107,6 +100,18 @@ def read_npy(file: IO[bytes] | BufferedIOBase, size: int) -> np.ndarray:
     # A copy, as others are handed arrays that they may write to; numbers in native order.
     native = array.astype(dtype.newbyteorder("="))
     return native.reshape(shape, order="F" if in_columns else "C")
+
+
+def read_npy_header(file: IO[bytes] | BufferedIOBase) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """(shape, whether column by column, type) of an ``.npy``; raises ValueError as its reader."""
+    version = np.lib.format.read_magic(file)
+    readers: dict[tuple[int, int], Any] = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
+    if version not in readers:
+        raise ValueError(f"version {version} of the .npy format")
+    return readers[version](file)
 
 
 def _open_regular(path: Path, what: str) -> BufferedReader:

@@ -18,7 +18,7 @@ from jaxtyping import Bool, Shaped
 from safetensors.numpy import save
 
 from maskstore.errors import InvalidInput
-from maskstore.foreign import foreign_file, read_npz, require_size
+from maskstore.foreign import foreign_file, read_npy_header, read_npz, require_size
 from maskstore.layout import MAX_BITS, MaskLayout
 from maskstore.storage.atomic import require_free, write_file
 from maskstore.tensors import BFloat16, TensorValue
@@ -33,7 +33,12 @@ _MOST_HEADER_BYTES = 100_000_000
 _FREE_BYTES = 1 << 26
 _MAX_RATIO = 100
 """How far tensors in an ``.npz`` may expand, beyond what is free: only constants go further."""
-_KINDS = {"F": "f", "I": "i", "U": "u"}
+_DTYPES = {
+    "BOOL": "?",
+    **{f"F{8 * n}": f"<f{n}" for n in (2, 4, 8)},
+    **{f"I{8 * n}": f"<i{n}" for n in (1, 2, 4, 8)},
+    **{f"U{8 * n}": f"<u{n}" for n in (1, 2, 4, 8)},
+}
 
 
 def load_task(
@@ -42,22 +47,16 @@ def load_task(
     """(mask, tensors) in a file. Names, shapes and types are checked when they are added.
 
     Raises:
-        InvalidInput: no such file, another format, or far larger than a mask of this layout.
+        InvalidInput: no such file, another format, a layer that is not boolean, or far larger than
+            a mask of this layout.
     """
     # A boolean is stored as one byte.
     return _load(Path(path), layout.bits, set(layout.shapes))
 
 
 def layout_of(path: str | PathLike[str]) -> MaskLayout:
-    """The layout of the mask in a file.
-
-    Raises:
-        InvalidInput: as :func:`load_task`, or an array that is not boolean.
-    """
+    """The layout of the mask in a file; raises InvalidInput as :func:`load_task`."""
     masks, _ = _load(Path(path), MAX_BITS, set())
-    for name, mask in masks.items():
-        if mask.dtype != np.bool_:
-            raise InvalidInput(f"{path}: layer {name!r}: expected dtype bool, got {mask.dtype}")
     return MaskLayout({name: mask.shape for name, mask in masks.items()})
 
 
@@ -71,10 +70,16 @@ def _load(
         return key.startswith(PREFIX) and key not in layers
 
     with foreign_file(path, f"{path.suffix} file of arrays") as file:
-        sizes = _npz_sizes(file) if is_npz else _safetensors_sizes(file)
+        listed = list(_npz_members(file) if is_npz else _safetensors_members(file))
+        for key, dtype, _ in listed:
+            if not is_tensor(key) and dtype not in ("bool", "BOOL"):
+                raise InvalidInput(
+                    f"{path}: layer {key!r}: expected dtype bool, got {dtype}; convert with "
+                    "`array != 0` if its values are 0 and 1"
+                )
         largest = mask_bytes + _SLACK_BYTES
-        require_size(path, sum(n for key, n in sizes if not is_tensor(key)), largest)
-        tensor_bytes = sum(n for key, n in sizes if is_tensor(key))
+        require_size(path, sum(n for key, _, n in listed if not is_tensor(key)), largest)
+        tensor_bytes = sum(n for key, _, n in listed if is_tensor(key))
         file_bytes = os.fstat(file.fileno()).st_size
         require_size(path, tensor_bytes, _FREE_BYTES + _MAX_RATIO * file_bytes)
         file.seek(0)
@@ -88,23 +93,28 @@ def _load(
         if is_tensor(key):
             tensors[key.removeprefix(PREFIX)] = value
         else:
-            masks[key] = value.values if isinstance(value, BFloat16) else np.asarray(value)
+            masks[key] = np.asarray(value)
     return masks, tensors
 
 
-def _npz_sizes(file: BinaryIO) -> list[tuple[str, int]]:
+def _npz_members(file: BinaryIO) -> Iterator[tuple[str, str, int]]:
+    """(name, type, bytes) of every array, of which nothing but the headers is read."""
     with zipfile.ZipFile(file) as members:
-        listed = members.infolist()
-        return [(each.filename.removesuffix(".npy"), each.file_size) for each in listed]
+        for each in members.infolist():
+            with members.open(each) as member:
+                *_, dtype = read_npy_header(member)
+            yield each.filename.removesuffix(".npy"), str(dtype), each.file_size
 
 
-def _safetensors_sizes(file: BinaryIO) -> list[tuple[str, int]]:
+def _safetensors_members(file: BinaryIO) -> Iterator[tuple[str, str, int]]:
     header_bytes = int.from_bytes(file.read(8), "little")
     if header_bytes > _MOST_HEADER_BYTES:
         raise ValueError(f"a header of {header_bytes} bytes")
     header = json.loads(file.read(header_bytes))
-    offsets = {key: each["data_offsets"] for key, each in header.items() if key != "__metadata__"}
-    return [(key, int(end) - int(begin)) for key, (begin, end) in offsets.items()]
+    for key, each in header.items():
+        if key != "__metadata__":
+            begin, end = each["data_offsets"]
+            yield key, each["dtype"], int(end) - int(begin)
 
 
 def _read_safetensors(content: bytes) -> Iterator[tuple[str, TensorValue]]:
@@ -113,8 +123,10 @@ def _read_safetensors(content: bytes) -> Iterator[tuple[str, TensorValue]]:
         if kind == "BF16":
             high = np.frombuffer(data, "<u2").reshape(shape).astype(np.uint32)
             yield key, BFloat16((high << 16).view(np.float32))
+        elif kind not in _DTYPES:
+            raise ValueError(f"{key!r} is of type {kind}, can be {', '.join(_DTYPES)} or BF16")
         else:
-            dtype = "?" if kind == "BOOL" else f"<{_KINDS[kind[0]]}{int(kind[1:]) // 8}"
+            dtype = _DTYPES[kind]
             yield key, np.frombuffer(data, dtype).reshape(shape).copy()
 
 

@@ -3,6 +3,7 @@
 Figures are drawn without a display and saved by their path's ending.
 """
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import BytesIO
@@ -123,7 +124,7 @@ def svg_of(draw: Callable[[Figure], None], size: tuple[float, float] = SINGLE) -
         draw: draws on the figure that it is given.
         size: width and height, inches.
     """
-    with rc_context(_STYLE | _IN_PAGE):
+    with rc_context(_STYLE | _IN_PAGE), _names_of_any_script():
         figure = Figure(figsize=size, layout="constrained")
         FigureCanvasAgg(figure)
         draw(figure)
@@ -133,6 +134,14 @@ def svg_of(draw: Callable[[Figure], None], size: tuple[float, float] = SINGLE) -
     text = buffer.getvalue().decode()
     text = text[text.index("<svg") :]
     return text.replace(_INK, "currentColor").replace(DARK, "currentColor")
+
+
+@contextmanager
+def _names_of_any_script() -> Iterator[None]:
+    """Without a warning for each letter that matplotlib's font lacks; a page has the browser's."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
+        yield
 
 
 def literal(name: str) -> str:
@@ -157,7 +166,7 @@ def drawing(path: Path, size: tuple[float, float] = SINGLE) -> Iterator[Figure]:
         ArchiveWriteError: the system refuses.
     """
     check_plot(path)
-    with rc_context(_STYLE):
+    with rc_context(_STYLE), _names_of_any_script():
         figure = Figure(figsize=size, layout="constrained")
         FigureCanvasAgg(figure)
         yield figure

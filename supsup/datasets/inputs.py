@@ -204,6 +204,11 @@ def _read_array(path: Path, largest: int) -> np.ndarray:
             if len(arrays) != 1:
                 raise InvalidInput(f"{path}: expected one array of images, found {len(arrays)}")
             return next(iter(arrays.values()))
+    if path.suffix not in ("", ".gz") and "ubyte" not in path.name and "idx" not in path.name:
+        raise InvalidInput(
+            f"{path}: expected images as .npy, .npz or IDX, or a folder of pictures, got a file "
+            f"that ends in {path.suffix!r}"
+        )
     return read_idx(path)
 
 

@@ -43,7 +43,8 @@ def gradients_of_leaves(
     if all(gradient is None for gradient in gradients):
         raise InvalidInput(
             f"network {module.name}: no gradient reaches a masked parameter from its logits, so "
-            "there is nothing to train by; is its forward under torch.no_grad, or detached?"
+            "there is nothing to train by; is its forward under torch.no_grad, detached, or under "
+            "torch.utils.checkpoint with use_reentrant=True (False works)?"
         )
     return logits.detach(), list(gradients)
 

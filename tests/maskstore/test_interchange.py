@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
-from maskstore import ArchiveWriteError, InvalidInput
+from maskstore import ArchiveWriteError, InvalidInput, MaskLayout
 from maskstore.interchange import load_task, save_masks
 from tests.maskstore.helpers import LAYOUT, equal, random_masks
 
@@ -51,3 +52,13 @@ def test_a_file_far_larger_than_a_mask_is_not_read(tmp_path):
 def test_an_unwritable_place(tmp_path):
     with pytest.raises(ArchiveWriteError):
         save_masks(tmp_path / "no" / "mask.npz", random_masks(0))
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "uint8"])
+def test_numbers_in_the_place_of_bits_are_named_before_their_size_is(tmp_path, suffix, dtype):
+    layout, path = MaskLayout({"w": (1024, 512)}), tmp_path / f"a{suffix}"
+    arrays = {"w": np.ones((1024, 512), dtype)}
+    np.savez(path, **arrays) if suffix == ".npz" else save_file(arrays, path)
+    with pytest.raises(InvalidInput, match="layer 'w': expected dtype bool, got .*array != 0"):
+        load_task(path, layout)

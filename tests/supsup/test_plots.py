@@ -111,8 +111,8 @@ def test_only_one_module_sets_colours_sizes_and_files_of_plots(place):
     assert not found
 
 
-@pytest.mark.parametrize("name", ["$\\frac{1}$", "a $ b $ c", "$x$", "one\ntwo", "<&>"])
-def test_a_name_with_dollars_is_drawn_as_it_is(name, tmp_path):
+@pytest.mark.parametrize("name", ["$\\frac{1}$", "a $ b $ c", "$x$", "one\ntwo", "<&>", "漢字"])
+def test_a_name_is_drawn_as_it_is(name, tmp_path):
     overlap = Overlap(names=(name,), layer=name, both=np.ones((1, 1), np.int64))
     plot_overlap(overlap, tmp_path / "a.svg")
     text = html.unescape(svg_of(lambda figure: draw_overlap(figure, overlap)))
