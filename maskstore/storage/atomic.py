@@ -7,6 +7,7 @@ wrong before, an interrupt included, leaves what was in that place untouched and
 
 import errno
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from maskstore.errors import ArchiveError, ArchiveExists, ArchiveWriteError, Inv
 
 Content = bytes | Iterable[bytes] | Callable[[BinaryIO], object]
 """What a file shall hold: bytes, pieces one after another, or what a callback writes into it."""
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,13 +173,19 @@ def _refused(path: Path, action: str, error: OSError) -> ArchiveWriteError:
 
 
 def require_path(path: Path) -> None:
-    """Raise InvalidInput where no file system takes such a path: a NUL, a lone surrogate."""
+    """Raise InvalidInput where no file can be made: a NUL, a lone surrogate, a URL."""
     try:
         encoded = os.fsencode(path)
     except ValueError as error:
         raise InvalidInput(f"{str(path)!r}: not a path ({error})") from error
     if b"\0" in encoded:
         raise InvalidInput(f"{str(path)!r}: not a path (embedded null character)")
+    # Path takes one of the two slashes away.
+    if _URL.match(str(path)) and not path.parent.is_dir():
+        raise InvalidInput(
+            f"{path}: a URL can only be read, and only an archive's; write a file here, then copy "
+            "it there"
+        )
 
 
 def sync_folder(folder: Path) -> None:

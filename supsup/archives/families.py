@@ -13,6 +13,7 @@ from maskstore import MaskArchive, StoredTask
 from maskstore.codecs import parse_codec
 from maskstore.errors import ArchiveWriteError, InvalidInput
 from maskstore.maintenance import gone_if_empty
+from maskstore.storage.atomic import require_path
 from supsup.archives.classes import note_of_chance
 from supsup.archives.engine import Engine, LocalEngine
 from supsup.archives.network import check_recipe
@@ -326,8 +327,12 @@ def train_missing(
 
 
 def make_folder(folder: str | PathLike[str]) -> None:
-    """Make a folder and those on the way; raises ArchiveWriteError where that cannot be done."""
+    """Make a folder and those on the way; raises ArchiveWriteError where that cannot be done.
+
+    InvalidInput, where it is a URL.
+    """
     folder = Path(folder)
+    require_path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
