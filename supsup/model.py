@@ -28,7 +28,7 @@ from supsup.evaluation.score import EVAL_BATCH, Evaluation
 from supsup.inference import Inference, MaskBank, infer_in
 from supsup.networks.backbone import Backbone
 from supsup.tasks import load_family, make_task
-from supsup.tasks.batch import one_tensor, parse_inputs
+from supsup.tasks.batch import parse_inputs
 from supsup.tasks.checked import check_tasks
 from supsup.tasks.protocol import TaskData
 from supsup.tasks.subset import named
@@ -163,6 +163,7 @@ class SupSup:
         data: str | PathLike[str] | None = None,
         ways: int | None = None,
         size: int | None = None,
+        name: str | None = None,
         parallel: int | None = None,
         codec: str = "auto",
         log: Log | None = None,
@@ -181,6 +182,7 @@ class SupSup:
                 or .npz of the images (:func:`supsup.datasets.read_own`).
             ways: classes in a task of a family that splits a data set; None for the family's own.
             size: height and width that pictures of one's own are scaled to.
+            name: tasks of a family are called ``name/0``, ``name/1``, …; None for its own names.
             parallel, codec: as in :func:`supsup.train` and :meth:`MaskArchive.add`.
             log: where figures go beside the archive: ``csv:FILE``, ``tensorboard:DIR``,
                 ``wandb:PROJECT``, ``mlflow:EXPERIMENT``, a
@@ -199,7 +201,7 @@ class SupSup:
         """
         self.archive.store.require_writable()
         config = self._config(config, settings)
-        todo = self._tasks(tasks, config, data, count=count, ways=ways, size=size)
+        todo = self._tasks(tasks, config, data, count=count, ways=ways, size=size, name=name)
         stored: list[StoredTask] = []
         total = len(todo) if isinstance(todo, Sequence) else None
         with ExitStack() as stack:
@@ -277,7 +279,7 @@ class SupSup:
                 objective=objective,
                 mode=mode,
             )
-        x = one_tensor(parse_inputs(images, "data"), "data")
+        x = parse_inputs(images, "data")
         found = infer_in(self._masks(), x, method=method, objective=objective, mode=mode)
         labels = labels_of(self.archive, found.names, found.predictions.tolist())
         return replace(found, labels=labels)
@@ -369,17 +371,26 @@ class SupSup:
         tasks: Tasks,
         config: TrainConfig,
         data: str | PathLike[str] | None,
-        **of_family: int | None,
+        *,
+        count: int | None,
+        ways: int | None,
+        size: int | None,
+        name: str | None,
     ) -> Iterable[TaskData]:
-        count, ways, size = (of_family[name] for name in ("count", "ways", "size"))
         if isinstance(tasks, str):
-            options = {} if ways is None else {"ways": ways}
             recipes, images = load_family(
-                tasks, count, seed=config.seed, options=options, data=data, size=size
+                tasks,
+                count,
+                seed=config.seed,
+                options={} if ways is None else {"ways": ways},
+                prefix=name,
+                data=data,
+                size=size,
             )
             images = images.to(self.backbone.device)
             return [make_task(recipe, images) for recipe in recipes]
-        if given := [name for name, value in of_family.items() if value is not None]:
+        of_family = {"count": count, "ways": ways, "size": size, "name": name}
+        if given := [each for each, value in of_family.items() if value is not None]:
             raise InvalidInput(
                 f"{given[0]}: of a family that is named; these tasks are as they are"
             )

@@ -28,6 +28,14 @@ def train(
     archive: options.Archive,
     dataset: options.Dataset,
     tasks: options.Tasks = None,
+    name: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PREFIX",
+            help="Tasks are called PREFIX/0, PREFIX/1, …, by default after the data "
+            "(split-mnist/0); so the same data can be trained once more in another way.",
+        ),
+    ] = None,
     labels: options.Labels = None,
     ways: options.Ways = None,
     size: options.Size = None,
@@ -200,6 +208,7 @@ def train(
         tasks,
         network,
         config,
+        name=name,
         own=own,
         backbone_from=backbone_from,
         task_options=options.task_options(labels=labels, sampling=sampling, ways=ways),

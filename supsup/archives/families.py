@@ -94,6 +94,7 @@ def train_family(
     config: TrainConfig,
     *,
     task_options: Options | None = None,
+    name: str | None = None,
     own: OwnData | None = None,
     backbone_from: str | None = None,
     engine: Engine,
@@ -114,6 +115,7 @@ def train_family(
         network: what it leaves open is the archive's.
         config: its seed is not used: that of the network is the seed of everything.
         task_options: see :func:`supsup.tasks.task_family`.
+        name: tasks are called ``name/0``, ``name/1``, …; None for the family's names.
         own: the user's own images, of ``split-folder`` and the like.
         backbone_from: name of the task that the network is first trained on, whole, for as many
             steps; its weights file is put beside the new archive.
@@ -132,9 +134,9 @@ def train_family(
     recipe = network.recipe(path)
     config = replace(config, seed=recipe.seed)
     if own is None:
-        recipes = task_family(family, tasks, seed=recipe.seed, options=task_options)
+        recipes = task_family(family, tasks, recipe.seed, task_options, name)
     else:
-        recipes = own_family(family, own.source, tasks, recipe.seed, task_options)
+        recipes = own_family(family, own.source, tasks, recipe.seed, task_options, name)
         engine = _with_images(engine, own.images)
         if not path.exists():
             recipe = fitted_to(recipe, own.source)

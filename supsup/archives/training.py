@@ -46,6 +46,8 @@ def missing_tasks(
     """The tasks still to be trained.
 
     Args:
+        recipes: where they have a prefix, a task is there if its name is, whatever other names the
+            same data were trained under; ``resume`` then also knows what was renamed since.
         resume: skip the tasks that are there, whatever their names, provided they were trained the
             same way.
 
@@ -58,10 +60,13 @@ def missing_tasks(
     but_for_images = _by_recipe(archive, _key_but_for_images) if own else {}
     missing = []
     for recipe in recipes:
-        stored = _preferred(trained_on.get(_key(recipe.to_json()), []), recipe.name)
+        same = trained_on.get(_key(recipe.to_json()), [])
+        if recipe.prefix is not None:
+            same = _under_names(same, recipe, config if resume else None)
+        stored = _preferred(same, recipe.name)
         if stored is None and recipe.name in archive:
             stored = archive.task(recipe.name)
-        if stored is None and resume:
+        if stored is None and resume and recipe.prefix is None:
             # A renamed one of the same folder, which has changed: told, not trained beside it.
             stored = next(iter(but_for_images.get(_key_but_for_images(recipe.to_json()), [])), None)
         if stored is None:
@@ -92,6 +97,8 @@ def to_train(
     for task in tasks:
         if task.recipe is not None:
             same = trained_on.get(_key(task.recipe.to_json()), [])
+            if isinstance(task.recipe, TaskRecipe) and task.recipe.prefix is not None:
+                same = _under_names(same, task.recipe, config)
         else:
             mine = Fingerprint.of(task) if own else None
             same = [each for each, data in own if mine and data.difference(mine) is None]
@@ -112,6 +119,18 @@ def _by_recipe(
     return found
 
 
+def _under_names(
+    same: list[StoredTask], recipe: TaskRecipe, config: TrainConfig | None
+) -> list[StoredTask]:
+    """Of masks of a recipe's data those that are meant where the user gave the names, which keep
+    trainings of the same data apart: of its name, or trained alike by ``config`` and renamed."""
+    return [
+        each
+        for each in same
+        if each.name == recipe.name or (config is not None and _trained_alike(each, config))
+    ]
+
+
 def _preferred(same: list[StoredTask], name: str) -> StoredTask | None:
     """Of masks of the same data the one of that name, or the first."""
     return next((each for each in same if each.name == name), same[0] if same else None)
@@ -126,6 +145,16 @@ def _key_but_for_images(recipe: Mapping[str, Any]) -> str:
     return _key({**recipe, "own": "own" in recipe})
 
 
+def _whole(training: Mapping[str, Any]) -> dict[str, Any]:
+    """With fields younger than the mask, and those that are left out where they say nothing."""
+    return OMITTED | TrainConfig.from_json(training).to_json()
+
+
+def _trained_alike(stored: StoredTask, config: TrainConfig) -> bool:
+    found = TaskMetadata.of(stored).training
+    return found is not None and _whole(found) == OMITTED | config.to_json()
+
+
 def _check_same(
     archive: MaskArchive, stored: StoredTask, what: str, wanted: Mapping[str, Any]
 ) -> None:
@@ -133,9 +162,7 @@ def _check_same(
     there = TaskMetadata.of(stored)
     found = there.task if what == "task" else there.training
     if what == "training" and found:
-        # With fields younger than the mask, and those that are left out where they say nothing.
-        found = OMITTED | TrainConfig.from_json(found).to_json()
-        wanted = OMITTED | dict(wanted)
+        found, wanted = _whole(found), OMITTED | dict(wanted)
     for key, value in wanted.items():
         if (found or {}).get(key) != value:
             if key == "own" and found and (name := found.get("dataset")) and found.get(key):

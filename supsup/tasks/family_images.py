@@ -15,6 +15,7 @@ def load_family(
     *,
     seed: int = 0,
     options: Options | None = None,
+    prefix: str | None = None,
     data: str | PathLike[str] | None = None,
     size: int | None = None,
     **how: Any,
@@ -22,8 +23,8 @@ def load_family(
     """Recipes of the first tasks of a family, and the images that they are made of.
 
     Args:
-        name, n, seed, options: as :func:`supsup.tasks.task_family`, or of ``split-folder`` and the
-            like.
+        name, n, seed, options, prefix: as :func:`supsup.tasks.task_family`, or of ``split-folder``
+            and the like.
         data: folder of the data set's files; of a user's own images their folder, .zip or .npz.
         size: height and width that a user's own pictures are scaled to.
         how: of :func:`supsup.datasets.load`.
@@ -38,8 +39,8 @@ def load_family(
                 f"{name}: of your own images; say where they are (--data PATH, in Python data=…)"
             )
         own = read_own(data, size=size)
-        return own_family(name, own.source, n, seed, options), own.images
+        return own_family(name, own.source, n, seed, options, prefix), own.images
     if size is not None:
         raise InvalidInput(f"size: {name} has pictures of one size; leave it out")
-    recipes = task_family(name, n, seed=seed, options=options)
+    recipes = task_family(name, n, seed, options, prefix)
     return recipes, load(recipes[0].dataset, data, **how)

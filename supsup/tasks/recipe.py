@@ -8,6 +8,7 @@ from maskstore.errors import InvalidInput
 from maskstore.numbers import parse_whole
 from maskstore.registry import did_you_mean
 from maskstore.seeded import streams as seeded
+from maskstore.storage.metadata import parse_name
 from supsup.datasets.catalog import SOURCES, Source, family_of, find_source
 from supsup.datasets.own_source import PREFIX, OwnSource
 from supsup.tasks.families import RULES, TaskRule, rules_of
@@ -24,11 +25,14 @@ class TaskRecipe:
         index: number of the task in its family, from 0.
         seed: seed of what the rule draws.
         own: what is known of a user's own images, whose data set is called ``folder:NAME``.
+        prefix: the task is called ``PREFIX/index``; None for the family's name before it. Says
+            nothing of the data: it is no part of the JSON, and recipes that differ in it are equal.
         options: the rule's options as :meth:`TaskRule.parse_options` completes them. Copied and
             treated as read-only.
 
     Raises:
-        InvalidInput: an empty data set name, an unknown rule or option, or a value out of range.
+        InvalidInput: an empty data set name, an unknown rule or option, a value out of range, or a
+            prefix that makes no name of a task.
 
     >>> recipe = TaskRecipe(dataset="mnist-sample", rule="rotated", index=3)
     >>> recipe.name, recipe.options["degrees"], recipe.class_count
@@ -41,6 +45,7 @@ class TaskRecipe:
     seed: int = 0
     options: Options = field(default_factory=dict)
     own: OwnSource | None = None
+    prefix: str | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.dataset, str) or not self.dataset:
@@ -59,6 +64,10 @@ class TaskRecipe:
             raise InvalidInput(
                 f"task recipe: own data of the name {self.dataset!r}, expected {PREFIX}…"
             )
+        if self.prefix is not None:
+            if not isinstance(self.prefix, str) or not self.prefix:
+                raise InvalidInput(f"names of tasks: expected a PREFIX, got {self.prefix!r}")
+            parse_name(self.name)
         if (source := self.source) is not None:
             self.check_count(source.classes)
 
@@ -67,6 +76,11 @@ class TaskRecipe:
 
     @property
     def name(self) -> str:
+        """Of the mask: ``PREFIX/0`` where there is a prefix, else :attr:`name_in_family`."""
+        return self.name_in_family if self.prefix is None else f"{self.prefix}/{self.index}"
+
+    @property
+    def name_in_family(self) -> str:
         """Such as ``split-mnist/0``; a sample's tasks are called like those of the whole set."""
         return f"{self.rule}-{self.family}/{self.index}"
 
@@ -140,7 +154,7 @@ class TaskRecipe:
     @classmethod
     def from_json(cls, value: Any) -> "TaskRecipe":
         """The inverse of :meth:`to_json`; raises InvalidInput on anything else."""
-        keys = set(cls.__dataclass_fields__)
+        keys = set(cls.__dataclass_fields__) - {"prefix"}
         if not isinstance(value, Mapping):
             raise InvalidInput(f"task recipe: expected a JSON object, got {type(value).__name__}")
         if unknown := [key for key in value if key not in keys]:
@@ -161,13 +175,18 @@ def family_names() -> list[str]:
 
 
 def task_family(
-    name: str, n: int | None = None, seed: int = 0, options: Options | None = None
+    name: str,
+    n: int | None = None,
+    seed: int = 0,
+    options: Options | None = None,
+    prefix: str | None = None,
 ) -> list[TaskRecipe]:
     """Recipes of the first ``n`` tasks of a family, all with the same seed and options.
 
     Args:
         name: rule and data set, such as ``permuted-mnist`` or ``split-mnist-sample``.
         n: how many; None for all, where the family ends.
+        prefix: tasks are called ``PREFIX/0``, ``PREFIX/1``, …; None for the family's names.
 
     Raises:
         InvalidInput: an unknown family, fewer than one task or more than there are, or no ``n``
@@ -186,7 +205,8 @@ def task_family(
         raise InvalidInput(
             f"unknown task family {name!r}; known: {', '.join(known)}{did_you_mean(name, known)}"
         )
-    return _first(name, n, seed, rule, dataset, options or {}, SOURCES[dataset].classes)
+    classes = SOURCES[dataset].classes
+    return _first(name, n, seed, rule, dataset, options or {}, classes, prefix=prefix)
 
 
 def is_own(family: str) -> bool:
@@ -201,6 +221,7 @@ def own_family(
     n: int | None = None,
     seed: int = 0,
     options: Options | None = None,
+    prefix: str | None = None,
 ) -> list[TaskRecipe]:
     """:func:`task_family` of ``split-folder``, ``permuted-folder`` or ``rotated-folder``.
 
@@ -208,7 +229,10 @@ def own_family(
         source: of the images (:func:`supsup.datasets.own_data.read_own`).
     """
     rule = name.partition("-")[0]
-    return _first(name, n, seed, rule, source.name, options or {}, source.classes, source)
+    classes = source.classes
+    return _first(
+        name, n, seed, rule, source.name, options or {}, classes, own=source, prefix=prefix
+    )
 
 
 def _first(
@@ -219,7 +243,9 @@ def _first(
     dataset: str,
     options: Options,
     classes: int,
+    *,
     own: OwnSource | None = None,
+    prefix: str | None = None,
 ) -> list[TaskRecipe]:
     made_by = rules_of(dataset)[rule]
     full = made_by.parse_options(rule, options)
@@ -232,6 +258,14 @@ def _first(
         limit = f"1 to {count}" if count is not None else "at least 1"
         raise InvalidInput(f"{name}: expected {limit} tasks, got {n}")
     return [
-        TaskRecipe(dataset=dataset, rule=rule, index=index, seed=seed, options=full, own=own)
+        TaskRecipe(
+            dataset=dataset,
+            rule=rule,
+            index=index,
+            seed=seed,
+            options=full,
+            own=own,
+            prefix=prefix,
+        )
         for index in range(n)
     ]

@@ -181,7 +181,7 @@ def make_task(recipe: TaskRecipe, dataset: ImageSet) -> Task:
         test_images=test_images,
         test_y=test_y,
         augment=dataset.augment,
-        key=int(seeded.integers(recipe.seed, f"augment/{recipe.name}", (1,), 2**63)[0]),
+        key=int(seeded.integers(recipe.seed, f"augment/{recipe.name_in_family}", (1,), 2**63)[0]),
         pixels=None if pixels is None else pixels.to(dataset.device),
         scale=scale,
         shift=shift,

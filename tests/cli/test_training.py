@@ -146,6 +146,33 @@ def test_resume_trains_what_is_missing(trained, run, tmp_path):
     assert ([task["name"] for task in done["trained"]], done["skipped"]) == (["split-mnist/2"], 2)
 
 
+def test_names_of_the_users_own(run, tmp_path):
+    path = tmp_path / "a.h5"
+    once = ("train", path, *TINY, "--tasks", "2", "--quiet")
+    again = (*once, "--name", "sparse", "--mask", "topk", "--density", "0.1")
+    assert run(*once).code == 0
+    # The same data, trained in another way under names of their own.
+    assert run(*again, "--tasks", "1").code == 0
+    before = digest(path)
+    refused = run(*again)
+    assert (refused.code, digest(path)) == (1, before)
+    assert "task 'sparse/0' is there already" in refused.err
+    other = run(*again, "--density", "0.2", "--resume")
+    assert (other.code, digest(path)) == (1, before)
+    assert "task 'sparse/0' was trained with training density 0.1, asked for 0.2" in other.err
+    nameless = run(*once, "--name", "", "--tasks", "1")
+    assert (nameless.code, digest(path)) == (1, before)
+    assert "expected a PREFIX, got ''" in nameless.err
+    assert run("rename", path, "sparse/0", "thin").code == 0
+    done = run(*again, "--resume", "--json").json()
+    assert ([each["name"] for each in done["trained"]], done["skipped"]) == (["sparse/1"], 1)
+    found = {row["name"]: row["accuracy"] for row in run("eval", path, "--json").json()["per_task"]}
+    assert list(found) == ["split-mnist/0", "split-mnist/1", "thin", "sparse/1"]
+    listed = run("list", path, "--json").json()["tasks"]
+    assert found == {each["name"]: each["metadata"]["metrics"]["accuracy"] for each in listed}
+    assert listed[0]["ones"] > 4 * listed[2]["ones"]
+
+
 def test_plain_h5py_opens_it(trained):
     with h5py.File(trained) as file:
         assert json.loads(bytes(file["header"][...]))["backbone"]["net"] == "bn-2048"
