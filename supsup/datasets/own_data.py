@@ -48,7 +48,7 @@ def read_own(
     if kept is not None:
         size = kept.side if kept.height == kept.width else None
     if where.is_dir() or where.suffix.lower() == ".zip":
-        names, parts = read_pictures(where, size)
+        names, parts = read_pictures(where, size, known=kept is not None)
     elif where.suffix.lower() == ".npz":
         names, parts = _read_arrays(where, size)
     else:

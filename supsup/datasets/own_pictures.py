@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int64, UInt8
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from maskstore.errors import InvalidInput, SupsupError
 from maskstore.foreign import foreign_file, one_line, require_size
@@ -46,7 +46,9 @@ class _File:
     read: Callable[[], bytes]
 
 
-def read_pictures(where: Path, size: int | None) -> tuple[tuple[str, ...], list[OwnPart]]:
+def read_pictures(
+    where: Path, size: int | None, *, known: bool = False
+) -> tuple[tuple[str, ...], list[OwnPart]]:
     """The names of the classes, sorted, and the training and test pictures.
 
     They are grey where all are, else in colour.
@@ -54,19 +56,20 @@ def read_pictures(where: Path, size: int | None) -> tuple[tuple[str, ...], list[
     Args:
         where: a folder, or a zip.
         size: height and width that they are scaled to; None where all have one size.
+        known: masks were trained on these pictures as they are, so no size can be given any more.
 
     Raises:
         InvalidInput: no pictures, classes in one part only, several sizes, or an unreadable one.
     """
     if where.is_dir():
-        return _read_listed(where, _in_folder(where), size)
+        return _read_listed(where, _in_folder(where), size, known)
     # Open until all is read: each opening reads the whole directory of the zip.
     with foreign_file(where, ".zip file") as file, zipfile.ZipFile(file) as opened:
-        return _read_listed(where, _in_zip(where, opened), size)
+        return _read_listed(where, _in_zip(where, opened), size, known)
 
 
 def _read_listed(
-    where: Path, parts: list[list[_File]], size: int | None
+    where: Path, parts: list[list[_File]], size: int | None, known: bool
 ) -> tuple[tuple[str, ...], list[OwnPart]]:
     there = [{file.class_name for file in part} for part in parts]
     if other := there[0] ^ there[1]:
@@ -78,7 +81,8 @@ def _read_listed(
     if len(names) < 2:
         raise InvalidInput(f"{where}: expected pictures of at least two classes, got {len(names)}")
     grey = all(_mode_of(file) in _GREY for part in parts for file in part)
-    return names, [_decoded(part, names, "L" if grey else "RGB", size) for part in parts]
+    mode: Mode = "L" if grey else "RGB"
+    return names, [_decoded(part, names, mode, size, known) for part in parts]
 
 
 def _in_folder(folder: Path) -> list[list[_File]]:
@@ -147,6 +151,8 @@ def _picture(data: bytes, where: Path) -> Iterator[Image.Image]:
             yield picture
     except SupsupError:
         raise
+    except UnidentifiedImageError:  # its own words name an object in memory
+        raise InvalidInput(f"{where}: not a readable picture (of no known format)") from None
     except Exception as error:
         raise InvalidInput(f"{where}: not a readable picture ({one_line(error)})") from error
 
@@ -159,7 +165,9 @@ def pixels_of(data: bytes, where: Path, mode: Mode, size: int | None) -> np.ndar
     return array if mode == "L" else np.ascontiguousarray(array.transpose(2, 0, 1))
 
 
-def _decoded(files: list[_File], names: tuple[str, ...], mode: Mode, size: int | None) -> OwnPart:
+def _decoded(
+    files: list[_File], names: tuple[str, ...], mode: Mode, size: int | None, known: bool
+) -> OwnPart:
     digest = hashlib.sha256()
     pixels: list[np.ndarray] = []
     for file in files:
@@ -169,9 +177,13 @@ def _decoded(files: list[_File], names: tuple[str, ...], mode: Mode, size: int |
         pixels.append(pixels_of(data, file.where, mode, size))
         shape, first = (f"{each.shape[-1]}×{each.shape[-2]}" for each in (pixels[-1], pixels[0]))
         if shape != first:
+            advice = (
+                "the masks were trained on pictures of one size, so not on this one"
+                if known
+                else "say to which size all are scaled, --size"
+            )
             raise InvalidInput(
-                f"{file.where}: {shape} pixels, the first picture has {first}; say to which size "
-                "all are scaled, --size"
+                f"{file.where}: {shape} pixels, the first picture has {first}; {advice}"
             )
         if pixels[0].nbytes * len(files) > LARGEST:
             raise InvalidInput(

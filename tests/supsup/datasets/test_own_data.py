@@ -127,6 +127,18 @@ CHANGES = {
         lambda f: shutil.copy(f / "train/cat/1.png", f / "train/cat/9.png"),
         "training images: 20 and 21",
     ),
+    "a test picture more, of another size": (
+        lambda f: Image.new("RGB", (9, 9)).save(f / "test/cat/9.png"),
+        "test images: 8 and 9",
+    ),
+    "a class more": (
+        lambda f: [shutil.copytree(f / p / "yak", f / p / "zebra") for p in ("train", "test")],
+        "classes: 4 and 5",
+    ),
+    "one more and one less": (
+        lambda f: (f / "train/cat/1.png").rename(f / "train/owl/9.png"),
+        "training images or their names: digests",
+    ),
     "another picture": (
         lambda f: shutil.copy(f / "test/cat/1.png", f / "test/cat/0.png"),
         "test images or their names: digests",
@@ -160,12 +172,23 @@ def only_black(folder: Path) -> None:
         Image.new("RGB", (6, 6)).save(each)
 
 
+def test_a_picture_that_came_in_another_size_is_told_without_an_option_that_eval_lacks(tmp_path):
+    folder = make_folder(tmp_path / "x", shape=(4, 7, 3))
+    before = read_own(folder).source
+    odd_size(folder)
+    with pytest.raises(InvalidInput, match=r"7.png: 9×9 pixels, the first .* not on this one"):
+        read_own(folder, kept=before)
+
+
 BAD_FOLDERS = {
     "no test": (lambda f: shutil.rmtree(f / "test"), "no folder test or val"),
     "no train": (lambda f: shutil.rmtree(f / "train"), "no folder train"),
     "a class in one part": (lambda f: shutil.rmtree(f / "test" / "owl"), "'owl' is only in one"),
     "several sizes": (odd_size, "7.png: 9×9 pixels, the first picture has 6×6.*--size"),
-    "no picture": (lambda f: (f / "test/cat/0.png").write_text("x"), "0.png: not a readable"),
+    "no picture": (
+        lambda f: (f / "test/cat/0.png").write_text("x"),
+        r"0.png: not a readable picture \(of no",
+    ),
     "nothing to see": (only_black, "all training pixels are the same"),
     "one class": (
         lambda f: [shutil.rmtree(f / p / c) for p in ("train", "test") for c in CLASSES[1:]],
