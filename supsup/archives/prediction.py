@@ -96,10 +96,8 @@ def predict_with(
         rows = np.flatnonzero(np.array(names, object) == name)
         chosen = torch.from_numpy(rows).to(backbone.device)
         own = map_inputs(lambda each, chosen=chosen: each.index_select(0, chosen), x)  # type: ignore[misc]
-        if isinstance(own, Tensor) and own.is_floating_point():
-            levels = levels_of_masks([archive.task(name)])
-            if levels is not None:
-                check_levels(own, *levels)
+        if (levels := levels_of_masks([archive.task(name)])) is not None:
+            check_levels(own, *levels)
         probabilities = _logits(weights, own, name, own_classes).softmax(1)
         best = probabilities.max(1)
         predictions[rows] = best.indices.cpu().numpy()

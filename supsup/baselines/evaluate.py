@@ -19,6 +19,7 @@ from supsup.evaluation.score import EVAL_BATCH, Answers, Evaluation, score_task
 from supsup.inference import MODES, Objective
 from supsup.inference.objectives import parse_objective
 from supsup.networks.modes import plain_modes
+from supsup.tasks.arrays import Inputs
 from supsup.tasks.batch import one_tensor
 from supsup.tasks.protocol import TaskData
 
@@ -83,7 +84,7 @@ def evaluate_baseline(
     rows = (
         score_task(
             task,
-            answer,
+            _on_one_tensor(task, answer),
             backbone=baseline.backbone,
             labels_shared=scenario.labels_shared,
             batch=batch,
@@ -91,6 +92,10 @@ def evaluate_baseline(
         for task, answer in answers
     )
     return Evaluation.of(scenario, rows, method=name, objective=measure, batch=batch)
+
+
+def _on_one_tensor(task: TaskData, answer: Answer) -> Callable[[Inputs], Answers]:
+    return lambda images: answer(one_tensor(images, f"task {task.name!r}"))
 
 
 def _given(baseline: Baseline, task: str) -> Answer:

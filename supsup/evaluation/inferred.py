@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from maskstore.errors import InvalidInput, TaskNotFound
@@ -15,6 +14,7 @@ from supsup.inference.bank import MaskBank
 from supsup.inference.find_task import infer_in
 from supsup.inference.methods import Method, parse_method
 from supsup.inference.objectives import Objective, parse_objective
+from supsup.tasks.arrays import Inputs
 from supsup.tasks.protocol import TaskData
 
 
@@ -67,7 +67,7 @@ def evaluate_inferred(
                 raise TaskNotFound(f"evaluation: there is no mask of task {task.name!r}")
             own = torch.from_numpy(np.asarray(owner == task.name, bool))
 
-            def answer(images: Float[Tensor, "batch ..."], own: Tensor = own) -> Answers:
+            def answer(images: Inputs, own: Tensor = own) -> Answers:
                 found = infer_in(bank, images, method=chosen, objective=measure, mode=mode)
                 return Answers(
                     labels=torch.from_numpy(found.predictions),

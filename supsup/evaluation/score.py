@@ -18,7 +18,8 @@ from supsup.evaluation.scenarios import GG, Scenario
 from supsup.inference.ood import free_energy
 from supsup.networks.backbone import Backbone
 from supsup.networks.modes import plain_modes
-from supsup.tasks.batch import Batch, map_inputs, one_tensor
+from supsup.tasks.arrays import Inputs
+from supsup.tasks.batch import Batch, map_inputs
 from supsup.tasks.checked import train_batch
 from supsup.tasks.protocol import TaskData
 
@@ -140,7 +141,7 @@ class Answers:
 
 def score_task(
     task: TaskData,
-    answer: Callable[[Float[Tensor, "batch ..."]], Answers],
+    answer: Callable[[Inputs], Answers],
     *,
     backbone: Backbone,
     labels_shared: bool = False,
@@ -167,7 +168,7 @@ def score_task(
     for images, labels in islice(evaluation_batches(backbone, task, batch), batches):
         if not len(labels):
             continue
-        said = answer(one_tensor(images, f"task {task.name!r}"))
+        said = answer(images)
         correct = said.labels == labels.to(said.labels.device)
         in_task = torch.ones_like(correct) if said.in_task is None else said.in_task
         # Sums stay where the answers are: reading them would wait for the device at every batch.

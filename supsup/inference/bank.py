@@ -5,7 +5,7 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Int32, Int64, Shaped, UInt8
+from jaxtyping import Float, Float32, Int32, Int64, UInt8
 from torch import Tensor
 
 from maskstore.archive import MaskArchive
@@ -27,6 +27,7 @@ from supsup.inference.prototypes import TaskPrototypes
 from supsup.inference.task_tensors import TaskTensors
 from supsup.networks.backbone import Backbone
 from supsup.networks.linear_chain import chain_of
+from supsup.tasks.arrays import Inputs
 
 SPARSE_DENSITY = 0.1
 """Below this density a gathered weight is cheaper than the unpacking of all."""
@@ -212,9 +213,7 @@ class MaskBank(Shown):
             return self.classes
         return int(self.class_counts[mask])
 
-    def run(
-        self, x: Shaped[Tensor, "batch ..."], weights: dict[str, Tensor]
-    ) -> Float[Tensor, "batch outputs"]:
+    def run(self, x: Inputs, weights: dict[str, Tensor]) -> Float[Tensor, "batch outputs"]:
         """Logits of the network under ``weights``.
 
         Raises:

@@ -5,7 +5,7 @@ from typing import get_args
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Float64, Int64, Shaped
+from jaxtyping import Float32, Float64, Int64
 from torch import Tensor
 
 from maskstore.archive import MaskArchive
@@ -24,6 +24,8 @@ from supsup.networks.backbone import Backbone
 from supsup.networks.linear_chain import chain_of
 from supsup.networks.modes import plain_modes
 from supsup.networks.probe import probe, require_neighbours
+from supsup.tasks.arrays import INTEGERS, Inputs
+from supsup.tasks.batch import count_of, images_at, map_inputs, split_inputs, tensors_of
 
 MODES: tuple[str, ...] = get_args(ModeName)
 """Who decides: every image for itself; all of a batch together; its first image for all, which is
@@ -81,7 +83,7 @@ class Inference:
 def infer(
     backbone: Backbone,
     masks: PackedMasks | MaskArchive | MaskSource,
-    x: Shaped[Tensor, "batch ..."],
+    x: Inputs,
     *,
     method: str | Method = "auto",
     objective: str | Objective = "auto",
@@ -95,7 +97,8 @@ def infer(
 
     Args:
         masks: packed masks in memory, or an archive, whose masks are then decoded in blocks.
-        x: images as the network was trained on, normalised alike.
+        x: images as the network was trained on, normalised alike: one tensor, or a tuple or dict
+            of them, where the network takes several.
         method: a name of ``METHODS``, ``auto``, or a method with its own settings.
         objective: a name of ``OBJECTIVES``, ``auto`` (:data:`AUTO_OBJECTIVE`), or an objective.
         mode: one of ``MODES``.
@@ -115,7 +118,7 @@ def infer(
 @plain_modes()
 def infer_in(
     bank: MaskBank,
-    x: Shaped[Tensor, "batch ..."],
+    x: Inputs,
     *,
     method: str | Method = "auto",
     objective: str | Objective = "auto",
@@ -123,13 +126,12 @@ def infer_in(
 ) -> Inference:
     """:func:`infer` with a bank that is there already; raises as it does."""
     check_one_of("mode", mode, MODES)
-    x = parse_data(x, bank.levels, words=_takes_words(bank.backbone)).to(bank.backbone.device)
-    if x.is_inference():  # autograd cannot save such a tensor; a copy made here is another kind
-        x = x.clone()
+    x = parse_data(x, bank.levels, words=_takes_words(bank.backbone))
+    x = map_inputs(lambda each: _plain(each.to(bank.backbone.device)), x)
     look = probe(bank.backbone, x)  # what the network is not fit for is said first
     reason = ""
     if method == "auto":
-        method, reason = choose(bank, images=len(x), mode=mode)
+        method, reason = choose(bank, images=count_of(x), mode=mode)
     if objective == "auto":
         objective = AUTO_OBJECTIVE
     method, objective = parse_method(method), parse_objective(objective)
@@ -139,7 +141,7 @@ def infer_in(
             "the batch; take mode batch, where all images decide together"
         )
     require_neighbours(bank.backbone, x)
-    deciding = x[:1] if mode == "first" else x
+    deciding = next(split_inputs(x, 1)) if mode == "first" else x
     query = Query(bank=bank, x=deciding, objective=objective, per_image=mode == "image")
     evidence = method.evidence(query)
     if np.isnan(evidence).any():
@@ -147,7 +149,7 @@ def infer_in(
             "inference: the network's answer is not finite; is the data scaled as in training?"
         )
     found = evidence.argmax(axis=1)
-    repeat = 1 if mode == "image" else len(x)
+    repeat = 1 if mode == "image" else count_of(x)
     tasks = np.repeat(found, repeat)
     names = bank.names
     predictions, energy = predict(bank, x, tasks)
@@ -166,39 +168,72 @@ def infer_in(
     )
 
 
+def _plain(x: Tensor) -> Tensor:
+    """A tensor that autograd can save, as those made in inference mode are not."""
+    return x.clone() if x.is_inference() else x
+
+
 def parse_data(
-    x: Tensor, levels: tuple[float, float] | None = None, *, words: bool = False
-) -> Shaped[Tensor, "batch ..."]:
+    x: Inputs, levels: tuple[float, float] | None = None, *, words: bool = False
+) -> Inputs:
     """Images that can be used.
 
     Args:
         levels: the range of the numbers that masks were trained on; None where it is not known.
-        words: whether the network looks integers up, so that they stay what they are.
+        words: whether the network looks integers up, so that they stay what they are; of several
+            tensors they do whatever the network is.
 
     Raises:
-        InvalidInput: no batch of finite float32, or numbers of another range.
+        InvalidInput: no batch of finite float32, parts of different lengths, or numbers of another
+            range.
     """
-    if x.ndim < 2 or not len(x):
-        raise InvalidInput(
-            f"data: expected a batch of at least one image, (batch, …), got shape {tuple(x.shape)}"
-        )
-    if words and x.dtype in (torch.int64, torch.int32):
-        return x
-    if x.dtype != torch.float32:
-        raise InvalidInput(
-            f"data: expected float32, got {x.dtype}; scale pixels as in training first"
-        )
-    bad = int((~torch.isfinite(x)).flatten(1).any(1).sum())
-    if bad:
-        raise InvalidInput(f"data: {bad} of {len(x)} images have numbers that are NaN or infinite")
+    parts = {"data": x} if isinstance(x, Tensor) else _named(x)
+    if not parts:
+        raise InvalidInput(f"data: expected a batch of images, got an empty {type(x).__name__}")
+    for what, each in parts.items():
+        _check_part(what, each, integers=words or len(parts) > 1)
+    if len({len(each) for each in parts.values()}) > 1:
+        found = ", ".join(f"{len(each)} in {what}" for what, each in parts.items())
+        raise InvalidInput(f"data: expected as many images in each, got {found}")
     if levels is not None:
         check_levels(x, *levels)
     return x
 
 
-def check_levels(x: Float[Tensor, "batch ..."], black: float, white: float) -> None:
-    """Raise InvalidInput where numbers are pixels that were not normalised as in training."""
-    low, high = float(x.min()), float(x.max())
+def _named(x: tuple[Tensor, ...] | dict[str, Tensor]) -> dict[str, Tensor]:
+    named = x.items() if isinstance(x, dict) else enumerate(x)
+    return {f"data [{name}]": each for name, each in named}
+
+
+def _check_part(what: str, x: Tensor, *, integers: bool) -> None:
+    least = 2 if what == "data" else 1  # beside others a number an image may stand
+    if x.ndim < least or not len(x):
+        raise InvalidInput(
+            f"{what}: expected a batch of at least one image, (batch, …), got shape "
+            f"{tuple(x.shape)}"
+        )
+    if integers and x.dtype in INTEGERS:
+        return
+    if x.dtype != torch.float32:
+        raise InvalidInput(
+            f"{what}: expected float32, got {x.dtype}; scale pixels as in training first"
+        )
+    bad = int((~torch.isfinite(x)).flatten(1).any(1).sum()) if x.ndim > 1 else 0
+    if bad or (x.ndim == 1 and not bool(torch.isfinite(x).all())):
+        raise InvalidInput(
+            f"{what}: {bad or 'some'} of {len(x)} images have numbers that are NaN or infinite"
+        )
+
+
+def check_levels(x: Inputs, black: float, white: float) -> None:
+    """Raise InvalidInput where numbers are pixels that were not normalised as in training.
+
+    Of several tensors the real numbers are looked at together, as the range of training is of all.
+    """
+    real = [each for each in tensors_of(x) if each.is_floating_point()]
+    if not real:
+        return
+    low, high = min(float(each.min()) for each in real), max(float(each.max()) for each in real)
     unit = black < 0 <= low and high <= 1  # of a normalised image something is below 0
     if unit or max(-low, high) > _FAR * max(-black, white):
         raise InvalidInput(
@@ -214,14 +249,14 @@ def _takes_words(backbone: Backbone) -> bool:
 
 
 def predict(
-    bank: MaskBank, x: Shaped[Tensor, "batch ..."], tasks: Int64[np.ndarray, " batch"]
+    bank: MaskBank, x: Inputs, tasks: Int64[np.ndarray, " batch"]
 ) -> tuple[Int64[np.ndarray, " batch"], Float32[np.ndarray, " batch"]]:
     """Each image's class and free energy under the mask of its task.
 
     All images run together under each mask, so that nets with batch statistics see the whole batch;
     of chains of linear layers only those of the task.
     """
-    predictions, energy = np.empty(len(x), np.int64), np.empty(len(x), np.float32)
+    predictions, energy = np.empty(count_of(x), np.int64), np.empty(count_of(x), np.float32)
     wanted = np.unique(tasks)
     alone = chain_of(bank.backbone) is not None
     for start in range(0, len(wanted), _MASKS_AT_ONCE):
@@ -230,7 +265,7 @@ def predict(
         for at, task in enumerate(chosen):
             of_task = np.flatnonzero(tasks == task)
             with torch.no_grad():
-                images = x[of_task] if alone else x
+                images = images_at(x, of_task) if alone else x
                 logits = bank.run(images, {name: w[at] for name, w in weights.items()})
                 logits = logits[:, : bank.class_count(logits.shape[1], int(task))].float()
             if not alone:

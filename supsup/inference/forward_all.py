@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64, Int64, Shaped
+from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from supsup.inference.bank import MaskBank
@@ -13,6 +14,8 @@ from supsup.inference.kernels import run_sparse
 from supsup.inference.linear import run_chain
 from supsup.networks.linear_chain import chain_of
 from supsup.networks.probe import probe
+from supsup.tasks.arrays import Inputs
+from supsup.tasks.batch import count_of
 
 _BLOCK_BYTES = 2**25
 """Memory for the unpacked weights of a block of masks."""
@@ -28,7 +31,7 @@ Reduce = Callable[
 
 def forward_masks(
     bank: MaskBank,
-    x: Shaped[Tensor, "batch ..."],
+    x: Inputs,
     reduce: Reduce,
     rows: Int64[np.ndarray, " n"] | None = None,
 ) -> Float64[np.ndarray, "task batch"]:
@@ -38,13 +41,14 @@ def forward_masks(
         InvalidInput: the network does not take the data.
     """
     chain = chain_of(bank.backbone)
-    if chain is not None and not chain.takes(x):
+    if chain is not None and not (isinstance(x, Tensor) and chain.takes(x)):
         chain = None  # the network itself says what is wrong with the data
-    if rows is None and chain is not None and bank.sparse is not None:
+    if rows is None and chain is not None and bank.sparse is not None and isinstance(x, Tensor):
         return _forward_sparse(bank, x, reduce)
     size = max(1, _BLOCK_BYTES // bank.weights.nbytes)
     count = len(bank) if rows is None else len(rows)
-    values = np.empty((count, len(x)))
+    values = np.empty((count, count_of(x)))
+    run: Callable[[Any, dict[str, Tensor]], Tensor]
     run = partial(_run_each, bank) if chain is None else partial(run_chain, bank.backbone, chain)
     with torch.no_grad():
         for start in range(0, count, size):
@@ -57,7 +61,7 @@ def forward_masks(
 
 
 def _run_each(
-    bank: MaskBank, x: Shaped[Tensor, "batch ..."], weights: dict[str, Tensor]
+    bank: MaskBank, x: Inputs, weights: dict[str, Tensor]
 ) -> Float[Tensor, "task batch outputs"]:
     """The network under each of some weights, in one pass if it can."""
     if probe(bank.backbone, x).masks_apart is None:
@@ -68,7 +72,7 @@ def _run_each(
 
 
 def _forward_sparse(
-    bank: MaskBank, x: Shaped[Tensor, "batch ..."], reduce: Reduce
+    bank: MaskBank, x: Float[Tensor, "batch ..."], reduce: Reduce
 ) -> Float64[np.ndarray, "task batch"]:
     masks = bank.sparse
     assert masks is not None

@@ -5,11 +5,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64, Int64, Shaped
+from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from supsup.inference.bank import MaskBank
 from supsup.inference.objectives import Objective
+from supsup.tasks.arrays import Inputs
+from supsup.tasks.batch import count_of, split_inputs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -18,15 +20,20 @@ class Query:
 
     Attributes:
         bank: the masks and their network.
-        x: images, on the network's device.
+        x: images, on the network's device: one tensor, or as many as the network takes.
         objective: low where a mask is sure of its answer.
         per_image: whether each image is a group of its own; else the batch is the one group.
     """
 
     bank: MaskBank
-    x: Shaped[Tensor, "batch ..."]
+    x: Inputs
     objective: Objective
     per_image: bool
+
+    @property
+    def images(self) -> int:
+        """How many there are."""
+        return count_of(self.x)
 
     def values(
         self,
@@ -63,5 +70,5 @@ class Query:
 
     def groups(self) -> "Iterator[Query]":
         """Each group as a query of its own."""
-        images = self.x.split(1) if self.per_image else [self.x]
+        images = split_inputs(self.x, 1) if self.per_image else [self.x]
         return (replace(self, x=each, per_image=False) for each in images)

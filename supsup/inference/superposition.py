@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Float64, Int64, Shaped
+from jaxtyping import Float, Float32, Float64, Int64
 from torch import Tensor
 
 from maskstore.errors import InvalidInput
@@ -24,6 +24,8 @@ from supsup.inference.linear import image_slopes
 from supsup.inference.query import Query
 from supsup.networks.linear_chain import chain_of
 from supsup.networks.probe import probe
+from supsup.tasks.arrays import Inputs
+from supsup.tasks.batch import count_of, map_inputs, split_inputs
 
 _GRADIENT_BYTES = 2**26
 """Memory for the gradients of single images that are held at a time."""
@@ -52,7 +54,7 @@ def gradients(
         InvalidInput: the data or the network's outputs cannot be used, or tasks differ in their
             number of classes.
     """
-    bank, x = query.bank, query.x
+    bank = query.bank
     if bank.tensors.uneven:
         widths = bank.tensors.head_widths
         assert widths is not None
@@ -68,22 +70,24 @@ def gradients(
             "all; use --method exhaustive or logits"
         )
     weights = superposed(bank, rows)
-    at_once = max(1, _GRADIENT_BYTES // bank.weights.nbytes) if bank.source.in_memory else len(x)
+    at_once = query.images
+    if bank.source.in_memory:
+        at_once = max(1, _GRADIENT_BYTES // bank.weights.nbytes)
     count = len(bank) if rows is None else len(rows)
-    parts, done, groups = [], 0, len(x)
-    for images in x.split(at_once) if query.per_image else [x]:
+    parts, done, groups = [], 0, query.images
+    for images in split_inputs(query.x, at_once) if query.per_image else [query.x]:
         found = _slopes(replace(query, x=images), weights)
         flat = found.flat
         flat *= bank.weights
         products = []
         for where, bits in bank.source.blocks(rows):
             products.append(bank.kernels.multiply(bits, flat).cpu().double())
-            bank.progress("weighing", done * count + len(images) * where.stop, groups * count)
+            bank.progress("weighing", done * count + count_of(images) * where.stop, groups * count)
         product = torch.cat(products, dim=1)
         if bank.tensors.any:
             product += bank.tensors.slopes(found.own, rows, len(product)).cpu().double()
         parts.append(product)
-        done += len(images)
+        done += count_of(images)
     return torch.cat(parts).numpy()
 
 
@@ -105,28 +109,26 @@ def _slopes(query: Query, weights: dict[str, Tensor]) -> _Slopes:
     classes = bank.class_count(logits.shape[1])
     objective.check(logits.shape[1], classes)
     chain = chain_of(bank.backbone)
-    if chain is not None and chain.takes(x):
+    if chain is not None and isinstance(x, Tensor) and chain.takes(x):
         return _Slopes(image_slopes(bank.backbone, chain, x, weights, objective, classes), {})
 
-    def of_one(weights: dict[str, Tensor], image: Tensor) -> Tensor:
-        return _value(query, image[None], weights)
+    def of_one(weights: dict[str, Tensor], image: Inputs) -> Tensor:
+        return _value(query, map_inputs(lambda each: each[None], image), weights)
 
     try:
         if probe(bank.backbone, x).images_apart is None:
             each = torch.func.vmap(torch.func.grad(of_one), in_dims=(None, 0))(weights, x)
         else:
-            alone = [_slope(query, image[None], weights) for image in x]
+            alone = [_slope(query, image, weights) for image in split_inputs(x, 1)]
             each = {name: torch.stack([slope[name] for slope in alone]) for name in weights}
     except InvalidInput as error:
         raise InvalidInput(
             f"one image at a time: {error}; or let all images decide together (mode batch)"
         ) from error
-    return _Slopes(to_flat(layout, each, batch=len(x)), each)
+    return _Slopes(to_flat(layout, each, batch=query.images), each)
 
 
-def _slope(
-    query: Query, x: Shaped[Tensor, "batch ..."], weights: dict[str, Tensor]
-) -> dict[str, Tensor]:
+def _slope(query: Query, x: Inputs, weights: dict[str, Tensor]) -> dict[str, Tensor]:
     """∂H/∂U of a batch by layer; 0 where a layer does not reach the logits."""
     backbone = query.bank.backbone
     # Held for the backward pass, too, in which checkpointed layers run again.
@@ -138,7 +140,5 @@ def _slope(
     return dict(zip(weights, slopes, strict=True))
 
 
-def _value(
-    query: Query, x: Shaped[Tensor, "batch ..."], weights: dict[str, Tensor]
-) -> Float[Tensor, ""]:
+def _value(query: Query, x: Inputs, weights: dict[str, Tensor]) -> Float[Tensor, ""]:
     return query.values(query.bank.run(x, weights)).mean()

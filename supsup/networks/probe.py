@@ -72,12 +72,15 @@ def probe(backbone: Backbone, x: Inputs) -> Probe:
         InvalidInput: the network does not take such data, gives no logits, or does not give the
             same ones each time.
     """
+    if not isinstance(x, Tensor) and _known(backbone):
+        raise InvalidInput(
+            f"network {backbone.name}: takes one tensor of images, got a {type(x).__name__} of "
+            f"{counted(len(x), 'tensor')}; give the tensor itself"
+        )
     if backbone.probed is None:
         if not len(tensors_of(x)[0]):
             return Probe()  # nothing can be found out on no images
-        if known := _known(backbone):
-            _one_tensor(backbone, x)
-        found = Probe() if known else _look(backbone, x)
+        found = Probe() if _known(backbone) else _look(backbone, x)
         rows = map_inputs(lambda each: _few(each.to(backbone.device)), x)
         backbone.probed = replace(
             found, heads=_heads(backbone, rows), mixes_images=_mixes_images(backbone, rows)
@@ -109,14 +112,6 @@ def require_neighbours(backbone: Backbone, x: Inputs, what: str = "data") -> Non
 def _known(backbone: Backbone) -> bool:
     """Whether all is known of a network without a look."""
     return backbone.ships or chain_of(backbone) is not None
-
-
-def _one_tensor(backbone: Backbone, x: Inputs) -> None:
-    if not isinstance(x, Tensor):
-        raise InvalidInput(
-            f"network {backbone.name}: takes one tensor of images, got a {type(x).__name__} of "
-            f"{counted(len(x), 'tensor')}; give the tensor itself"
-        )
 
 
 @plain_modes()

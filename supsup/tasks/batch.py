@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Int64
 from torch import Tensor
@@ -214,13 +215,18 @@ def tensors_of(x: Inputs) -> tuple[Tensor, ...]:
     return tuple(x.values()) if isinstance(x, dict) else x
 
 
+def count_of(x: Inputs) -> int:
+    """How many images there are."""
+    return len(tensors_of(x)[0])
+
+
 def one_tensor(x: Inputs, what: str) -> Tensor:
     """The tensor of images; raises InvalidInput where the network takes several inputs."""
     if isinstance(x, Tensor):
         return x
     raise InvalidInput(
         f"{what}: each image is {len(x)} inputs, here one tensor of images is expected; "
-        "train and evaluate masks on them (supsup.train, evaluate_gg)"
+        "masks are trained, evaluated and inferred with on several, and predict (supsup.SupSup)"
     )
 
 
@@ -250,6 +256,17 @@ def join_batches(batches: Iterable[Batch]) -> Batch | None:
     return join_inputs([x for x, _ in parts], torch.cat), torch.cat([y for _, y in parts])
 
 
+def images_at(x: Inputs, where: slice | Int64[np.ndarray, " n"]) -> Inputs:
+    """Some of the images."""
+    return map_inputs(lambda each: each[where], x)
+
+
+def split_inputs(x: Inputs, size: int) -> Iterator[Inputs]:
+    """The images in order, ``size`` at a time, the last ones as they come."""
+    for start in range(0, count_of(x), size):
+        yield images_at(x, slice(start, start + size))
+
+
 def rows_of(batch: Batch, indices: Int64[Tensor, " n"]) -> Batch:
     """The images of some rows of a batch, and their labels."""
     x, y = batch
@@ -263,4 +280,4 @@ def split_batch(batch: Batch, size: int) -> Iterator[Batch]:
     x, y = batch
     for start in range(0, len(y), size):
         where = slice(start, start + size)
-        yield map_inputs(lambda each, where=where: each[where], x), y[where]  # type: ignore[misc]
+        yield images_at(x, where), y[where]

@@ -54,5 +54,5 @@ class Prototypes(Method):
             return likelihoods
         likeliest = np.argpartition(-likelihoods, count - 1, axis=1)[:, :count]
         by_masks = evidence_on(query, np.sort(likeliest, axis=1))
-        images = 1 if query.per_image else len(query.x)
+        images = 1 if query.per_image else query.images
         return likelihoods + _WEIGHT * images * by_masks

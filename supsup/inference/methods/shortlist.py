@@ -6,6 +6,7 @@ from jaxtyping import Float64, Int64
 
 from supsup.inference.forward_all import forward_masks
 from supsup.inference.query import Query
+from supsup.tasks.batch import images_at
 
 _MASKS_AT_ONCE = 32
 
@@ -39,8 +40,9 @@ def _rank_images(
         weights = bank.masked(chosen)
         for at, mask in enumerate(chosen):
             images = np.flatnonzero((listed == mask).any(axis=1))
+            x = images_at(query.x, images)
             with torch.no_grad():
-                logits = bank.run(query.x[images], {name: w[at] for name, w in weights.items()})
+                logits = bank.run(x, {name: w[at] for name, w in weights.items()})
                 scores[images, mask] = (
                     -query.values(logits[None], chosen[at : at + 1])[0].cpu().numpy()
                 )
