@@ -11,10 +11,7 @@ arm then takes its best. What masks are compared with is in :mod:`benchmarks.pig
 """
 
 import argparse
-import tempfile
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +20,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from benchmarks.cells import Cell, best_rates, kept, measure_missing
 from benchmarks.piggyback_tuned import accuracy_of, pretrained, probe, tuned, weights_path
-from benchmarks.results import save_results, saved_results
-from maskstore.stats import archive_stats
+from benchmarks.results import saved_results
 from supsup import Backbone, BackboneRecipe, TensorTask, TrainConfig, TrainedMask, build, train
-from supsup.archives.network import create_archive
-from supsup.archives.training import append
-from supsup.evaluation.score import accuracy
-from supsup.networks.per_task import read_own, rounded
+from supsup.networks.per_task import rounded
 from supsup.networks.weights_file import WeightsFile
 
 NET = "benchmarks.piggyback_tuned:make_net"
@@ -52,24 +46,6 @@ RATES: dict[str, tuple[tuple[float, float], ...]] = {
 linear probe the penalty."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cell:
-    """One training: a task, a seed, an arm and its rates."""
-
-    arm: str
-    task: int
-    seed: int
-    steps: int
-    lr: float
-    own_lr: float
-
-    @property
-    def key(self) -> str:
-        """Its name in the results."""
-        rates = f"lr={self.lr:g}/own={self.own_lr:g}"
-        return f"{self.arm}/task={self.task}/seed={self.seed}/steps={self.steps}/{rates}"
-
-
 def main() -> None:
     """Measure what is missing and write docs/results/piggyback.json after each cell."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -84,21 +60,25 @@ def main() -> None:
     if options.data is None:
         parser.error("--data: name the .npz of CIFAR-100")
     images = Images(options.data)
+    about = {"ways": WAYS, "pixels": SIZE, "batch": BATCH}
     if options.choose:
-        _measure(
-            "held_out", _choices(options.arms.split(","), options.steps), images, held_out=True
+        cells: Iterable[Cell] = _choices(options.arms.split(","), options.steps)
+    else:
+        chosen = best_rates(saved_results("piggyback").get("held_out", {}))
+        cells = (
+            Cell(arm=arm, task=task, seed=seed, steps=options.steps, lr=lr, own_lr=own)
+            for seed in map(int, options.seeds.split(","))
+            for task in range(options.tasks)
+            for arm in options.arms.split(",")
+            for lr, own in (chosen[arm],)
         )
-        return
-    chosen = best_rates(saved_results("piggyback").get("held_out", {}))
-    seeds = [int(seed) for seed in options.seeds.split(",")]
-    cells = (
-        Cell(arm=arm, task=task, seed=seed, steps=options.steps, lr=lr, own_lr=own)
-        for seed in seeds
-        for task in range(options.tasks)
-        for arm in options.arms.split(",")
-        for lr, own in (chosen[arm],)
+    measure_missing(
+        "piggyback",
+        "held_out" if options.choose else "cells",
+        cells,
+        lambda cell: measure(cell, images.task(cell.task, held_out=options.choose)),
+        about,
     )
-    _measure("cells", cells, images, held_out=False)
 
 
 def _choices(arms: list[str], steps: int) -> Iterator[Cell]:
@@ -106,31 +86,6 @@ def _choices(arms: list[str], steps: int) -> Iterator[Cell]:
     for arm in arms:
         for lr, own in RATES[arm]:
             yield Cell(arm=arm, lr=lr, own_lr=own, **about)
-
-
-def best_rates(held_out: dict[str, Any]) -> dict[str, tuple[float, float]]:
-    """For each arm that was compared the rates of the best accuracy."""
-    best: dict[str, tuple[float, tuple[float, float]]] = {}
-    for found in held_out.values():
-        arm, rates = found["arm"], (found["lr"], found["own_lr"])
-        right = found["float32"]["accuracy"]
-        if arm not in best or right > best[arm][0]:
-            best[arm] = right, rates
-    return {arm: rates for arm, (_, rates) in best.items()}
-
-
-def _measure(part: str, cells: Iterator[Cell], images: "Images", *, held_out: bool) -> None:
-    for cell in cells:
-        document = saved_results("piggyback")
-        done = document.setdefault(part, {})
-        if cell.key in done:
-            continue
-        begun = time.perf_counter()
-        found = measure(cell, images.task(cell.task, held_out=held_out))
-        setting = {name: getattr(cell, name) for name in Cell.__slots__}
-        done[cell.key] = setting | found | {"seconds": round(time.perf_counter() - begun)}
-        about = {"ways": WAYS, "pixels": SIZE, "batch": BATCH, "torch": torch.__version__}
-        save_results("piggyback", document | about, "python -m benchmarks.piggyback --data …")
 
 
 def measure(cell: Cell, task: TensorTask) -> dict[str, Any]:
@@ -147,7 +102,7 @@ def measure(cell: Cell, task: TensorTask) -> dict[str, Any]:
         seed=cell.seed,
     )
     (trained,) = train(backbone, [task], config, parallel=1)
-    return {"density": trained.metrics["density"], **_kept(backbone, trained, task)}
+    return {"density": trained.metrics["density"], **kept(backbone, trained, task)}
 
 
 def _backbone(cell: Cell) -> Backbone:
@@ -189,39 +144,10 @@ def _plain(cell: Cell, task: TensorTask) -> dict[str, Any]:
         metadata={},
         tensors=rounded(start, {name: net.get_parameter(name) for name in start}, "float32"),
     )
-    found = _kept(backbone, trained, task)
+    found = kept(backbone, trained, task)
     # An archive of ours answers as the plain network does.
     assert abs(found["float32"]["accuracy"] - accuracy_of(net, task)) < 0.005
     return found
-
-
-def _kept(backbone: Backbone, trained: TrainedMask, task: TensorTask) -> dict[str, Any]:
-    """Accuracy and bytes with own parameters as float32, and rounded as ``--per-task-dtype``."""
-    start = backbone.own_parameters
-    values = read_own(start, trained.tensors, "trained")
-    others = {name: each for name, each in trained.tensors.items() if name not in start}
-    found = {}
-    for dtype in ("float32", "int8"):
-        each = replace(trained, tensors=others | rounded(start, values, dtype))
-        right = accuracy(backbone, each.masks, task, tensors=each.tensors)
-        found[dtype] = {"accuracy": right, **stored(backbone, each)}
-    return found
-
-
-def stored(backbone: Backbone, trained: TrainedMask) -> dict[str, int]:
-    """What an archive of this task takes, in bytes: mask, tensors, and weights no seed gives."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "one.h5"
-        with create_archive(path, backbone) as archive:
-            (kept,) = append(archive, [trained])
-            weights = archive_stats(archive).weights_bytes
-        tensors = sum(each.bytes for each in kept.tensors)
-        return {
-            "bytes": kept.bytes + tensors,
-            "mask_bytes": kept.bytes,
-            "tensor_bytes": tensors,
-            "weights_bytes": weights,
-        }
 
 
 class Images:
@@ -236,8 +162,8 @@ class Images:
         """Classes 5 i to 5 i + 4; ``held_out`` tests on every fifth training image instead."""
         x, y = self._part("train", index)
         if held_out:
-            kept = torch.arange(len(y)) % 5 == 0
-            train, test = (x[~kept], y[~kept]), (x[kept], y[kept])
+            held = torch.arange(len(y)) % 5 == 0
+            train, test = (x[~held], y[~held]), (x[held], y[held])
         else:
             train, test = (x, y), self._part("test", index)
         return TensorTask(f"cifar100/{index}", train=train, test=test, classes=WAYS)
