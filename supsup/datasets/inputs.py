@@ -124,9 +124,7 @@ def read_own_images(
     """
     colour, files = source.channels == 3, None
     if os.path.isdir(path):
-        listed = sorted(list_pictures(path), key=lambda file: natural_order(file.name))
-        if not listed:
-            raise InvalidInput(f"{path}: no pictures in the folder ({', '.join(PICTURES)})")
+        listed = _in_order(path)
         files = tuple(file.name for file in listed)
         require_size(path, len(listed) * source.channels * source.height * source.width, largest)
         size = source.side if source.height == source.width else None
@@ -216,9 +214,7 @@ def _read_pictures(
     folder: Path, colour_side: int | None, largest: int
 ) -> tuple[tuple[str, ...], np.ndarray]:
     """The names of the files and their pixels, in the order of the numbers in the names."""
-    files = sorted(list_pictures(folder), key=lambda file: natural_order(file.name))
-    if not files:
-        raise InvalidInput(f"{folder}: no pictures in the folder ({', '.join(PICTURES)})")
+    files = _in_order(folder)
     names = tuple(file.name for file in files)
     if colour_side is not None:
         return names, np.stack([decode(file, colour_side) for file in files])
@@ -233,6 +229,14 @@ def _read_pictures(
                 "all must have one size"
             )
     return names, np.stack(pictures)
+
+
+def _in_order(folder: Path) -> list[Path]:
+    """The pictures in a folder, at least one, in the order of the numbers in their names."""
+    files = sorted(list_pictures(folder), key=lambda file: natural_order(file.name))
+    if not files:
+        raise InvalidInput(f"{folder}: no pictures in the folder ({', '.join(PICTURES)})")
+    return files
 
 
 def natural_order(name: str) -> tuple[tuple[int, str], ...]:
