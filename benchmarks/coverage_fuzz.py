@@ -5,10 +5,13 @@
 
 One process a target of tests/fuzz_targets.py, one after another. A reader that raises what is no
 error of this project, takes 20 seconds or 2 GB, or crashes ends its target: the input is kept in
-the corpus folder and the figures name it. Figures: ``coverage_fuzz.json``.
+the corpus folder and the figures name it. Figures: ``coverage_fuzz.json``. ``--keep`` (which needs
+coverage) chooses of the corpus what the tests read again.
 """
 
 import argparse
+import gzip
+import hashlib
 import json
 import re
 import subprocess
@@ -39,9 +42,12 @@ def fuzz(name: str, folder: Path, seconds: int) -> None:
 
     with atheris.instrument_imports(include=PACKAGES, exclude=COMPILED):
         from tests.fuzz_targets import TARGETS
-    target, outcomes = TARGETS[name], Counter()
-    for at, seed in enumerate(target.seeds()):
-        (folder / f"seed-{at}").write_bytes(seed)
+
+        target, outcomes = TARGETS[name], Counter()
+        for at, seed in enumerate(target.seeds()):
+            (folder / f"seed-{at}").write_bytes(seed)
+            # What a reader imports when it is first called must be instrumented, too.
+            target.read(seed)
 
     def take(content: bytes) -> None:
         outcomes[target.read(content)] += 1
@@ -85,6 +91,37 @@ def watch(name: str, folder: Path, seconds: int) -> dict[str, object]:
     }
 
 
+def keep(name: str, folder: Path) -> None:
+    """Put into ``tests/fuzz_corpus`` the inputs of a target that the tests are to read again.
+
+    Each branch that any input runs is run by one of them, the small ones first; what the target's
+    own seeds run needs none.
+    """
+    from coverage import Coverage
+
+    from tests.fuzz_targets import CORPUS, TARGETS
+
+    def branches(content: bytes) -> set[tuple[str, int, int]]:
+        measure = Coverage(data_file=None, branch=True, source=["maskstore", "supsup", "hopfield"])
+        with measure.collect():
+            TARGETS[name].read(content)
+        data = measure.get_data()
+        files = data.measured_files()
+        return {(file, *arc) for file in files for arc in data.arcs(file) or ()}
+
+    inputs = sorted((path.read_bytes() for path in folder.iterdir()), key=len)
+    for seed in TARGETS[name].seeds():
+        branches(seed)  # what is imported or computed once is nobody's
+    known = set[tuple[str, int, int]]().union(*map(branches, TARGETS[name].seeds()))
+    (CORPUS / name).mkdir(parents=True, exist_ok=True)
+    for content in inputs:
+        found = branches(content)
+        if found - known:
+            known |= found
+            path = CORPUS / name / f"{hashlib.sha256(content).hexdigest()[:12]}.gz"
+            path.write_bytes(gzip.compress(content, 9, mtime=0))
+
+
 def main() -> None:
     """Every target, or one; figures are kept after each."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -92,12 +129,16 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=600, help="of each target")
     parser.add_argument("--corpus", type=Path, required=True, help="a folder for what is tried")
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--keep", action="store_true", help="only: choose inputs for the tests")
     options = parser.parse_args()
     if options.inside:
         fuzz(options.target, options.corpus / options.target, options.seconds)
     targets = saved_results("coverage_fuzz").get("targets", {})
     names = ("archive", "memory", "npz", "checkpoint", "idx", "json")
     for name in [options.target] if options.target else names:
+        if options.keep:
+            keep(name, options.corpus / name)
+            continue
         targets[name] = watch(name, options.corpus / name, options.seconds)
         save_results(
             "coverage_fuzz",

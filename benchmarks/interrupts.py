@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from benchmarks.results import save_results
-from tests.maskstore.test_interrupts import CHANGES, check, instructions, new_archive
+from tests.maskstore.test_interrupts import CHANGES, check, count, new_archive
 
 
 def main() -> None:
@@ -25,11 +25,11 @@ def main() -> None:
         path = Path(folder) / "a.h5"
         base = new_archive(path)
         for name, (change, _) in CHANGES.items():
-            count = instructions(path, change)
-            raised = [check(path, base, name, at) for at in range(1, count + 1, step)]
+            places = count(path, change)
+            raised = [check(path, base, name, at) for at in range(1, places + 1, step)]
             stopped = sum(isinstance(each, KeyboardInterrupt) for each in raised)
             rows.append(
-                {"change": name, "instructions": count, "tried": len(raised), "stopped": stopped}
+                {"change": name, "instructions": places, "tried": len(raised), "stopped": stopped}
             )
             path.write_bytes(base)
     save_results(

@@ -1,6 +1,6 @@
 """Long random lives of an archive, beside a dictionary that says what must be there.
 
-What tests/maskstore/machine.py can do, for thousands of steps more than the tests take.
+What maskstore/testing/machine.py can do, for thousands of steps more than the tests take.
 """
 
 import argparse
@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from benchmarks.results import save_results
-from tests.maskstore.machine import ArchiveMachine
+from maskstore.testing.machine import ArchiveMachine
 
 
 def main() -> None:

@@ -40,6 +40,8 @@ from maskstore.testing import MemoryDevice
 
 Mutate = Callable[[bytes], bytes]
 GOLDEN = Path(__file__).parent / "golden"
+CORPUS = Path(__file__).parent / "fuzz_corpus"
+"""A folder per target of inputs that fuzzing found, gzipped."""
 LAYOUT = MaskLayout({"fc1.weight": (12, 10), "fc2.weight": (5,)})
 _SLOT_CRC = SECTOR - 4
 

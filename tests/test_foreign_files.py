@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import save_file
 
 from maskstore import MaskArchive, SupsupError
-from maskstore.foreign import foreign_file
+from maskstore.foreign import foreign_file, read_npy
 from maskstore.interchange import layout_of, load_task
 from supsup.checkpoints import import_checkpoint
 from supsup.datasets.idx import read_idx
@@ -110,6 +110,19 @@ CONTENTS: dict[str, bytes] = {
     "a picture of 4 gigapixels": png(65_535, 65_535),
     "a picture of nothing": png(4, 4)[:50],
 }  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", [(), (0, 3), (3,), (2, 2)])
+def test_arrays_of_every_shape_are_read(shape, tmp_path):
+    array = np.arange(np.prod(shape, dtype=int), dtype=">i4").reshape(shape)
+    np.save(tmp_path / "a.npy", array)
+    size = (tmp_path / "a.npy").stat().st_size
+    with open(tmp_path / "a.npy", "rb") as file:
+        found = read_npy(file, size)
+    assert found.dtype == np.int32
+    assert np.array_equal(found, array)
+    with open(tmp_path / "a.npy", "rb") as file, pytest.raises(ValueError, match="does not fit"):
+        read_npy(file, array.nbytes - 1)
 
 
 def make_pipe(path: Path) -> None:

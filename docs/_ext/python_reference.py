@@ -17,6 +17,7 @@ from sphinx import addnodes
 HOMES = (
     "maskstore",
     "maskstore.bits",
+    "maskstore.testing",
     "hopfield",
     "supsup",
     "supsup.tasks",

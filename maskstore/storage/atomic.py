@@ -3,11 +3,15 @@
 A draft has a random name and is made by this process alone (``O_EXCL``), so nobody can plant a
 file or a link where it will be. It takes its place once its bytes are on the disk; whatever goes
 wrong before, an interrupt included, leaves what was in that place untouched and no draft behind.
+That of a killed process goes when somebody next writes to the same place: whoever is at work on a
+draft has a lock on it.
 """
 
 import errno
+import hashlib
 import os
 import re
+import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -15,6 +19,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from maskstore.errors import ArchiveError, ArchiveExists, ArchiveWriteError, InvalidInput
+from maskstore.storage.lock import lock_if_free
 
 Content = bytes | Iterable[bytes] | Callable[[BinaryIO], object]
 """What a file shall hold: bytes, pieces one after another, or what a callback writes into it."""
@@ -66,37 +71,45 @@ class Draft:
 
 
 @contextmanager
-def draft_beside(path: Path, *, stem: str = "") -> Iterator[Draft]:
+def draft_beside(path: Path) -> Iterator[Draft]:
     """A draft for ``path``, with the mode of the umask; gone at the end unless it took its place.
 
-    Args:
-        stem: what the draft's name begins with, for who removes those of killed processes.
+    Its descriptor holds a lock, where the file system has any. Drafts for ``path`` without one were
+    left by killed processes and are removed.
 
     Raises:
         OSError: the folder is missing, or not readable and writable.
     """
     folder_fd = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     # Short, as a name beside one of 255 bytes must be possible, too.
-    name = f".{stem}{os.urandom(12).hex()}.draft"
+    stem = f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]}"
+    name = f"{stem}{os.urandom(12).hex()}.draft"
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        yield Draft(
-            fd=os.open(name, flags, 0o666, dir_fd=folder_fd),
-            path=path.with_name(name),
-            target=path,
-            folder_fd=folder_fd,
-        )
+        _remove_left(folder_fd, stem)
+        fd = os.open(name, flags, 0o666, dir_fd=folder_fd)
+        lock_if_free(fd)
+        yield Draft(fd=fd, path=path.with_name(name), target=path, folder_fd=folder_fd)
     finally:
         with suppress(OSError):  # it took its place, or cannot be removed and is no reason to fail
             os.unlink(name, dir_fd=folder_fd)
         os.close(folder_fd)
 
 
-def remove_drafts(path: Path, stem: str) -> None:
-    """Remove drafts for ``path`` that killed processes left; only where no other is at work."""
-    for left in path.parent.glob(f".{stem}*.draft"):
-        with suppress(OSError):  # not ours, or gone by now
-            left.unlink()
+def _remove_left(folder_fd: int, stem: str) -> None:
+    """Remove drafts of that stem that nobody is at work on."""
+    for name in os.listdir(folder_fd):
+        if name.startswith(stem) and name.endswith(".draft"):
+            with suppress(OSError):  # not ours, or gone by now
+                flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+                fd = os.open(name, flags, dir_fd=folder_fd)
+                try:
+                    # One that was made this moment may not be locked yet: it is still empty.
+                    status = os.fstat(fd)
+                    if stat.S_ISREG(status.st_mode) and status.st_size and lock_if_free(fd):
+                        os.unlink(name, dir_fd=folder_fd)
+                finally:
+                    os.close(fd)
 
 
 def write_file(

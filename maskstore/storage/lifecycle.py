@@ -1,6 +1,5 @@
 """Archives as files: making, opening and replacing them without a moment in between."""
 
-import hashlib
 import os
 import stat
 from collections.abc import Callable
@@ -9,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from maskstore.errors import ArchiveError, ArchiveExists, ArchiveWriteError
-from maskstore.storage.atomic import draft_beside, remove_drafts, require_path
-from maskstore.storage.lock import lock_for_writing
+from maskstore.storage.atomic import draft_beside, require_path
+from maskstore.storage.lock import lock_for_writing, unlock
 from maskstore.storage.raw_file import FileDevice
 from maskstore.storage.store import Store
 
@@ -38,6 +37,8 @@ def create_file(
                 store = Store.create(device, header, str(path), version=version)
                 if lock:
                     lock_for_writing(device.fd, path, timeout)
+                else:
+                    unlock(device.fd)  # the draft's
                 if fill is not None:
                     fill(store)
                     store.commit_if_changed()
@@ -107,11 +108,8 @@ def replace_file(
             "new file; remove the others first"
         )
     old.require_in_place()
-    # Under the lock no other rewrite is at work: such drafts were left by killed processes.
-    stem = hashlib.sha256(old.path.name.encode()).hexdigest()[:16]
-    remove_drafts(old.path, stem)
     try:
-        with draft_beside(old.path, stem=stem) as draft:
+        with draft_beside(old.path) as draft:
             device = FileDevice(draft.path, mode="a", label=old.label, fd=draft.fd)
             try:
                 os.fchmod(device.fd, stat.S_IMODE(status.st_mode))
@@ -122,6 +120,8 @@ def replace_file(
                 )
                 if lock:
                     lock_for_writing(device.fd, old.path, 0)
+                else:
+                    unlock(device.fd)  # the draft's
                 fill(store)
                 store.commit_if_changed()
                 made(store)

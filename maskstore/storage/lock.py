@@ -51,6 +51,17 @@ def lock_for_writing(fd: int, path: Path, timeout: float) -> None:
         time.sleep(_POLL_SECONDS)
 
 
+def lock_if_free(fd: int) -> bool:
+    """Take the lock on ``fd`` unless somebody has it; False also where there are no locks."""
+    if fcntl is None:  # pragma: no cover - Windows
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
 def unlock(fd: int) -> None:
     """Give back the lock on ``fd``, if it is held."""
     if fcntl is not None:

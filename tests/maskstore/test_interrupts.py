@@ -1,12 +1,12 @@
 """Ctrl-C between any two instructions of a change, its traceback kept, as a notebook keeps it."""
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from maskstore import ArchiveError, MaskArchive, compact, verify
+from maskstore.testing import instructions, interrupted
 from tests.maskstore.helpers import random_masks
 
 LAYOUT = {name: layer.shape for name, layer in random_masks(0).items()}
@@ -47,53 +47,14 @@ CHANGES: dict[str, tuple[Change, list[str]]] = {
 """A change, and the names after it."""
 
 
-class Interrupter:
-    """Raises KeyboardInterrupt before one of the instructions that this package runs."""
-
-    def __init__(self, at: int) -> None:
-        self.left = at
-
-    def __call__(self, frame, event, arg):
-        file = frame.f_code.co_filename
-        if "maskstore" not in file and not file.endswith(("threading.py", "contextlib.py")):
-            return None
-        frame.f_trace_opcodes = True
-        if event == "opcode":
-            self.left -= 1
-            if self.left == 0:
-                sys.settrace(None)
-                raise KeyboardInterrupt
-        return self
-
-
-def interrupted(archive: MaskArchive, change: Change, at: int) -> BaseException | None:
-    """What came of a change that is interrupted there; None where it was over before."""
-    tracer = Interrupter(at)
-    sys.settrace(tracer)
-    try:
-        change(archive)
-    except BaseException as error:
-        return error
-    finally:
-        sys.settrace(None)
-    # The interrupt may have come where Python cannot raise, as in a callback: it was then printed.
-    return None if tracer.left > 0 else KeyboardInterrupt()
-
-
 SAMPLED = 24
 """Instructions of a change at which it is interrupted here; benchmarks/interrupts.py takes all."""
 
 
-def instructions(path: Path, change: Change) -> int:
-    """How many a change runs, on an archive of its own."""
-    tracer = Interrupter(sys.maxsize)
+def count(path: Path, change: Change) -> int:
+    """The instructions of a change, on an archive of its own."""
     with MaskArchive.open(path, "a") as archive:
-        sys.settrace(tracer)
-        try:
-            change(archive)
-        finally:
-            sys.settrace(None)
-    return sys.maxsize - tracer.left
+        return instructions(lambda: change(archive))
 
 
 def check(path: Path, base: bytes, name: str, at: int) -> BaseException | None:
@@ -101,7 +62,7 @@ def check(path: Path, base: bytes, name: str, at: int) -> BaseException | None:
     change, after = CHANGES[name]
     path.write_bytes(base)
     archive = MaskArchive.open(path, "a")
-    stopped = interrupted(archive, change, at)
+    stopped = interrupted(lambda: change(archive), at)
     listed = archive.names()
     assert listed in (BEFORE, after), at
     # The object goes on, or says that it cannot; it never pretends.
@@ -129,6 +90,6 @@ def new_archive(path: Path) -> bytes:
 def test_the_archive_says_what_the_file_holds(tmp_path, name):
     path = tmp_path / "a.h5"
     base = new_archive(path)
-    count = instructions(path, CHANGES[name][0])
-    kept = [check(path, base, name, 1 + at * count // SAMPLED + at % 7) for at in range(SAMPLED)]
+    places = count(path, CHANGES[name][0])
+    kept = [check(path, base, name, 1 + at * places // SAMPLED + at % 7) for at in range(SAMPLED)]
     assert sum(isinstance(each, KeyboardInterrupt) for each in kept) > SAMPLED // 2

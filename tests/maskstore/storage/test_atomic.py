@@ -1,11 +1,13 @@
 """write_file by itself; what all its users have of it is in tests/test_whole_files.py."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 
-from maskstore import ArchiveWriteError, InvalidInput
-from maskstore.storage.atomic import draft_beside, remove_drafts, write_file
+from maskstore import ArchiveWriteError, InvalidInput, MaskArchive, compact
+from maskstore.storage.atomic import draft_beside, write_file
 
 
 @pytest.mark.parametrize(
@@ -124,9 +126,56 @@ def test_a_file_system_without_hard_links(taken, tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == ["a"]
 
 
-def test_drafts_of_killed_processes_and_of_no_other(tmp_path):
-    for name in (".abcd0123.draft", ".abcd.draft", ".ef0123.draft", "abcd.draft"):
-        (tmp_path / name).touch()
-    (tmp_path / ".abcdef.draft").mkdir()
-    remove_drafts(tmp_path / "a", "abcd")
-    assert sorted(os.listdir(tmp_path)) == [".abcdef.draft", ".ef0123.draft", "abcd.draft"]
+WRITERS = {
+    "create": "MaskArchive.create(path, {'a': (3,)})",
+    "compact": "compact(MaskArchive.open(path, 'a'))",
+    "write_file": "write_file(path, bytes(9))",
+}
+KILLED = """
+import os, sys
+from pathlib import Path
+from maskstore import MaskArchive, compact
+from maskstore.storage.atomic import write_file
+path = Path(sys.argv[1])
+os.rename = os.link = lambda *names, **folders: os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+def test_the_draft_of_a_killed_process_goes_with_the_next_write(writer, tmp_path):
+    path = tmp_path / "a"
+    if writer == "compact":
+        MaskArchive.create(path, {"a": (3,)}).close()
+    before = os.listdir(tmp_path)
+    subprocess.run([sys.executable, "-c", KILLED + WRITERS[writer], str(path)])
+    assert len(os.listdir(tmp_path)) == len(before) + 1
+    exec(WRITERS[writer])
+    assert os.listdir(tmp_path) == ["a"]
+
+
+def test_drafts_of_others_stay(tmp_path):
+    """That of somebody who is at work, those for other places, and what only looks like one."""
+    path = tmp_path / "a"
+    with draft_beside(path) as draft, draft_beside(tmp_path / "b") as other:
+        os.write(draft.fd, b"at work")
+        os.write(other.fd, b"elsewhere")
+        os.close(other.fd)
+        stem = draft.path.name[:17]
+        (tmp_path / f"{stem}0.draft").mkdir()
+        (tmp_path / f"{stem}1.draft").symlink_to(tmp_path / "precious")
+        (tmp_path / "precious").write_bytes(b"mine")
+        os.mkfifo(tmp_path / f"{stem}2.draft")
+        left = sorted(os.listdir(tmp_path))
+        write_file(path, b"new")
+        assert sorted(os.listdir(tmp_path)) == sorted([*left, "a"])
+        os.close(draft.fd)
+        write_file(path, b"newer")
+        assert not draft.path.exists()
+    assert (tmp_path / "precious").read_bytes() == b"mine"
+
+
+def test_an_archive_made_without_a_lock_has_none(tmp_path):
+    with MaskArchive.create(tmp_path / "a", {"a": (3,)}, lock=False) as archive:
+        MaskArchive.open(tmp_path / "a", "a", timeout=0).close()
+        compact(archive)
+        MaskArchive.open(tmp_path / "a", "a", timeout=0).close()

@@ -21,7 +21,7 @@ from maskstore import ArchiveWriteError, MaskArchive
 from maskstore._verify import verify
 from maskstore.storage.format import SECTOR, SLOT_OFFSETS, Slot
 from maskstore.storage.store import Store
-from maskstore.testing import MemoryDevice, Sync, apply, crash_states
+from maskstore.testing import ErringDevice, MemoryDevice, Sync, power_losses
 from tests.maskstore.helpers import LAYOUT, equal, random_masks, random_tensors
 
 HEADER = {"layout": LAYOUT.to_json()}
@@ -99,27 +99,19 @@ def check_every_crash_point(
         look: checks the content of each, given the states allowed, too.
     """
     device, committed = recorded_workload(transactions, version)
-    rng = np.random.default_rng(0)
     tried: dict[str, int] = {}
-    durable, pending = bytearray(), []
-    for done in range(committed[-1][0] + 1):
-        if done >= committed[0][0] and done % stride == 0:
-            # A commit that returned must be there; one in flight may be.
-            last = max(at for at, (ops, _) in enumerate(committed) if ops <= done)
-            allowed = [state for _, state in committed[last : last + 2]]
-            for kind, content in crash_states(bytes(durable), pending, rng, samples=samples):
-                tried[kind] = tried.get(kind, 0) + 1
-                where = f"{kind} after {done} operations"
-                check_one_crash(content, allowed, where)
-                if look is not None:
-                    look(content, allowed, where)
-        if done < len(device.trace):
-            operation = device.trace[done]
-            pending.append(operation)
-            if isinstance(operation, Sync):
-                for each in pending:
-                    apply(durable, each)
-                pending = []
+    start = committed[0][0]
+    for done, kind, content in power_losses(
+        device.trace, start=start, stride=stride, samples=samples
+    ):
+        # A commit that returned must be there; one in flight may be.
+        last = max(at for at, (ops, _) in enumerate(committed) if ops <= done)
+        allowed = [state for _, state in committed[last : last + 2]]
+        tried[kind] = tried.get(kind, 0) + 1
+        where = f"{kind} after {done} operations"
+        check_one_crash(content, allowed, where)
+        if look is not None:
+            look(content, allowed, where)
     return tried
 
 
@@ -166,20 +158,6 @@ def test_the_check_finds_a_missing_sync(monkeypatch):
         check_every_crash_point(transactions=6, samples=4)
 
 
-class FailingDevice(MemoryDevice):
-    """Refuses the n-th operation and, if asked, every one after it."""
-
-    def __init__(self, content: bytes, fail_at: int, *, for_good: bool) -> None:
-        super().__init__(content)
-        self.fail_at, self.for_good, self.done = fail_at, for_good, 0
-
-    def _do(self, operation) -> None:
-        self.done += 1
-        if self.done == self.fail_at or (self.for_good and self.done > self.fail_at):
-            raise ArchiveWriteError("refused")
-        super()._do(operation)
-
-
 @pytest.mark.parametrize("for_good", [False, True])
 def test_a_refused_write_or_sync_at_every_position(for_good):
     source, committed = recorded_workload(6)
@@ -187,7 +165,7 @@ def test_a_refused_write_or_sync_at_every_position(for_good):
     state = committed[-1][1]
     failures = 0
     for fail_at in range(1, 200):
-        device = FailingDevice(before, fail_at, for_good=for_good)
+        device = ErringDevice(before, fail_at, for_good=for_good, reads=False)
         archive = MaskArchive(Store(device, "memory"), PATH)
         try:
             archive.add_many((f"new/{i}", random_masks(i), {}) for i in range(40))
@@ -239,7 +217,7 @@ def test_a_refused_write_or_sync_while_the_version_changes():
     outcomes = []
     for number in range(200):
         fail_at, for_good = 1 + number // 2, bool(number % 2)
-        device = FailingDevice(before, fail_at, for_good=for_good)
+        device = ErringDevice(before, fail_at, for_good=for_good, reads=False)
         archive = MaskArchive(Store(device, "memory"), PATH)
         try:
             archive.add("new", random_masks(0), tensors=random_tensors(0))
@@ -247,7 +225,7 @@ def test_a_refused_write_or_sync_while_the_version_changes():
         except ArchiveWriteError:
             outcomes.append("refused")
             assert for_good or bytes(device.content) == before
-        if device.done < fail_at:
+        if device.left > 0:
             break
         found = MaskArchive(Store(MemoryDevice(bytes(device.content)), "m"), PATH)
         if outcomes[-1] == "committed" or "new" in found:

@@ -5,63 +5,14 @@ import itertools
 import pytest
 
 from maskstore import ArchiveError, MaskArchive
-from maskstore.errors import ArchiveWriteError
 from maskstore.layout import MaskLayout
 from maskstore.storage.format import HEADER_OFFSET
 from maskstore.storage.store import Store
-from maskstore.testing import MemoryDevice, Operation, Sync, Write, apply
+from maskstore.testing import CachedDevice, MemoryDevice, Write
 from tests.maskstore.helpers import equal, random_masks
 
 PATH = "memory"
 BEFORE = [f"t/{at}" for at in range(6)]
-
-
-class CachedDevice(MemoryDevice):
-    """A file whose pages are kept by the system; ``disk`` is what a power loss leaves.
-
-    A sync that fails forgets that pages were never written, as Linux does: later ones write only
-    what was changed since.
-    """
-
-    def __init__(self, cached: bytes, disk: bytes, failures: dict[int, str] | None = None) -> None:
-        """Begin.
-
-        Args:
-            failures: number of a sync → what of the pages is on the disk though it failed.
-        """
-        super().__init__(cached)
-        self.disk = bytearray(disk)
-        self.failures = failures or {}
-        self.syncs = 0
-        self._dirty: list[Operation] = []
-
-    def _do(self, operation: Operation) -> None:
-        if not isinstance(operation, Sync):
-            super()._do(operation)
-            self._dirty.append(operation)
-            return
-        self.syncs += 1
-        reached = self.failures.get(self.syncs, "all")
-        for each in self._dirty:
-            slots = isinstance(each, Write) and each.offset < HEADER_OFFSET
-            if reached == "all" or (reached == "slots" and slots):
-                apply(self.disk, each)
-        self._dirty.clear()
-        if self.syncs in self.failures:
-            raise ArchiveWriteError("the disk did not answer")
-
-    def power_losses(self):
-        """What a loss of power may leave now: nothing or all of what is dirty, or some of it."""
-        for kept in (0, len(self._dirty)):
-            yield self._after(self._dirty[:kept])
-        for each in self._dirty:
-            yield self._after([each])
-
-    def _after(self, operations) -> bytes:
-        content = bytearray(self.disk)
-        for each in operations:
-            apply(content, each)
-        return bytes(content)
 
 
 def archive_of(content: bytes) -> MaskArchive:
@@ -78,14 +29,18 @@ def base() -> bytes:
     return bytes(device.content)
 
 
-REACHED = ("none", "slots", "all")
+REACHED = {
+    "none": lambda each: False,
+    "slots": lambda each: isinstance(each, Write) and each.offset < HEADER_OFFSET,
+    "all": lambda each: True,
+}
 
 
 @pytest.mark.parametrize("first", range(1, 4))
 @pytest.mark.parametrize(("of_first", "of_second"), list(itertools.product(REACHED, REACHED)))
 def test_two_syncs_fail_and_the_power_goes_later(base, first, of_first, of_second):
     """The commit's sync, then the one that takes it back: whatever of each reached the disk."""
-    device = CachedDevice(base, base, {first: of_first, first + 1: of_second})
+    device = CachedDevice(base, base, {first: REACHED[of_first], first + 1: REACHED[of_second]})
     archive = MaskArchive(Store(device, PATH), PATH)
     acknowledged = list(BEFORE)
     lost = [f"lost/{at}" for at in range(30)]  # more than there is room for: a new table of extents

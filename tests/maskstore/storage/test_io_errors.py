@@ -3,39 +3,13 @@
 import pytest
 
 from maskstore import ArchiveError, MaskArchive
-from maskstore.errors import ArchiveWriteError, CorruptArchive
 from maskstore.layout import MaskLayout
 from maskstore.storage.store import Store
-from maskstore.testing import MemoryDevice
+from maskstore.testing import ErringDevice, MemoryDevice
 from tests.maskstore.helpers import equal, random_masks, random_tensors
 
 PATH = "memory"
 BEFORE = ["t/0", "t/1", "t/2"]
-
-
-class ErringDevice(MemoryDevice):
-    """Refuses one call, or all from one on; reads and questions of its size count, too."""
-
-    def __init__(self, content: bytes, at: int, *, for_good: bool) -> None:
-        super().__init__(content)
-        self.left, self.for_good = at, for_good
-
-    def _call(self, error: type[ArchiveError]) -> None:
-        self.left -= 1
-        if self.left == 0 or (self.for_good and self.left < 0):
-            raise error("the disk did not answer")
-
-    def read(self, offset: int, size: int) -> bytes:
-        self._call(CorruptArchive)
-        return super().read(offset, size)
-
-    def size(self) -> int:
-        self._call(CorruptArchive)
-        return super().size()
-
-    def _do(self, operation) -> None:
-        self._call(ArchiveWriteError)
-        super()._do(operation)
 
 
 def with_tensors(archive: MaskArchive) -> None:

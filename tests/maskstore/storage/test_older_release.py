@@ -5,9 +5,12 @@ sentence: also after a crash in the middle of the change, and where a commit slo
 """
 
 import json
+import os
+import random
 import struct
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -145,6 +148,96 @@ def test_either_slot_of_version_2_may_be_damaged(look):
         if len(damaged) < 2:  # and this release still finds the newest state
             left = MaskArchive(Store(MemoryDevice(bytes(content)), "m"), PATH)
             assert equal(left.tensors("t/3"), random_tensors(3))
+
+
+TURNS = """
+import json, sys
+import numpy as np
+from maskstore.archive import MaskArchive
+try:
+    from maskstore.maintain import compact  # as the older release calls it
+except ModuleNotFoundError:
+    from maskstore.maintenance import compact
+for line in sys.stdin:
+    path, kind, name, seed = json.loads(line)
+    with MaskArchive.open(path, "a") as archive:
+        rng = np.random.default_rng(seed)
+        shapes = archive.layout.shapes.items()
+        layers = {layer: rng.random(shape) < 0.5 for layer, shape in shapes}
+        if kind == "add":
+            archive.add(name, layers, {"seed": seed})
+        elif kind == "many":
+            archive.add_many((f"{name}/{at}", layers, {"seed": seed}) for at in range(30))
+        elif kind == "remove":
+            archive.remove(name)
+        elif kind == "update":
+            archive.update(name, {"seed": seed, "text": "x" * seed})
+        else:
+            compact(archive)
+    print(flush=True)
+"""
+"""One change a line, of either release: both run this script."""
+
+
+@pytest.fixture
+def releases(older):
+    """The older release and this one, each waiting for changes to make."""
+    root = str(Path(__file__).parents[3])
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", TURNS],
+            env=os.environ | {"PYTHONPATH": path},
+            cwd=path,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for path in (str(older), root)
+    ]
+    yield both
+    for process in both:
+        process.communicate()
+
+
+def test_releases_take_turns_at_one_file_of_version_1(releases, look, tmp_path):
+    """After each change this release, the older one and a dictionary say the same."""
+    path, rng = tmp_path / "a.h5", random.Random(0)
+    MaskArchive.create(path, LAYOUT).close()
+    model: dict[str, tuple[int, dict]] = {}
+    turns = Counter()
+    for number in range(40):
+        kind = rng.choice(["add", "add", "add", "many", "remove", "update", "compact"])
+        if not model and kind in ("remove", "update"):
+            kind = "add"
+        known = rng.choice([*model]) if model and kind in ("remove", "update") else f"t/{number}"
+        which = rng.randrange(2)
+        process = releases[which]
+        process.stdin.write(json.dumps([str(path), kind, known, number]) + "\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "\n", f"turn {number}: {kind}"
+        turns[which, kind] += 1
+        if kind == "add":
+            model[known] = number, {"seed": number}
+        elif kind == "many":
+            model |= {f"{known}/{at}": (number, {"seed": number}) for at in range(30)}
+        elif kind == "remove":
+            del model[known]
+        elif kind == "update":
+            model[known] = model[known][0], {"seed": number, "text": "x" * number}
+        packed = {
+            name: LAYOUT.pack(random_masks(seed)).tobytes() for name, (seed, _) in model.items()
+        }
+        with MaskArchive.open(path) as archive:
+            assert archive.names() == list(model)
+            assert archive.store.slot.version == 1
+            assert all(archive.get_packed(name).tobytes() == packed[name] for name in model)
+            assert all(archive.task(name).metadata == about for name, (_, about) in model.items())
+            assert verify(archive, deep=number % 10 == 0) == []
+        if number % 3 == 0:
+            expected = {name: [packed[name].hex(), model[name][1]] for name in model}
+            assert look(path.read_bytes()) == expected
+    assert {kind for _, kind in turns} == {"add", "many", "remove", "update", "compact"}
+    assert min(sum(n for (who, _), n in turns.items() if who == each) for each in (0, 1)) > 12
 
 
 def test_both_releases_write_one_file_of_version_1(older, look, tmp_path):

@@ -1,17 +1,25 @@
 """Everything that can be done to an archive, in any order, beside a dictionary of what is there.
 
 A writer and a reader have the file open all the while: the reader sees what there was at its open
-or last refresh, a third handle that opens anew what is committed. ``test_machine.py`` runs it for a
-moment, ``benchmarks/machine.py`` for long.
+or last refresh, a third handle that opens anew what is committed.
+
+Hypothesis is needed (``pip install hypothesis``)::
+
+    from hypothesis.stateful import run_state_machine_as_test
+    from maskstore.testing.machine import ArchiveMachine
+
+    run_state_machine_as_test(ArchiveMachine)
+
+This project's tests run it for a moment, ``benchmarks/machine.py`` for long.
 """
 
 import shutil
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -26,7 +34,7 @@ from maskstore import (
     verify,
 )
 from maskstore.maintenance import copy_tasks
-from tests.maskstore.helpers import LAYOUT, equal, random_masks, random_tensors
+from maskstore.testing.samples import LAYOUT, equal, random_masks, random_tensors
 
 NAMES = st.sampled_from([f"t/{number}" for number in range(6)] + ["ä", "x" * 255])
 SEEDS = st.integers(0, 30)
@@ -36,6 +44,16 @@ SETS = st.sampled_from(["weights", "statistics"])
 
 class GivenUp(Exception):
     """Raised inside a transaction."""
+
+
+@contextmanager
+def refused(error: type[Exception]) -> Iterator[None]:
+    """What is done inside must raise that error."""
+    try:
+        yield
+    except error:
+        return
+    raise AssertionError(f"expected {error.__name__}, found nothing raised")
 
 
 class Task:
@@ -49,6 +67,7 @@ class Task:
 
 
 def tensors_of(seed: int | None) -> dict:
+    """Those of a seed; none without one."""
     return {} if seed is None else random_tensors(seed)
 
 
@@ -107,7 +126,7 @@ class ArchiveMachine(RuleBasedStateMachine):
     def add(self, name: str, mask: int, tensors: int | None, codec: str) -> None:
         task = Task(mask, tensors, {"mask": mask})
         if name in self.model.tasks:
-            with pytest.raises(TaskExists):
+            with refused(TaskExists):
                 self.writer.add(*task.item(name)[:3], codec=codec)
             return
         added = self.writer.add(
@@ -121,7 +140,7 @@ class ArchiveMachine(RuleBasedStateMachine):
         tasks = [Task(mask + at, tensors, {}) for at in range(len(names))]
         items = [task.item(name) for name, task in zip(names, tasks, strict=True)]
         if len(set(names)) < len(names) or set(names) & self.model.tasks.keys():
-            with pytest.raises(TaskExists):
+            with refused(TaskExists):
                 self.writer.add_many(items)
             return
         assert self.writer.add_many(items) == len(names)
@@ -130,7 +149,7 @@ class ArchiveMachine(RuleBasedStateMachine):
     @rule(name=NAMES)
     def remove(self, name: str) -> None:
         if name not in self.model.tasks:
-            with pytest.raises(TaskNotFound):
+            with refused(TaskNotFound):
                 self.writer.remove(name)
             return
         self.writer.remove(name)
@@ -140,7 +159,7 @@ class ArchiveMachine(RuleBasedStateMachine):
     def rename(self, name: str, new: str) -> None:
         if name not in self.model.tasks or (new != name and new in self.model.tasks):
             wrong = TaskNotFound if name not in self.model.tasks else TaskExists
-            with pytest.raises(wrong):
+            with refused(wrong):
                 self.writer.rename(name, new)
             return
         self.writer.rename(name, new)
@@ -150,7 +169,7 @@ class ArchiveMachine(RuleBasedStateMachine):
     def update(self, name: str, number: int) -> None:
         metadata = {"number": number, "text": "x" * number}
         if name not in self.model.tasks:
-            with pytest.raises(TaskNotFound):
+            with refused(TaskNotFound):
                 self.writer.update(name, metadata)
             return
         self.writer.update(name, metadata)
@@ -160,7 +179,7 @@ class ArchiveMachine(RuleBasedStateMachine):
     @rule(name=NAMES, tensors=st.none() | SEEDS)
     def set_tensors(self, name: str, tensors: int | None) -> None:
         if name not in self.model.tasks:
-            with pytest.raises(TaskNotFound):
+            with refused(TaskNotFound):
                 self.writer.set_tensors(name, tensors_of(tensors))
             return
         self.writer.set_tensors(name, tensors_of(tensors))
@@ -221,7 +240,7 @@ class ArchiveMachine(RuleBasedStateMachine):
 
     @rule()
     def a_second_writer_is_refused(self) -> None:
-        with pytest.raises(ArchiveLocked):
+        with refused(ArchiveLocked):
             MaskArchive.open(self.path, "a", timeout=0)
 
     @rule(again=st.booleans())

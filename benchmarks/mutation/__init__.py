@@ -1,0 +1,1 @@
+"""Mutants of the sources, and the tests that run over each: see ``benchmarks/mutants.py``."""
