@@ -33,6 +33,9 @@ def sort_tasks(
     return have + [task for task in listed if value(task) is None]
 
 
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
 def flat_rows(tasks: Iterable[StoredTask]) -> tuple[list[str], list[list[Any]]]:
     """Tasks as a table: its columns, and a row each.
 
@@ -51,6 +54,14 @@ def flat_rows(tasks: Iterable[StoredTask]) -> tuple[list[str], list[list[Any]]]:
         columns |= dict.fromkeys(row)
         found.append(row)
     return list(columns), [[row.get(column) for column in columns] for row in found]
+
+
+def csv_cell(value: object) -> object:
+    """As it may stand in a CSV file: names may be anybody's.
+
+    Text that a spreadsheet would carry out as a formula gets an apostrophe before it.
+    """
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
 def _leaves(value: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:

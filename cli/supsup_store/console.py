@@ -15,6 +15,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from maskstore.task_table import csv_cell
+
 _READABLE = 76
 """Characters of a line of JSON for people."""
 
@@ -69,11 +71,16 @@ def _readable(value: Any, indent: int, begun: int = 0) -> str:
 
 
 def print_csv(headings: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Print comma-separated values on stdout; None is empty."""
+    """Print comma-separated values on stdout; None is empty.
+
+    Text is as a terminal may have it, and as a spreadsheet may (:func:`csv_cell`).
+    """
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
     for row in (headings, *rows):
-        writer.writerow([printable(each) if isinstance(each, str) else each for each in row])
+        writer.writerow(
+            [csv_cell(printable(each)) if isinstance(each, str) else each for each in row]
+        )
     with _standard_output():
         typer.echo(text.getvalue(), nl=False)
 

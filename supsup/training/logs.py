@@ -8,6 +8,7 @@ from os import PathLike
 from pathlib import Path
 
 from maskstore.errors import InvalidInput
+from maskstore.task_table import csv_cell
 from supsup.errors import TrainingDiverged
 from supsup.training.progress import Progress
 
@@ -45,9 +46,6 @@ class TrainingLog(ABC):
 
 
 COLUMNS = ("task", "accuracy", "loss", "density", "steps", "seconds", "error")
-
-
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 class CsvLog(TrainingLog):
@@ -97,12 +95,7 @@ class CsvLog(TrainingLog):
 
     def _write(self, row: Sequence[object]) -> None:
         with open(self._path, "a", newline="") as file:
-            csv.writer(file).writerow([_as_text(each) for each in row])
-
-
-def _as_text(cell: object) -> object:
-    """Text that a spreadsheet would take for a formula, marked as text: names may be anybody's."""
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
+            csv.writer(file).writerow([csv_cell(each) for each in row])
 
 
 class Logs(TrainingLog):

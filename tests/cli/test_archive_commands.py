@@ -306,6 +306,19 @@ def test_a_folder_that_must_not_be_looked_into_is_one_line(archive, run, monkeyp
     assert (found.code, found.err) == (1, f"error: {archive}: Permission denied\n")
 
 
+def test_csv_holds_no_formulas(run, tmp_path):
+    """Names, metadata and their keys may be anybody's; numbers stay numbers."""
+    path = tmp_path / "a.h5"
+    with MaskArchive.create(path, {"w": (2,)}) as archive:
+        mask = {"w": np.ones(2, bool)}
+        archive.add("=cmd|' /C calc'!A0", mask, {"=key": "@SUM(1)", "loss": -0.5, "note": "a=b"})
+        archive.add("+1", mask, {"=key": "-1+1"})
+    first, second = csv.DictReader(run("list", path, "--csv").out.splitlines())
+    assert first["name"] == "'=cmd|' /C calc'!A0"
+    assert (first["'=key"], first["loss"], first["note"]) == ("'@SUM(1)", "-0.5", "a=b")
+    assert (second["name"], second["'=key"]) == ("'+1", "'-1+1")
+
+
 def test_list_some_sorted_and_as_csv(archive, run, tmp_path):
     assert run("add", archive, "[x]", tmp_path / "a.npz", "--metadata", '{"x": {"y": 1}}').code == 0
     names = [task["name"] for task in run("list", archive, "?", "--json").json()["tasks"]]

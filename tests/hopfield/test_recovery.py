@@ -5,6 +5,7 @@ import pytest
 
 from hopfield import RULES, Schedule, recover
 from hopfield.descent import Deflated
+from hopfield.recovery import Candidate
 from maskstore import InvalidInput
 
 SIZE, COUNT = 400, 6
@@ -219,3 +220,11 @@ def test_bad_input():
     for bad in ({"steps": 0}, {"judging": 0}, {"restarts": -1}, {"path": 0.0}):
         with pytest.raises(InvalidInput, match=next(iter(bad))):
             Schedule(**bad)
+
+
+@pytest.mark.parametrize(
+    ("entropy", "accept", "said"), [(0.5, 0.5, True), (0.5, 0.4, False), (0.0, None, False)]
+)
+def test_a_candidate_is_accepted_up_to_its_limit(entropy, accept, said):
+    candidate = Candidate(pattern=np.int8([1]), entropy=entropy, energy=0.0, accept=accept)
+    assert candidate.accepted is said

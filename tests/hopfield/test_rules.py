@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hopfield import FORMS, RULES, BlockMemory, HopfieldMemory, layer_blocks, new_memory, quantised
 from hopfield.rules.covariance import CovarianceMemory, PackedCovarianceMemory
 from hopfield.rules.modern import ModernMemory
+from hopfield.rules.packed_patterns import PackedPatterns
 from maskstore import InvalidInput, MaskLayout
 from tests.hopfield.helpers import EVERY, MATRIX_RULES, matrix_of, memory_of, naive, patterns
 
@@ -229,3 +230,19 @@ def test_no_rule_inherits_from_another(rule, form):
     assert not inspect.isabstract(kind)
     bases = [each for each in kind.__mro__[1:] if issubclass(each, HopfieldMemory)]
     assert all(inspect.isabstract(base) for base in bases)
+
+
+@pytest.mark.parametrize("size", [7, 8, 9, 16])
+def test_packed_patterns_of_any_length_come_back(size):
+    memory = memory_of("modern", "packed", patterns(0, 3, size))
+    again = ModernMemory.from_state(size, 3, memory.state())
+    x = np.random.default_rng(0).normal(size=size)
+    assert np.array_equal(again.drive(x), memory.drive(x))
+    full = np.full((1, (size + 7) // 8), 255, np.uint8)
+    if size % 8:
+        with pytest.raises(InvalidInput, match="bits beyond the last unit"):
+            PackedPatterns(size).extend(full)
+        full[:, -1] = 2 ** (size % 8) - 1
+    packed = PackedPatterns(size)
+    packed.extend(full)
+    assert np.array_equal(packed.rows, full)

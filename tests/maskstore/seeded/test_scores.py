@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from maskstore.errors import InvalidInput
+from maskstore.errors import CorruptArchive, InvalidInput
 from maskstore.layout import MaskLayout
 from maskstore.seeded import streams as seeded
-from maskstore.seeded.scores import ScoreStart
+from maskstore.seeded.scores import ScoreStart, put_start, take_start
 
 LAYOUT = MaskLayout({"fc.weight": (3, 4), "conv.weight": (2, 5, 3, 3), "bn.weight": (16,)})
 
@@ -29,3 +29,14 @@ def test_json_round_trip():
 def test_what_is_no_start_is_refused(value):
     with pytest.raises(InvalidInput):
         ScoreStart.from_json(value)
+
+
+@pytest.mark.parametrize("seed", [0, 255, 256, 2**64 - 1])
+@pytest.mark.parametrize("stream", ["scores", "other", "x" * 255])
+def test_bytes_of_a_start_come_back_and_are_short(seed, stream):
+    stored = put_start(ScoreStart(seed=seed, stream=stream))
+    assert stored is not None
+    assert take_start(stored + b"rest") == (ScoreStart(seed=seed, stream=stream), b"rest")
+    for end in range(len(stored)):
+        with pytest.raises(CorruptArchive):
+            take_start(stored[:end])

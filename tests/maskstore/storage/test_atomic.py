@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from maskstore import ArchiveWriteError, InvalidInput, MaskArchive, compact
-from maskstore.storage.atomic import draft_beside, write_file
+from maskstore.storage.atomic import draft_beside, sync_folder, write_file
 
 
 @pytest.mark.parametrize(
@@ -179,3 +179,12 @@ def test_an_archive_made_without_a_lock_has_none(tmp_path):
         MaskArchive.open(tmp_path / "a", "a", timeout=0).close()
         compact(archive)
         MaskArchive.open(tmp_path / "a", "a", timeout=0).close()
+
+
+def test_a_folder_is_synced_or_the_error_said(tmp_path, monkeypatch):
+    synced, real = [], os.fsync
+    monkeypatch.setattr(os, "fsync", lambda fd: (synced.append(os.fstat(fd).st_ino), real(fd)))
+    sync_folder(tmp_path)
+    assert synced == [tmp_path.stat().st_ino]
+    with pytest.raises(ArchiveWriteError, match="No such file"):
+        sync_folder(tmp_path / "none")

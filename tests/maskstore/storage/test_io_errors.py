@@ -1,9 +1,13 @@
 """The system refuses any one call of a change: the archive then says what the file holds."""
 
+import os
+
 import pytest
 
 from maskstore import ArchiveError, MaskArchive
+from maskstore.errors import CorruptArchive
 from maskstore.layout import MaskLayout
+from maskstore.storage.raw_file import FileDevice
 from maskstore.storage.store import Store
 from maskstore.testing import ErringDevice, MemoryDevice
 from tests.maskstore.helpers import equal, random_masks, random_tensors
@@ -70,3 +74,15 @@ def test_the_archive_is_what_a_fresh_one_is(base, name, for_good):
         if over:
             break
     assert failed > 3
+
+
+def test_a_read_that_comes_in_pieces(tmp_path, monkeypatch):
+    """The system may give less than was asked for, and gives at most 2 GiB at once."""
+    path, real = tmp_path / "a", os.pread
+    path.write_bytes(bytes(range(200)))
+    monkeypatch.setattr(os, "pread", lambda fd, size, at: real(fd, min(size, 7), at))
+    device = FileDevice(path, mode="r")
+    assert device.read(10, 100) == bytes(range(10, 110))
+    with pytest.raises(CorruptArchive, match="expected 100 bytes at 150, the file ends after 50"):
+        device.read(150, 100)
+    device.close()

@@ -23,8 +23,9 @@ from supsup.inference import (
     load_masks,
 )
 from supsup.inference import __all__ as exported
-from supsup.inference.find_task import confidence_of, margin_of
+from supsup.inference.find_task import check_levels, confidence_of, margin_of
 from supsup.inference.kernels import TorchKernels
+from supsup.inference.methods.hybrid import both_ends
 from supsup.inference.query import Query
 from tests.supsup.helpers import as_users_run_it, small_bn
 from tests.supsup.inference.helpers import BY_MASKS, brute_logits, images, odd_net, random_masks
@@ -348,3 +349,33 @@ def test_a_mask_in_the_place_of_another():
     for method in ("one-shot", "exhaustive"):
         found = infer_in(bank, x, method=method).evidence
         assert np.allclose(found, infer_in(expected, x, method=method).evidence)
+
+
+def test_confidence_of_three_is_the_softmax_and_of_four_is_not():
+    three = np.array([0.0, 1.0, 2.0])
+    assert confidence_of(three) == pytest.approx(1 / np.exp(three - 2).sum())
+    four = np.array([0.0, 1.0, 2.0, 4.0])
+    z = (4 - 1) / np.array([0.0, 1.0, 2.0]).std()
+    normal = 0.5 * (1 + math.erf(z / math.sqrt(2)))
+    assert confidence_of(four) == pytest.approx(normal**4)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "refused"),
+    [(0.0, 1.0, True), (0.1, 0.9, True), (-0.01, 1.0, False), (0.0, 1.01, False)],
+)
+def test_pixels_that_were_not_normalised(low, high, refused):
+    x = torch.tensor([low, high], dtype=torch.float32, device="cpu")
+    if refused:
+        with pytest.raises(InvalidInput):
+            check_levels(x, -0.42, 2.8)
+    else:
+        check_levels(x, -0.42, 2.8)
+    check_levels(x, 0.0, 1.0)  # where black is 0 they are what is expected
+
+
+def test_a_shortlist_is_of_both_ends():
+    slopes = np.array([[3.0, 1.0, 2.0, 0.0, 5.0], [0.0, 0.0, 0.0, 0.0, 0.0]])
+    assert both_ends(slopes, 3).tolist() == [[3, 1, 4], [0, 1, 4]]
+    assert both_ends(slopes, 1).tolist() == [[3], [0]]
+    assert both_ends(slopes, 5).shape == (2, 5)
