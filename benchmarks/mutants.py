@@ -52,7 +52,12 @@ TRACING = (
 )
 """Of maskstore: tests that trace instructions themselves, or repeat a change thousands of times.
 Mutants are not shown to them, though they may notice more."""
-AGAIN = ("tests/test_whole_files.py", "tests/test_foreign_files.py", "tests/test_fuzz_targets.py")
+AGAIN = (
+    "tests/test_whole_files.py",
+    "tests/test_foreign_files.py",
+    "tests/test_fuzz_targets.py",
+    "tests/supsup/archives/test_per_task.py",
+)
 """Tests of several folders, which survivors are shown."""
 BUDGET = 12.0
 """Seconds of tests that a mutant is shown at most, as measured with the tool that sees lines."""
@@ -262,7 +267,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=2000, help="mutants of the draw")
     parser.add_argument("--seed", type=int, default=0, help="of the draw")
     parser.add_argument("--compiled", action="store_true", help="only of what numba compiles")
-    parser.add_argument("--again", action="store_true", help="survivors, with ten times the tests")
+    parser.add_argument("--again", action="store_true", help="survivors, with five times the tests")
     parser.add_argument("--write", action="store_true", help="only the figures")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
@@ -285,7 +290,7 @@ def main() -> None:
         runner = Runner(Tests(options.folder), options.folder / "numba")
         with path.open("a") as file:
             for mutant in todo:
-                row = runner.judge(mutant, BUDGET * (10 if options.again else 1))
+                row = runner.judge(mutant, BUDGET * (5 if options.again else 1))
                 file.write(json.dumps(row) + "\n")
                 file.flush()
         runner.close()
