@@ -27,12 +27,15 @@ class _Architecture:
         layers: pattern of a layer's name there → its name here.
         options: what the checkpoint's shapes say of the net's options, by our layers' names.
         last: our name of the layer whose outputs are the network's.
+        affine: our name of a shift that is there where the net has the option ``affine``; None
+            where it has no such option.
     """
 
     net: str
     layers: Mapping[str, str]
     options: Callable[[Mapping[str, Shape]], dict[str, Any]]
     last: str
+    affine: str | None = None
 
 
 def _mlp_options(shapes: Mapping[str, Shape]) -> dict[str, Any]:
@@ -67,6 +70,7 @@ _ARCHITECTURES = {
         },
         options=lambda shapes: {"width": shapes["conv1"][0]},
         last="fc",
+        affine="bn1.bias",
     ),
     "ResNet50": _Architecture(
         net="resnet50",
@@ -76,6 +80,7 @@ _ARCHITECTURES = {
         },
         options=lambda shapes: {"width": shapes["conv1"][0]},
         last="fc",
+        affine="bn1.bias",
     ),
 }
 """By ``--model`` of the paper's code (``models/small.py``, ``gemresnet.py``, ``resnet.py``)."""
@@ -128,7 +133,9 @@ def name_layers(
         named = {layer: (f"{layer}.weight", found[layer]) for layer in scores}
         return NamedLayers(recipe=None, parameters=named, shapes=dict(named.values()))
     if known is not None:
-        recipe = _recipe(known, found, outputs)
+        # Layers of that name are called alike there.
+        affine = known.affine is not None and known.affine in weights
+        recipe = _recipe(known, found, outputs, {"affine": True} if affine else {})
     else:
         recipe = BackboneRecipe(net=str(net), outputs=_outputs(found, outputs), statistics="batch")
     shapes = _parameters(recipe)
@@ -155,12 +162,13 @@ def named_weights(named: NamedLayers, weights: Mapping[str, Tensor]) -> dict[str
     if named.recipe is None:
         return dict(weights)
     theirs = in_our_names(named, weights)
-    known = _architecture(None, named.recipe.net) is not None
+    known = _architecture(None, named.recipe.net)
+    scaled = known is None or known.affine is not None
     result: dict[str, Tensor] = {}
     for ours, shape in named.shapes.items():
         if ours in theirs and tuple(theirs[ours].shape) in (shape, (*shape, 1, 1)):
             result[ours] = theirs[ours].reshape(shape)
-        elif known and ours not in theirs and len(shape) == 1:
+        elif not scaled and ours not in theirs and len(shape) == 1:
             result[ours] = torch.ones(shape, dtype=torch.float32, device="cpu")
     return result
 
@@ -190,7 +198,10 @@ def _renamed(known: _Architecture | None, layer: str) -> str:
 
 
 def _recipe(
-    known: _Architecture, found: Mapping[str, Shape], outputs: int | None
+    known: _Architecture,
+    found: Mapping[str, Shape],
+    outputs: int | None,
+    affine: dict[str, bool],
 ) -> BackboneRecipe:
     shapes = {_renamed(known, layer): shape for layer, shape in found.items()}
     try:
@@ -198,7 +209,7 @@ def _recipe(
         return BackboneRecipe(
             net=known.net,
             outputs=outputs or shapes[known.last][0],
-            options=options,
+            options={**options, **affine},
             statistics="batch",
         )
     except (KeyError, IndexError):

@@ -20,12 +20,15 @@ STEMS = ("small", "large")
 class ResNet(nn.Module):
     """Stages of residual blocks between a stem and a linear head (He et al., 2015).
 
-    Masks cover every convolution and the head. Batch normalisation (the paper's non-affine one) has
-    no parameters and, unless the recipe says otherwise, no buffers either: statistics are those of
-    the batch, in training and in evaluation. So a mask is all that a task needs, and what was
-    measured when it was trained is measured again when it is read back, however many tasks were
-    trained in between. In return an answer depends on the images beside it, one image alone has
-    none, and batches should be mixed and not small (128 here).
+    Masks cover every convolution and the head. Batch normalisation is the paper's non-affine one
+    and has no parameters; ``affine`` gives it scales and shifts (the paper's ``StandardBN``), which
+    start at 1 and 0 and are each task's own with ``per_task=("*bn*",)``.
+
+    Nor are there buffers with ``statistics="batch"``: they are those of the batch, in training and
+    in evaluation, so that a mask is all that a task needs. In return an answer depends on the
+    images beside it, one image alone has none, and batches should be mixed and not small (128
+    here).
+    ``running`` ones, the default, are tensors of each task.
     """
 
     def __init__(
@@ -36,6 +39,7 @@ class ResNet(nn.Module):
         blocks: Sequence[int],
         width: int,
         stem: str,
+        affine: bool = False,
     ) -> None:
         """Make the layers; weights are drawn later.
 
@@ -47,22 +51,25 @@ class ResNet(nn.Module):
             width: channels of the first stage.
             stem: ``small``: a 3×3 convolution that keeps the size; ``large``: a 7×7 convolution and
                 a maximum, each halving the size.
+            affine: whether normalisation has a scale and a shift of each channel.
 
         Raises:
             InvalidInput: an option cannot be used, or there are more weights than a mask has bits.
         """
         super().__init__()
         _check(outputs, block, blocks, width, stem)
+        if not isinstance(affine, bool):
+            raise InvalidInput(f"net option 'affine': expected true or false, got {affine!r}")
         small = stem == "small"
         self.pool = not small
         self.conv1 = _conv(3, width, 3 if small else 7, 1 if small else 2)
-        self.bn1 = _norm(width)
+        self.bn1 = _norm(width, affine)
         inputs = width
         for stage, count in enumerate(blocks):
             layers: list[nn.Module] = []
             for at in range(count):
                 stride = 2 if stage and not at else 1
-                layers.append(block(inputs, width << stage, stride))
+                layers.append(block(inputs, width << stage, stride, affine))
                 inputs = (width << stage) * block.expansion
             self.add_module(f"layer{stage + 1}", nn.Sequential(*layers))
         self.stages = len(blocks)
@@ -93,15 +100,15 @@ class BasicBlock(nn.Module):
 
     expansion = 1
 
-    def __init__(self, inputs: int, width: int, stride: int) -> None:
+    def __init__(self, inputs: int, width: int, stride: int, affine: bool) -> None:
         """Make the layers; the first takes the stride."""
         super().__init__()
         self.conv1 = _conv(inputs, width, 3, stride)
-        self.bn1 = _norm(width)
+        self.bn1 = _norm(width, affine)
         self.conv2 = _conv(width, width, 3)
-        self.bn2 = _norm(width)
+        self.bn2 = _norm(width, affine)
         self.downsample = _shortcut(inputs, width, stride)
-        self.downsample_bn = None if self.downsample is None else _norm(width)
+        self.downsample_bn = None if self.downsample is None else _norm(width, affine)
 
     def forward(self, x: Maps) -> NewMaps:
         """The block's output."""
@@ -115,18 +122,18 @@ class Bottleneck(nn.Module):
 
     expansion = 4
 
-    def __init__(self, inputs: int, width: int, stride: int) -> None:
+    def __init__(self, inputs: int, width: int, stride: int, affine: bool) -> None:
         """Make the layers; the 3×3 convolution takes the stride."""
         super().__init__()
         outputs = width * self.expansion
         self.conv1 = _conv(inputs, width, 1)
-        self.bn1 = _norm(width)
+        self.bn1 = _norm(width, affine)
         self.conv2 = _conv(width, width, 3, stride)
-        self.bn2 = _norm(width)
+        self.bn2 = _norm(width, affine)
         self.conv3 = _conv(width, outputs, 1)
-        self.bn3 = _norm(outputs)
+        self.bn3 = _norm(outputs, affine)
         self.downsample = _shortcut(inputs, outputs, stride)
-        self.downsample_bn = None if self.downsample is None else _norm(outputs)
+        self.downsample_bn = None if self.downsample is None else _norm(outputs, affine)
 
     def forward(self, x: Maps) -> NewMaps:
         """The block's output."""
@@ -140,9 +147,9 @@ def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1) -> nn.Conv2d:
     return nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False)
 
 
-def _norm(width: int) -> nn.BatchNorm2d:
-    """The paper's non-affine batch normalisation."""
-    return nn.BatchNorm2d(width, affine=False)
+def _norm(width: int, affine: bool) -> nn.BatchNorm2d:
+    """The paper's batch normalisation: its non-affine one, or PyTorch's own."""
+    return nn.BatchNorm2d(width, affine=affine)
 
 
 def _shortcut(inputs: int, outputs: int, stride: int) -> nn.Conv2d | None:

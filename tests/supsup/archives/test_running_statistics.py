@@ -138,6 +138,18 @@ def test_every_method_answers_a_single_image(method, mode, opened):
         assert beside.names[0] == alone.names[0]
 
 
+def test_one_image_among_one_eight_and_sixty_four(opened):
+    archive, backbone = opened
+    x = torch.cat([task.x for task in TASKS])[:64]
+    for name in archive.names():
+        weights = backbone.of_task(archive.get(name), archive.tensors(name))
+        with torch.no_grad():
+            alone, eight, all_of_them = (backbone.run(x[:n], weights)[0] for n in (1, 8, 64))
+        assert float(all_of_them.std()) > 0.1
+        torch.testing.assert_close(alone, all_of_them, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(eight, all_of_them, rtol=1e-4, atol=1e-4)
+
+
 def by_hand(archive, backbone, x, rows=None) -> tuple[dict[str, torch.Tensor], np.ndarray]:
     """(the superposed network, dH/dα of the mean H) by autograd through Σ α_i."""
     names = [archive.names()[row] for row in (range(5) if rows is None else rows)]

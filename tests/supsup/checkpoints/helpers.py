@@ -5,6 +5,7 @@ import pathlib
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 SHAPES = {"linear.0": (30, 20, 1, 1), "linear.2": (3, 30, 1, 1), "linear.4": (10, 3, 1, 1)}
 """LeNet of the paper's code, small: fully connected layers are 1×1 convolutions there."""
@@ -73,3 +74,69 @@ def reference_er_sparsity(weight, sparsity):
         * (weight.size(0) + weight.size(1))
         / (weight.size(0) * weight.size(1) * weight.size(2) * weight.size(3)),
     )
+
+
+def residual_logits(x, state, scores, norm):
+    """GEMResNet18 of the paper's code in evaluation, written out in float64."""
+
+    def conv(x, layer, stride=1):
+        weight = state[f"{layer}.weight"]
+        mask = reference_topk(state[f"{layer}{scores}"], reference_er_sparsity(weight, 8.0))
+        masked = (weight * torch.from_numpy(mask)).double()
+        return F.conv2d(x, masked, stride=stride, padding=weight.shape[-1] // 2)
+
+    def normalised(x, layer):
+        mean, var = (state[f"{layer}{norm}.running_{kind}"].double() for kind in ("mean", "var"))
+        x = (x - mean.view(-1, 1, 1)) / torch.sqrt(var.view(-1, 1, 1) + 1e-5)
+        if f"{layer}.bias" in state:  # StandardBN
+            scale, shift = (state[f"{layer}.{kind}"].double() for kind in ("weight", "bias"))
+            x = x * scale.view(-1, 1, 1) + shift.view(-1, 1, 1)
+        return x
+
+    x = normalised(conv(x, "conv1"), "bn1").relu()
+    for layer in (1, 2, 3, 4):
+        for at in (0, 1):
+            block, stride = f"layer{layer}.{at}", 2 if layer > 1 and not at else 1
+            y = normalised(conv(x, f"{block}.conv1", stride), f"{block}.bn1").relu()
+            y = normalised(conv(y, f"{block}.conv2"), f"{block}.bn2")
+            if f"{block}.shortcut.0.weight" in state:
+                shortcut = conv(x, f"{block}.shortcut.0", stride)
+                x = normalised(shortcut, f"{block}.shortcut.1")
+            x = (y + x).relu()
+    return conv(F.avg_pool2d(x, 4), "linear").flatten(1)
+
+
+def residual_state(*, width=4, tasks=2):
+    """GEMResNet18 of the paper's code with ``MultitaskMaskConv`` and ``StandardBN``, random."""
+    generator = torch.Generator().manual_seed(0)
+    state = {}
+
+    def conv(name, outputs, inputs, size):
+        state[f"{name}.weight"] = torch.randn(outputs, inputs, size, size, generator=generator)
+        for task in range(tasks):
+            scores = torch.randn(outputs, inputs, size, size, generator=generator)
+            state[f"{name}.scores.{task}"] = scores
+
+    def norm(name, channels):
+        for part, least in (("weight", 0.5), ("bias", -0.5), ("running_mean", -1.0)):
+            state[f"{name}.{part}"] = least + torch.rand(channels, generator=generator)
+        state[f"{name}.running_var"] = 10 + 10 * torch.rand(channels, generator=generator)
+        state[f"{name}.num_batches_tracked"] = torch.tensor(7)
+
+    conv("conv1", width, 3, 3)
+    norm("bn1", width)
+    inputs = width
+    for stage in range(4):
+        outputs = width << stage
+        for at in range(2):
+            block = f"layer{stage + 1}.{at}"
+            conv(f"{block}.conv1", outputs, inputs, 3)
+            norm(f"{block}.bn1", outputs)
+            conv(f"{block}.conv2", outputs, outputs, 3)
+            norm(f"{block}.bn2", outputs)
+            if inputs != outputs:
+                conv(f"{block}.shortcut.0", outputs, inputs, 1)
+                norm(f"{block}.shortcut.1", outputs)
+            inputs = outputs
+    conv("linear", 5, inputs, 1)
+    return state

@@ -7,7 +7,7 @@ import torch
 
 from maskstore import ArchiveExists, InvalidInput, MaskArchive
 from maskstore.maintenance import merge
-from supsup import BackboneRecipe, build
+from supsup import BackboneRecipe, SupSup, build
 from supsup.archives import backbone_of
 from supsup.checkpoints import import_checkpoint
 from supsup.networks.weights import digest_of
@@ -18,6 +18,8 @@ from tests.supsup.checkpoints.helpers import (
     reference_er_sparsity,
     reference_threshold,
     reference_topk,
+    residual_logits,
+    residual_state,
 )
 
 
@@ -262,6 +264,33 @@ def test_what_the_user_says_beside_it_may_be_the_same(tmp_path):
     import_checkpoint(tmp_path / "final.pt", tmp_path / "a.h5", kind="topk", multiplier=8)
     with MaskArchive.open(tmp_path / "a.h5") as archive:
         assert len(archive) == 3
+
+
+def test_scales_and_shifts_of_normalisation_come_along(tmp_path):
+    said = {"conv_type": "MultitaskMaskConv", "bn_type": "StandardBN", "sparsity": 8.0}
+    state = residual_state()
+    path = tmp_path / "final.pt"
+    reference_checkpoint(path, state=state, arch="GEMResNet18", er_sparsity=True, **said)
+    report = import_checkpoint(path, tmp_path / "a.h5")
+    assert (report.net, report.classes, report.note) == ("resnet18", 5, "")
+    path.unlink()
+    x = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    answers = []
+    with SupSup.open(tmp_path / "a.h5") as opened:
+        assert opened.backbone.recipe.options == {"width": 4, "affine": True}
+        assert not any("bn" in name for name in opened.backbone.layout.shapes)
+        for number in range(2):
+            expected = residual_logits(x.double(), state, f".scores.{number}", "")
+            found = opened.module(f"task/{number}").eval()
+            for batch in (x, x[:1]):
+                close = {"rtol": 1e-4, "atol": 1e-4 * float(expected.abs().max())}
+                torch.testing.assert_close(found(batch).double(), expected[: len(batch)], **close)
+            answers.append(expected)
+    assert not torch.allclose(*answers, rtol=0.1)
+    for part in ("bn2.bias", "bn2.weight"):  # none is made up
+        without = {name: t for name, t in state.items() if not name.endswith(part)}
+        reference_checkpoint(path, state=without, arch="GEMResNet18", er_sparsity=True, **said)
+        assert "masks alone" in import_checkpoint(path, tmp_path / f"{part}.h5").note
 
 
 def test_no_archive_is_left_where_storing_fails(tmp_path):

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 
 from maskstore import InvalidInput, MaskArchive
 from supsup import BackboneRecipe, SupSup, build
@@ -19,6 +18,7 @@ from tests.supsup.checkpoints.helpers import (
     reference_er_sparsity,
     reference_threshold,
     reference_topk,
+    residual_logits,
 )
 
 FOLDER = Path(os.environ.get("SUPSUP_DATA", "")) / "paper-checkpoints"
@@ -123,32 +123,6 @@ def test_residual_nets_answer_as_the_papers_code_does(tmp_path, name, tasks):
         assert set(opened.infer(x).names) <= set(tasks)
     # The statistics are each task's own: not those of the other, nor of nothing.
     assert all(not torch.allclose(answers[0], each, atol=1e-3) for each in answers[1:])
-
-
-def residual_logits(x, state, scores, norm):
-    """GEMResNet18 of the paper's code in evaluation, written out in float64."""
-
-    def conv(x, layer, stride=1):
-        weight = state[f"{layer}.weight"]
-        mask = reference_topk(state[f"{layer}{scores}"], reference_er_sparsity(weight, 8.0))
-        masked = (weight * torch.from_numpy(mask)).double()
-        return F.conv2d(x, masked, stride=stride, padding=weight.shape[-1] // 2)
-
-    def normalised(x, layer):
-        mean, var = (state[f"{layer}{norm}.running_{kind}"].double() for kind in ("mean", "var"))
-        return (x - mean.view(-1, 1, 1)) / torch.sqrt(var.view(-1, 1, 1) + 1e-5)
-
-    x = normalised(conv(x, "conv1"), "bn1").relu()
-    for layer in (1, 2, 3, 4):
-        for at in (0, 1):
-            block, stride = f"layer{layer}.{at}", 2 if layer > 1 and not at else 1
-            y = normalised(conv(x, f"{block}.conv1", stride), f"{block}.bn1").relu()
-            y = normalised(conv(y, f"{block}.conv2"), f"{block}.bn2")
-            if f"{block}.shortcut.0.weight" in state:
-                shortcut = conv(x, f"{block}.shortcut.0", stride)
-                x = normalised(shortcut, f"{block}.shortcut.1")
-            x = (y + x).relu()
-    return conv(F.avg_pool2d(x, 4), "linear").flatten(1)
 
 
 def test_the_result_is_evaluated_on_data_that_are_handed_over(tmp_path):

@@ -8,8 +8,9 @@ from torch.func import grad, vmap
 
 from benchmarks.resnet50 import layout as imagenet_layout
 from maskstore.errors import InvalidInput
-from supsup import BackboneRecipe, TrainConfig, build, train
+from supsup import BackboneRecipe, TensorTask, TrainConfig, build, train
 from supsup.masking import budget
+from supsup.networks.per_task import read_own
 from tests.supsup.helpers import as_users_run_it
 
 SMALL = {"width": 4, "blocks": [1, 2]}
@@ -194,3 +195,23 @@ def test_training_finds_a_mask(net):
     assert {name: int(mask.sum()) for name, mask in trained.masks.items()} == keep
     assert sum(keep.values()) == round(0.3 * backbone.layout.bits)
     assert trained.metrics["accuracy"] > 0.8
+
+
+@pytest.mark.parametrize("net", NETS)
+def test_scales_and_shifts_of_each_task(net):
+    """They cost no bit of a mask, and a gradient reaches every one."""
+    plain = build(small(net))
+    options = SMALL | {"affine": True}
+    recipe = BackboneRecipe(net=net, outputs=5, options=options, per_task=("*bn*",))
+    backbone = build(recipe)
+    assert backbone.layout == plain.layout
+    own = backbone.own_parameters
+    assert len(own) == 2 * sum("conv" in name or "downsample" in name for name in plain.weights)
+    x, y = images(8), torch.arange(8) % 5
+    task = TensorTask("one", train=(x, y), test=(x, y), classes=5)
+    (trained,) = train(backbone, [task], TrainConfig(steps=3, batch=8), parallel=1)
+    assert trained.tensors.keys() >= own.keys()
+    found = read_own(own, trained.tensors, "one")
+    assert min(float((found[name] - own[name]).abs().max()) for name in own) > 0
+    with pytest.raises(InvalidInput, match="affine"):
+        build(BackboneRecipe(net=net, outputs=5, options={"affine": 1}))
