@@ -31,8 +31,5 @@ class TrainingStopped(KeyboardInterrupt):
 
     def __init__(self, path: str | PathLike[str], *, done: int, tasks: int) -> None:
         """Take the archive's path and the numbers."""
-        super().__init__(
-            f"stopped: {done} of {tasks} tasks are in {fspath(path)}, which is valid; "
-            "run the same command with --resume to go on"
-        )
+        super().__init__(f"stopped: {done} of {tasks} tasks are in {fspath(path)}, which is valid")
         self.done, self.tasks = done, tasks

@@ -176,7 +176,7 @@ def stats(
     rows = [
         (key.replace("_", " "), value)
         for key, value in figures.to_json().items()
-        if key != "by_codec"
+        if key != "by_codec" and value is not None
     ]
     for codec, counts in figures.by_codec.items():
         size = f"{counted(counts['tasks'], 'task')}, {counted(counts['bytes'], 'byte')}"

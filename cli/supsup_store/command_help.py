@@ -10,8 +10,6 @@ from typing import Any
 
 import typer
 
-from supsup_store.console import print_note
-
 _MAKE = "Make and train"
 _USE = "Evaluate and infer"
 _KEEP = "Look into an archive"
@@ -25,6 +23,10 @@ _WHOLE = "the archive is valid, with the change or without it; `supsup-store lis
 _GOES_ON = "what was trained is kept; run the same command to go on from there"
 
 
+class Stopped(Exception):
+    """Ctrl-C stopped a command; what is kept, and how to go on."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandHelp:
     """A command in its group.
@@ -32,7 +34,7 @@ class CommandHelp:
     Attributes:
         group: the heading that ``--help`` lists it under.
         example: arguments behind the command's name.
-        stopped: what Ctrl-C leaves, and how to go on.
+        stopped: what Ctrl-C leaves; and, behind a semicolon, how to go on.
     """
 
     group: str
@@ -110,15 +112,15 @@ def describe(app: typer.Typer) -> None:
 
 
 def _stoppable(run: Callable[..., Any], stopped: str) -> Callable[..., Any]:
-    """The command, which on Ctrl-C says what is kept and ends with 130, as shells expect."""
+    """The command, which raises Stopped on Ctrl-C, with what is kept."""
 
     @functools.wraps(run)
     def command(*arguments: Any, **options: Any) -> Any:
         try:
             return run(*arguments, **options)
         except KeyboardInterrupt as stop:
-            # Training knows better than the table how far it has come.
-            print_note(str(stop) or f"stopped: {stopped}")
-            raise typer.Exit(130) from None
+            # Training knows better than the table how far it has come, but not how to go on.
+            kept, _, how = stopped.partition("; ")
+            raise Stopped(f"{str(stop) or f'stopped: {kept}'}; {how}") from None
 
     return command

@@ -127,7 +127,7 @@ def print_table(
         if _with_borders([least[at] for at in shown]) > room:
             shown.remove(names.index(name))
     # Text, not markup: a task may be called "[red]" and an archive ":boom:.h5".
-    table = Table(title=None if title is None else Text(printable(title)), title_justify="left")
+    table = Table()
     for at in shown:
         numeric = bool(body) and all(isinstance(row[at], int | float | None) for row in body)
         table.add_column(
@@ -141,6 +141,8 @@ def print_table(
         table.add_row(*(Text(row[at]) for at in shown))
     console.width = max(room, _with_borders([least[at] for at in shown]))
     with _standard_output():
+        if title is not None:  # not as the table's, which wraps at the table's width
+            console.print(Text(printable(title), style="italic"), soft_wrap=True)
         console.print(table)
 
 

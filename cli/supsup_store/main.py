@@ -14,10 +14,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import NoReturn
 
-from supsup_store.console import print_note, show_what_cannot_be_encoded
-
 _STARTED = time.perf_counter()
 """When the process began, but for Python's own start: what follows imports, which takes seconds."""
+
+STOPPED = 130
+"""The exit code on Ctrl-C, as shells expect it."""
 
 _SIGNS = {"maskstore": "layout.py", "hopfield": "patterns.py", "supsup": "choices.py"}
 """Package → a file that it has, and no other of its name."""
@@ -57,26 +58,45 @@ def find_only_ours() -> None:
 
 
 def main() -> None:
-    """Run a command: 0 on success, 1 on a known error, 2 on wrong usage; each error is a line."""
+    """Run a command: 0 on success, 1 on a known error, 2 on wrong usage, 130 on Ctrl-C; each error
+    is a line, and so is what Ctrl-C leaves."""
+    try:
+        code = _run()
+    except KeyboardInterrupt:
+        code = STOPPED
+    if code == STOPPED:  # while modules were imported, or arguments parsed
+        _fail("stopped: nothing was begun; run the same command again", STOPPED)
+    sys.exit(code or 0)  # a command that is done returns nothing
+
+
+def _run() -> int | None:
+    """The code that the command ends with, if it says one; what is to be said of an error is."""
+    from supsup_store.console import show_what_cannot_be_encoded
+
     show_what_cannot_be_encoded()
     find_only_ours()
     try:
         # Not before: these import the packages, and a user's files may have their names.
         from maskstore.errors import SupsupError
         from supsup_store.app import WrongUsage, app, explain
+        from supsup_store.command_help import Stopped
     except InTheWay as error:
-        _fail(str(error))
+        _fail(f"error: {error}")
     try:
-        code = app(obj=_STARTED, prog_name="supsup-store", standalone_mode=False)
+        code: int | None = app(obj=_STARTED, prog_name="supsup-store", standalone_mode=False)
+        return code
+    except Stopped as stopped:
+        _fail(str(stopped), STOPPED)
     except WrongUsage as error:
-        _fail(explain(error), code=2)
+        _fail(f"error: {explain(error)}", code=2)
     except (SupsupError, InTheWay) as error:
-        _fail(str(error))
+        _fail(f"error: {error}")
     except OSError as error:  # of a folder on the way to a file that was named, say
-        _fail(f"{error.filename or 'the system refuses'}: {error.strerror or error}")
-    sys.exit(code or 0)  # a command that is done returns nothing
+        _fail(f"error: {error.filename or 'the system refuses'}: {error.strerror or error}")
 
 
 def _fail(message: str, code: int = 1) -> NoReturn:
-    print_note(f"error: {message}")
+    from supsup_store.console import print_note
+
+    print_note(message)
     sys.exit(code)

@@ -14,6 +14,7 @@ from rich.progress import (
     TaskID,
     TimeRemainingColumn,
 )
+from rich.table import Column
 from rich.text import Text
 
 from supsup_store import console
@@ -60,11 +61,11 @@ def progress_bar(*, quiet: bool) -> Progress:
         return ProgressLines()
     return Progress(
         SpinnerColumn(),
-        _Description(),
+        _Description(table_column=_whole()),
         BarColumn(),
-        MofNCompleteColumn(),
-        _Rate(),
-        TimeRemainingColumn(),
+        MofNCompleteColumn(table_column=_whole()),
+        _Rate(table_column=_whole()),
+        TimeRemainingColumn(table_column=_whole()),
         console=console.stderr,
         transient=True,
     )
@@ -107,6 +108,11 @@ def _duration(seconds: float) -> str:
     if minutes >= 60:
         return f"{minutes // 60:,} h {minutes % 60:02} min"
     return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
+
+
+def _whole() -> Column:
+    """Of text, which a narrow terminal does not wrap: the bar gives way."""
+    return Column(no_wrap=True)
 
 
 class _Description(ProgressColumn):

@@ -43,7 +43,7 @@ def test_interrupted_and_without_a_machine_it_is_the_archive_of_one_machine(clus
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
-    assert "--resume to go on" in err
+    assert "--resume goes on" in err
     assert len(err.splitlines()) == 1
     interrupted = len(contents(path))
     assert 1 <= interrupted < 8

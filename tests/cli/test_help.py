@@ -11,6 +11,7 @@ import typer
 
 from maskstore import MaskArchive
 from maskstore.interchange import save_masks
+from supsup.errors import TrainingStopped
 from supsup_store.app import app
 from supsup_store.command_help import COMMANDS
 from tests.maskstore.helpers import LAYOUT, random_masks
@@ -133,3 +134,36 @@ def test_ctrl_c_says_what_is_kept_and_how_to_go_on(name, run, tmp_path, monkeypa
     assert {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
     with MaskArchive.open(tmp_path / "a.h5", "a") as archive:  # nobody holds it any more
         assert archive.names() == ["t"]
+
+
+@pytest.mark.parametrize("name", ["train", "demo", "compare", "reproduce"])
+def test_a_stopped_training_says_how_that_command_goes_on(name, run, tmp_path, monkeypatch):
+    work, arguments = WORK[name]
+
+    def stopped(*_, **__):
+        raise TrainingStopped("a.h5", done=2, tasks=5)
+
+    monkeypatch.setattr(work, stopped)
+    result = run(name, *(each.format(tmp=tmp_path) for each in arguments))
+    assert result.err.startswith("stopped: 2 of 5 tasks are in a.h5, which is valid; ")
+    assert ("--resume" in result.err) == (name == "train")
+    assert "go" in result.err.rpartition(";")[2]
+
+
+@pytest.mark.parametrize("module", ["rich.console", "numpy", "typer", "supsup_store.app"])
+def test_ctrl_c_while_modules_are_imported(module):
+    code = (
+        "import sys\n"
+        "class Stop:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name == {module!r}:\n"
+        "            sys.meta_path.remove(self)  # one Ctrl-C\n"
+        "            raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Stop())\n"
+        "from supsup_store.main import main\n"
+        "sys.argv = ['supsup-store', 'list', 'none.h5']\n"
+        "main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    said = "stopped: nothing was begun; run the same command again\n"
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", said)

@@ -11,17 +11,19 @@ import sys
 import termios
 import unicodedata
 from contextlib import suppress
+from io import StringIO
 
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 
 from maskstore import MaskArchive
 from maskstore.interchange import save_masks
 from supsup import BackboneRecipe, build
 from supsup.archives import create_archive
 from supsup_store.console import counted, print_table, printable
-from supsup_store.progress import ProgressLines, task_progress
+from supsup_store.progress import ProgressLines, progress_bar, task_progress
 from tests.maskstore.helpers import LAYOUT, random_masks
 
 HOSTILE = {
@@ -408,3 +410,38 @@ def test_the_bar_of_every_command_is_lines_in_a_log(capsys, monkeypatch, quiet, 
     with task_progress("verifying", 7_200, quiet=quiet) as report:
         report("a")
     assert capsys.readouterr().err.count("verifying a: 1 of 7,200") == lines
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_title_that_is_wider_than_its_table_stays_on_its_line(capsys, monkeypatch, terminal):
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setenv("TTY_COMPATIBLE", str(int(terminal)))
+    title = "/some/where/far/away/split-mnist.h5: 5 tasks, 45,863 bytes, scenario GG"
+    print_table(("task",), [("a",)], title=title)
+    assert plain(capsys.readouterr().out).splitlines()[0] == title
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 200])
+def test_the_bar_is_one_line_and_the_name_on_it_whole(monkeypatch, width):
+    written = StringIO()
+    terminal = Console(file=written, force_terminal=True, width=width, highlight=False)
+    monkeypatch.setattr("supsup_store.console.stderr", terminal)
+    with progress_bar(quiet=False) as bar:
+        shown = bar.add_task("reading masks", total=5)
+        bar.update(shown, advance=1, description="reading masks rotated-mnist/1234")
+        terminal.print(bar.get_renderable())
+    shown = [line for line in plain(written.getvalue()).splitlines() if "rotated" in line]
+    assert shown
+    assert all("rotated-mnist/1234" in line and "1/5" in line for line in shown)
+    assert max(map(len, plain(written.getvalue()).replace("\r", "\n").splitlines())) <= width
+
+
+def test_a_narrow_diff_tells_both_tasks_or_neither(run, tmp_path, monkeypatch):
+    with MaskArchive.create(tmp_path / "a.h5", LAYOUT) as archive:
+        for name in "ab":
+            archive.add(name, random_masks(0))
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    for width in range(40, 90, 5):
+        monkeypatch.setenv("COLUMNS", str(width))
+        head = plain(run("diff", tmp_path / "a.h5", "a", "b").out).splitlines()[2]
+        assert ("first" in head, "differ" in head) == ("second" in head, True)

@@ -346,7 +346,7 @@ def test_ctrl_c_leaves_a_valid_archive_and_says_how_to_go_on(tmp_path):
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "--resume to go on" in err
+    assert "--resume goes on" in err
     assert len(err.splitlines()) == 1
     with MaskArchive.open(path, "a", timeout=0.0) as archive:
         assert 1 <= len(archive) < 40
