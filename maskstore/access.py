@@ -21,6 +21,27 @@ if TYPE_CHECKING:
 _SHOWN = 5
 """Tasks that a repr in HTML lists."""
 
+_WITHIN = frozenset(
+    [
+        "add_encoded",
+        "append_records",
+        "check_stored",
+        "decoding_prior",
+        "encode",
+        "entry",
+        "open_to_salvage",
+        "prior",
+        "rewrite",
+        "shared_entries",
+        "store",
+        "stored_bytes",
+        "stored_shared",
+        "stored_tensors",
+        "tensor_entry",
+    ]
+)
+"""What an archive is to the modules that maintain and recode it: completion does not offer it."""
+
 
 class TaskTable(Mapping[str, StoredTask]):
     """Task name → what is known of it, in order of arrival, as the archive is now."""
@@ -44,6 +65,10 @@ class TaskTable(Mapping[str, StoredTask]):
 
     def __repr__(self) -> str:
         return f"<{counted(len(self), 'task')}: {first_names(self._archive.names())}>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the first tasks."""
+        return _table_of(self._archive) if len(self) else f"<p>{escape(repr(self))}</p>"
 
 
 class TaskAccess(ABC):
@@ -74,6 +99,10 @@ class TaskAccess(ABC):
     @abstractmethod
     def file_bytes(self) -> int:
         """Length of the file; raises ArchiveClosed."""
+
+    def __dir__(self) -> list[str]:
+        """What completion offers: what an archive is to its users."""
+        return sorted({*super().__dir__()} - _WITHIN)
 
     @property
     def closed(self) -> bool:
@@ -125,16 +154,19 @@ class TaskAccess(ABC):
     def _repr_html_(self) -> str:
         """What a notebook shows: the line of ``repr``, and the first tasks."""
         line = f"<p>{escape(repr(self))}</p>"
-        if self.closed or not len(self):
-            return line
-        names = self.names()
-        shown: list[tuple[Any, ...]] = []
-        for name in names[:_SHOWN]:
-            task = self.task(name)
-            shown.append((name, f"{task.ones / task.bits:.4f}", task.codec, f"{task.bytes:,}"))
-        if len(names) > _SHOWN:
-            shown.append((f"… {len(names) - _SHOWN:,} more", "", "", ""))
-        return line + html_table(("task", "density", "codec", "bytes"), shown)
+        return line if self.closed or not len(self) else line + _table_of(self)
+
+
+def _table_of(archive: TaskAccess) -> str:
+    """The first tasks of an archive, in HTML."""
+    names = archive.names()
+    shown: list[tuple[Any, ...]] = []
+    for name in names[:_SHOWN]:
+        task = archive.task(name)
+        shown.append((name, f"{task.ones / task.bits:.4f}", task.codec, f"{task.bytes:,}"))
+    if len(names) > _SHOWN:
+        shown.append((f"… {len(names) - _SHOWN:,} more", "", "", ""))
+    return html_table(("task", "density", "codec", "bytes"), shown)
 
 
 def require_archive(archive: object) -> None:

@@ -35,6 +35,9 @@ def lazy_names(
         return value
 
     def names() -> list[str]:
-        return sorted({*vars(sys.modules[package]), *where, *modules})
+        # What completion offers: neither what the package needed to import, nor this module's.
+        own = vars(sys.modules[package])
+        dunder = {name for name in own if name.startswith("__")}
+        return sorted({*dunder, *where, *modules, *own["__all__"]})
 
     return get, names

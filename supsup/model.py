@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from html import escape
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from maskstore.access import TaskTable
 from maskstore.archive import MaskArchive, StoredTask
 from maskstore.errors import InvalidInput
 from supsup.archives.any_network import Network, backbone_for, new_backbone
@@ -326,7 +328,7 @@ class SupSup:
         return write_report(self.archive, Path(path), overwrite=overwrite)
 
     @property
-    def tasks(self) -> Mapping[str, StoredTask]:
+    def tasks(self) -> TaskTable:
         """Name → what the archive knows of the task, in order of arrival."""
         return self.archive.tasks
 
@@ -348,6 +350,11 @@ class SupSup:
         except Exception:  # a repr is no place to fail: the file is closed, or gone
             size = "closed"
         return f"SupSup({str(self.archive.path)!r}: {size}, over {self.backbone.name})"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the line of ``repr``, and the first tasks."""
+        line = f"<p>{escape(repr(self))}</p>"
+        return line if self.archive.closed or not self.tasks else line + self.tasks._repr_html_()
 
     def _config(self, config: TrainConfig | None, settings: Mapping[str, Any]) -> TrainConfig:
         if config is not None:

@@ -9,6 +9,7 @@ from types import ModuleType
 import pytest
 
 import maskstore
+import supsup
 from tests.sources import PACKAGES, folder_of
 
 
@@ -86,6 +87,29 @@ def test_importing_a_package_is_cheap(package, heavy):
     loaded = set(run.stdout.split())
     assert package in loaded
     assert not loaded & set(heavy)
+
+
+@pytest.mark.parametrize("name", ["maskstore", "hopfield", "supsup"])
+def test_completion_offers_what_is_exported_and_modules(name):
+    package = FOLDERS[name]
+    offered = {each for each in dir(package) if not each.startswith("_")}
+    others = offered - set(package.__all__)
+    assert not [each for each in others if not isinstance(getattr(package, each), ModuleType)]
+
+
+ARCHIVE = """
+    add add_many backbone bitarrays close closed create damage file_bytes format_version get
+    get_packed keys layout metadata_example names open packed parameters path refresh remove rename
+    set_shared_tensors set_tensors shared shared_tensors task tasks tensors to_dataframe transaction
+    update weights_digest
+"""
+MODEL = "archive backbone close create data evaluate infer module open predict report tasks train"
+
+
+def test_completion_offers_what_an_object_is_to_its_users(tmp_path):
+    with supsup.SupSup.create(tmp_path / "a.h5", "lenet-300-100", outputs=2) as model:
+        for found, offered in ((model, MODEL), (model.archive, ARCHIVE)):
+            assert [each for each in dir(found) if not each.startswith("_")] == offered.split()
 
 
 GIVES_PATHS = {"build"}  # its folders are those of an archive that was opened

@@ -1,21 +1,27 @@
 """What a terminal and a notebook show of each object: a short line, no array, no one's markup."""
 
+from base64 import b64decode
 from dataclasses import replace
+from io import BytesIO
 from typing import get_args
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from hopfield import FORMS, new_memory
-from supsup import BackboneRecipe, build
+from maskstore.errors import InvalidInput
+from supsup import BackboneRecipe, SupSup, TensorTask, build
 from supsup.archives import create_archive
 from supsup.archives.inference import bank_of
 from supsup.choices import HopfieldFormName
 from supsup.datasets import ImageSet, load
+from supsup.datasets.thumbnails import row_of
 from supsup.inference import MaskBank
 from supsup.networks.backbone import Backbone
 from supsup.recovery import encode_archive
+from supsup.tasks import make_task, task_family
 
 NAMES = [f"t/{index}" for index in range(7)]
 
@@ -30,6 +36,7 @@ def made(tmp_path_factory):
         for name in NAMES:
             masks = {key: rng.random(shape) < 0.5 for key, shape in archive.layout.shapes.items()}
             archive.add(name, masks, {"classes": 2, "lr": 0.1})
+        pair = (torch.zeros(4, 8, 8), torch.zeros(4, dtype=torch.int64))
         linear = Backbone.from_module(torch.nn.Linear(4, 3), seed=0)
         yield {
             "archive": archive,
@@ -44,6 +51,11 @@ def made(tmp_path_factory):
             "memory": encode_archive(archive).memory,
             "mask memory": encode_archive(archive),
             "data": load("mnist-sample"),
+            "task of a family": make_task(
+                task_family("rotated-mnist-sample", 2)[1], load("mnist-sample")
+            ),
+            "task of tensors": TensorTask("mine", train=pair, test=pair, classes=2),
+            "model": SupSup.open(path),
         }
 
 
@@ -68,6 +80,10 @@ SHOWN = {
     "memory": "<{memory} (projection, {form}): 7 patterns over {bits} units>",
     "mask memory": "<MaskMemory of bn-2048 (seed 0, 2 outputs): <{memory} (projection, {form}): 7 "
     "patterns over {bits} units> of 't/0', 't/1', 't/2', 't/3', 't/4' and 2 more>",
+    "task of a family": "<Task 'rotated-mnist/1': 10 classes, {train} training and {test} test "
+    "inputs>",
+    "task of tensors": "<TensorTask 'mine': 2 classes, 4 training and 4 test inputs>",
+    "model": "SupSup('{path}': 7 tasks in {size} bytes, over bn-2048 (seed 0, 2 outputs))",
     "data": "<Dataset 'mnist-sample': 10 classes, {train} training and {test} test images of 28 × "
     "28 pixels>",
 }
@@ -95,11 +111,57 @@ def test_repr_says_what_it_is_its_size_and_its_members(made, what):
     )
 
 
-@pytest.mark.parametrize("what", [name for name in SHOWN if name != "tasks"])
+@pytest.mark.parametrize("what", list(SHOWN))
 def test_a_notebook_shows_it_and_obeys_no_name(made, what):
     html = made[what]._repr_html_()
-    assert html.startswith(f"<p>&lt;{type(made[what]).__name__} ")
-    assert len(html) < 1500
+    name = type(made[what]).__name__
+    begins = {"model": "<p>SupSup(", "tasks": "<table>"}
+    assert html.startswith(begins.get(what, f"<p>&lt;{name} "))
+    text, _, picture = html.partition("<img")
+    assert len(text) < 1500
+    assert bool(picture) == (what in PICTURED)
+    assert len(picture) < 10_000
+    if picture:
+        png = b64decode(picture.partition("base64,")[2].partition('"')[0])
+        assert Image.open(BytesIO(png)).size == PICTURED[what]
+
+
+PICTURED = {"data": (280, 28), "task of a family": (280, 28), "task of tensors": (32, 8)}
+"""What is shown with some of its images: width and height of them in a row."""
+
+
+@pytest.mark.parametrize(
+    ("shape", "size"),
+    [((3, 4, 5), (15, 4)), ((12, 1, 4, 5), (50, 4)), ((2, 3, 4, 5), (10, 4)), ((2, 20), None),
+     ((0, 4, 5), None), ((2, 4, 4, 5), None)],
+)  # fmt: skip
+def test_a_row_of_images(shape, size):
+    html = row_of(torch.rand(shape))
+    assert bool(html) == (size is not None)
+    if size:
+        png = b64decode(html.partition("base64,")[2].partition('"')[0])
+        assert Image.open(BytesIO(png)).size == size
+
+
+def test_a_task_shows_what_its_network_is_given():
+    """The picture of a permuted task is permuted, and that of a data set is as it is kept."""
+    data = load("mnist-sample")
+    plain, permuted = (
+        make_task(recipe, data) for recipe in task_family("permuted-mnist-sample", 2)
+    )
+    html = permuted._repr_html_()
+    assert html != plain._repr_html_()
+    assert row_of(permuted.test_batch(torch.arange(10))[0].reshape(10, 28, 28)) in html
+
+
+def test_a_picture_that_cannot_be_read_costs_the_picture_only(monkeypatch):
+    task = make_task(task_family("permuted-mnist-sample", 1)[0], load("mnist-sample"))
+
+    def fails(*_):
+        raise InvalidInput("gone")
+
+    monkeypatch.setattr(type(task), "test_batch", fails)
+    assert task._repr_html_() == f"<p>&lt;{repr(task)[1:-1]}&gt;</p>".replace("'", "&#x27;")
 
 
 def test_markup_in_names_is_shown(made):

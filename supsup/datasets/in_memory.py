@@ -22,6 +22,7 @@ from supsup.datasets.catalog import (
 from supsup.datasets.cifar import read_cifar
 from supsup.datasets.idx_files import read_files
 from supsup.datasets.image_folder import find_class_folders
+from supsup.datasets.thumbnails import COUNT, row_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
@@ -62,6 +63,16 @@ class Dataset(ImageSet):
                 f"{self.name}: train images are {tuple(self.train_images.shape[1:])} pixels, "
                 f"test images {tuple(self.test_images.shape[1:])}; expected one size"
             )
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the line of ``repr``, and an image of some classes."""
+        labels = self.train_labels
+        first = [
+            int((labels == each).nonzero()[0])
+            for each in range(min(COUNT, self.classes))
+            if (labels == each).any()
+        ]
+        return ImageSet._repr_html_(self) + row_of(self.train_images[first])
 
     def _images(self) -> str:
         return f"{len(self.train_labels):,} training and {len(self.test_labels):,} test images"

@@ -8,6 +8,9 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
+from maskstore.errors import SupsupError
+from maskstore.notebook import Shown
+from supsup.datasets.thumbnails import COUNT, row_of
 from supsup.tasks.batch import Batch
 
 
@@ -53,10 +56,17 @@ class TaskData(Protocol):
         """All test images in order, ``size`` at a time, the last batch as small as it comes."""
 
 
-class ParsedTask:
+class ParsedTask(Shown):
     """A task of this package: its batches are parsed already, see :mod:`supsup.tasks.checked`."""
 
     __slots__ = ()
+
+    name: str
+    classes: int
+    train_size: int
+
+    def _shown(self) -> str:
+        return f"{self.name!r}: {self.classes:,} classes, {self.train_size:,} training inputs"
 
 
 class IndexedTask(ParsedTask, ABC):
@@ -72,3 +82,22 @@ class IndexedTask(ParsedTask, ABC):
     @abstractmethod
     def test_batch(self, indices: Int64[Tensor, " batch"]) -> Batch:
         """The test images of those indices, and their labels."""
+
+    def _shown(self) -> str:
+        training = super()._shown().removesuffix(" inputs")
+        return f"{training} and {self.test_size:,} test inputs"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the line of ``repr``, and the first test images."""
+        count = min(COUNT, self.test_size)
+        try:
+            indices = torch.arange(count, dtype=torch.int64, device=self.device)
+            inputs, _ = self.test_batch(indices)
+        except SupsupError:  # a picture that cannot be read is told where it is used
+            return super()._repr_html_()
+        shown = self._as_images(inputs) if isinstance(inputs, Tensor) else None
+        return super()._repr_html_() + ("" if shown is None else row_of(shown))
+
+    def _as_images(self, inputs: Tensor) -> Tensor:
+        """Inputs in the shape of images, where a task knows that they are."""
+        return inputs

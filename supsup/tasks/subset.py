@@ -17,7 +17,7 @@ from supsup.tasks.protocol import IndexedTask, Recipe, TaskData
 from supsup.tasks.task import Task
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Subset(IndexedTask):
     """A task with some of its test images, in memory; all else is the task's own.
 

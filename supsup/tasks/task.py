@@ -17,7 +17,7 @@ from supsup.tasks.protocol import IndexedTask
 from supsup.tasks.recipe import TaskRecipe
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Task(IndexedTask):
     """One classification problem, on one device. Make it with :func:`make_task`.
 
@@ -86,6 +86,10 @@ class Task(IndexedTask):
             scale=self.scale.to(device),
             shift=self.shift.to(device),
         )
+
+    def _as_images(self, inputs: Tensor) -> Tensor:
+        height, width = self.test_images.shape[-2:]
+        return inputs.reshape(len(inputs), -1, height, width)
 
     def train_batch(
         self, indices: Int64[Tensor, " b"]

@@ -1,12 +1,17 @@
-"""A bar over the tasks of a training, on stderr."""
+"""A bar over the tasks of a training: on stderr, or in the output of a notebook's cell."""
 
+import sys
 from collections.abc import Mapping
+from html import escape
+from typing import Any
 
 from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     SpinnerColumn,
+    Task,
+    TaskID,
     TextColumn,
     TimeRemainingColumn,
 )
@@ -15,6 +20,9 @@ from rich.progress import Progress as Bar
 from supsup.errors import TrainingDiverged
 from supsup.training.logs import TrainingLog
 from supsup.training.progress import Progress
+
+_REDRAWN_SECONDS = 0.2
+"""Between two drawings in a notebook."""
 
 
 class TrainingBar(TrainingLog):
@@ -55,8 +63,58 @@ class TrainingBar(TrainingLog):
         self._bar.update(self._shown, completed=sum(self._parts.values()), description=what)
 
 
+class NotebookBar(Bar):
+    """A bar in the output of a notebook's cell, where it stays, with the time that all took.
+
+    Rich's own needs ipywidgets there, and is not in a notebook that was saved.
+    """
+
+    def __init__(self) -> None:
+        """Show it in the cell that runs."""
+        from IPython import display
+
+        super().__init__(disable=True)
+        self._html = display.HTML
+        self._shown = display.display(display.HTML(""), display_id=True)
+        self._last = 0.0
+
+    def update(self, task_id: TaskID, **changes: Any) -> None:
+        """As of a bar; drawn no more often than it can be read."""
+        super().update(task_id, **changes)
+        if self.get_time() - self._last >= _REDRAWN_SECONDS:
+            self._draw()
+
+    def stop(self) -> None:
+        """Draw it as it ended."""
+        super().stop()
+        self._draw()
+
+    def _draw(self) -> None:
+        self._last = self.get_time()
+        self._shown.update(self._html("".join(map(_as_html, self.tasks))))
+
+
+def _as_html(task: Task) -> str:
+    done, total, elapsed = task.completed, task.total, task.elapsed or 0.0
+    filled = f'<progress value="{done:.3f}" max="{total or 1}"></progress>'
+    counted = f"{done:.4g} of {total:g}" if total else f"{done:.4g}"
+    took = f"{elapsed:.0f} s"
+    if total and 0 < done < total:
+        took += f", {elapsed * (total - done) / done:.0f} s left"
+    return f"<p>{filled} {counted} in {took}: {escape(task.description)}</p>"
+
+
+def in_notebook() -> bool:
+    """Whether a notebook's kernel runs this; IPython is not imported to find out."""
+    found = sys.modules.get("IPython")
+    shell = None if found is None else found.get_ipython()
+    return type(shell).__name__ == "ZMQInteractiveShell"
+
+
 def plain_bar(*, quiet: bool) -> Bar:
     """A bar for who calls the library; it vanishes when done, and a file or pipe gets none."""
+    if in_notebook() and not quiet:
+        return NotebookBar()
     stderr = Console(stderr=True)
     return Bar(
         SpinnerColumn(),
