@@ -218,7 +218,7 @@ def main() -> None:
 
 
 def draw(figures: dict[str, dict[str, float]]) -> None:
-    """Four bars a system at 10,000 tasks: docs/results/archive_scale.png."""
+    """Four bars a system at 10,000 tasks: docs/results/archive_scale.svg."""
     shown = {label.split()[0]: row for label, row in figures.items() if label.endswith(" 10000")}
     keys = {
         "masks_written_per_second": "masks written a second",

@@ -29,7 +29,7 @@ from supsup.baselines import Baseline, evaluate_baseline
 from supsup.datasets import ImageSet, load
 from supsup.evaluation import GNU, evaluate_inferred
 from supsup.inference import MaskBank
-from supsup.plots import GRID, curve_styles
+from supsup.plots import GRID, curve_styles, in_percent, plot_curve
 from supsup.tasks import Task, make_task, task_family
 
 CACHE = study_cache("baselines")
@@ -213,13 +213,17 @@ def plot(families: Mapping[str, Mapping[str, Any]]) -> None:
                 rows = methods[name]["rows"]
                 label = "SupSup (GG)" if name == "supsup" else name
                 counts = [row["tasks"] for row in rows]
-                curve.plot(counts, [row["accuracy"] for row in rows], label=label, **style)
+                means = [row["accuracy"] for row in rows]
+                spread = [row.get("deviation", 0.0) for row in rows]
+                plot_curve(curve, counts, means, spread, label=label, style=style)
                 last = rows[-1]
                 each = methods[name]["bytes"] / last["tasks"]
                 cost.plot([each], [last["accuracy"]], **style)
-            curve.set(title=family, xlabel="tasks learnt", ylabel="accuracy on all of them")
+            curve.set(title=family, xlabel="tasks learnt")
+            in_percent(curve.yaxis, "accuracy on all of them")
             cost.set(xscale="log", xlabel=f"bytes a task, {last['tasks']} tasks")
-            cost.set(title=family, ylabel="accuracy")
+            cost.set_title(family)
+            in_percent(cost.yaxis, "accuracy on all of them")
         handles, labels = panels[0][0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=5)
 

@@ -149,7 +149,7 @@ def plot(results: dict[str, dict[str, float]]) -> None:
 
 
 def main() -> None:
-    """Measure every archive that is there and write docs/results/coding_ablation.{json,png}."""
+    """Measure every archive that is there and write docs/results/coding_ablation.{json,svg}."""
     results = {}
     for family in FAMILIES:
         path = trained_archive(family)

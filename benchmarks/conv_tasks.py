@@ -241,7 +241,7 @@ def _in_a_process(*arguments: str) -> Any:
 def plot(figures: dict[str, Any]) -> None:
     """Accuracy of each task: after its training, read back, and with shared statistics."""
     # Here, not above: the measured processes should hold what the task needs and no more.
-    from supsup.plots import DARK
+    from supsup.plots import DARK, in_percent
 
     shown = figures["tasks"]
     place = np.arange(TASKS)
@@ -255,9 +255,10 @@ def plot(figures: dict[str, Any]) -> None:
             )
         ):
             axes.bar(place + (at - 1) * 0.27, shown[key], 0.25, label=label)
-        axes.axhline(1 / WAYS, color=DARK, linestyle=":")
-        axes.set(xlabel="task", ylabel="test accuracy", xticks=place, ylim=(0, 1))
-        axes.legend(loc="upper center", ncols=3, bbox_to_anchor=(0.5, 1.15))
+        axes.axhline(1 / WAYS, color=DARK, linestyle=":", label="chance")
+        axes.set(xlabel="task", xticks=place, ylim=(0, 1))
+        in_percent(axes.yaxis, "test accuracy")
+        figure.legend(loc="outside upper center", ncols=4)
 
 
 def main() -> None:

@@ -20,6 +20,7 @@ from benchmarks.hopfield_masks import (
 )
 from benchmarks.results import picture, save_results
 from hopfield import (
+    RULES,
     BlockMemory,
     HopfieldMemory,
     capacity,
@@ -33,7 +34,7 @@ from hopfield.rules.dense import MatrixMemory
 from maskstore.seeded.scores import ScoreStart
 from supsup import build
 from supsup.archives import create_archive
-from supsup.plots import DARK, ROW, colour_of
+from supsup.plots import DARK, ROW, colour_of, curve_styles
 
 COUNTS = (5, 20, 80, 320)
 CODECS = ("raw", "zstd", "seeded", "auto")
@@ -123,6 +124,7 @@ def theory() -> dict[str, Any]:
 def draw(results: dict[str, Any]) -> None:
     """Bytes against tasks, both axes logarithmic."""
     tasks = np.array([1, 10, 100, 1000, 10_000, 100_000])
+    styles = curve_styles([*CODECS, *RULES])
     with picture("hopfield_bytes", ROW) as figure:
         axes = figure.subplots()
         axes.plot(tasks, 4 * results["parameters"] * tasks, "k-", label="dense float32 models")
@@ -130,10 +132,10 @@ def draw(results: dict[str, Any]) -> None:
         for codec in CODECS:
             sizes = results["archive"][codec]
             counts = [int(count) for count in sizes]
-            colour, label = colour_of(codec), f"archive, {codec}"
-            axes.plot(counts, list(sizes.values()), "o-", color=colour, label=label)
-        for synapse, style in (("full", "s-"), ("1 bits", "v:")):
-            for rule in ("hebb", "covariance", "storkey", "projection", "modern"):
+            label = f"archive, {codec}"
+            axes.plot(counts, list(sizes.values()), label=label, **styles[codec])
+        for synapse, dashes in (("full", "-"), ("1 bits", ":")):
+            for rule in RULES:
                 rows = [
                     row
                     for row in results["memories"]
@@ -145,9 +147,8 @@ def draw(results: dict[str, Any]) -> None:
                     axes.plot(
                         [row["tasks"] for row in rows],
                         [row["file_bytes"] for row in rows],
-                        style,
-                        color=colour_of(rule),
                         label=f"Hopfield, {rule}, {synapse.replace('1 bits', '1 bit')}",
+                        **{**styles[rule], "linestyle": dashes},
                     )
         for place, text, colour in (
             (capacity("hebb", BITS), " 0.138 d", colour_of("hebb")),
@@ -157,7 +158,7 @@ def draw(results: dict[str, Any]) -> None:
             axes.axvline(place, color=colour, lw=1)
             axes.text(place, 3e2, text, fontsize=8)
         axes.set(xscale="log", yscale="log", xlabel="tasks", ylabel="bytes")
-        axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+        figure.legend(loc="outside right center")
 
 
 def main() -> None:

@@ -12,9 +12,9 @@ from jaxtyping import Int8
 
 from benchmarks.hopfield_masks import CACHE, masks_settings, random_patterns, trained_patterns
 from benchmarks.results import picture, save_results
-from hopfield import HopfieldMemory, capacity, new_memory, overlap, quantised, settle
+from hopfield import RULES, HopfieldMemory, capacity, new_memory, overlap, quantised, settle
 from hopfield.rules.dense import MatrixMemory
-from supsup.plots import GRID, colour_of
+from supsup.plots import GRID, curve_styles, in_percent
 
 SIZE = 1024
 COUNTS = (20, 51, 82, 102, 123, 143, 164, 205, 307, 512, 768, 973, 1126)
@@ -159,31 +159,31 @@ def quartiles(values: np.ndarray) -> list[float]:
 def draw(results: dict[str, Any]) -> None:
     """Above: recall by number stored; below: by corruption. A column for each kind of masks."""
     names = ("random, density 0.5", "random, density 0.4", "real")
+    styles = curve_styles(list(RULES))
     with picture("hopfield_capacity", GRID) as figure:
         axes = figure.subplots(2, len(names), squeeze=False)
         for (top, bottom), name in zip(axes.T, names, strict=True):
             for rule, curve in results.get(name, {}).items():
-                colour = colour_of(rule)
-                for bits, style in ((0, "o-"), (1, "o:")):
+                look = styles[rule]
+                for bits, dashes in ((0, "-"), (1, ":")):
                     rows = [row for row in curve["by_count"] if row["bits"] == bits]
                     counts = [row["patterns"] for row in rows]
                     exact = [row["0.1 flipped"]["exact"] for row in rows]
                     label = None if bits else rule
-                    top.plot(counts, exact, style, color=colour, label=label)
+                    top.plot(counts, exact, label=label, **{**look, "linestyle": dashes})
                 for row in curve["by_flips"]:
                     if row["bits"] == 0 and row["patterns"] in (50, 82):
                         flips = [float(each) for each in row["exact"]]
                         exact = list(row["exact"].values())
-                        bottom.plot(flips, exact, "o-", color=colour, label=rule)
+                        bottom.plot(flips, exact, **look)
                         bottom.set_title(f"{name}: {row['patterns']} stored")
             top.set(xscale="log", xlabel="patterns stored (a tenth of the start flipped)")
             top.set_title(f"{name}; dotted: 1 bit a synapse")
-            bottom.set_xlabel("share of the start flipped")
+            in_percent(bottom.xaxis, "of the start flipped")
             for each in (top, bottom):
-                each.set_ylabel("recalled to the bit")
                 each.set_ylim(-0.03, 1.03)
-                if results.get(name):
-                    each.legend()
+                in_percent(each.yaxis, "recalled to the bit")
+        figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
 
 
 def main() -> None:

@@ -248,7 +248,7 @@ def plot(archives: dict[str, Any], sparse: list[dict[str, Any]]) -> None:
 
 
 def main() -> None:
-    """Measure everything and write docs/results/mask_coding.{json,png}."""
+    """Measure everything and write docs/results/mask_coding.{json,svg}."""
     torch.set_num_threads(1)
     if sys.argv[1:] == ["independent"]:
         figures = {"sparse": sparse_masks(), "throughput": sparse_throughput()}

@@ -167,20 +167,25 @@ def draw(rows: list[dict[str, Any]]) -> None:
         ("lenet-300-100", 0.935, "PermutedMNIST, LeNet-300-100, 1,000 steps"),
         ("bn-2048", 0.985, "SplitMNIST, BN-net, one epoch a task, mean of 5 tasks"),
     )
+    styles = curve_styles([_curve(row) for row in rows if row["part"] == "curve"])
     with picture("mnist-training", ROW) as figure:
         for axes, (net, wanted, title) in zip(figure.subplots(1, 2), panels, strict=True):
             curves: dict[str, list[tuple[float, float]]] = {}
             for row in rows:
                 if row["part"] == "curve" and row["net"] == net:
-                    config = row["config"]
-                    label = f"{config['optimizer']}, {config['schedule']}"
-                    curves.setdefault(label, []).append((config["lr"], 100 * row["mean"]))
-            for label, style in curve_styles(list(curves)).items():
-                axes.semilogx(*zip(*curves[label], strict=True), label=label, **style)
+                    point = (row["config"]["lr"], 100 * row["mean"])
+                    curves.setdefault(_curve(row), []).append(point)
+            for label, curve in curves.items():
+                axes.semilogx(*zip(*curve, strict=True), label=label, **styles[label])
             axes.axhline(100 * wanted, color=OTHER, label="must reach")
             axes.set(xlabel="learning rate at the first step", ylabel="test accuracy, %")
             axes.set_title(title)
-            axes.legend()
+        handles, labels = figure.axes[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=4)
+
+
+def _curve(row: dict[str, Any]) -> str:
+    return f"{row['config']['optimizer']}, {row['config']['schedule']}"
 
 
 def page(rows: list[dict[str, Any]], document: dict[str, Any]) -> str:
@@ -206,7 +211,7 @@ each other under the threshold rule; under top-k, the more so the fewer weights 
 2 is better (four points at a density of 0.1). Rates were compared on these same test sets, so the
 best of a curve is a little flattered.
 
-![Accuracy over learning rate](mnist-training.png)
+![Accuracy over learning rate](mnist-training.svg)
 
 ## SplitMNIST, BN-net: masks on 4,096 neurons
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from benchmarks.results import picture, save_results, saved_results, study_cache
 from maskstore import MaskArchive
@@ -252,6 +253,10 @@ def plot(figures: dict[str, Any]) -> None:
                 x = np.array([r["masks"] for r in rows]) * (0.95 if known else 1.05)
                 axes.plot(x, [r[key] for r in rows], ".", color=colour, label=label, alpha=0.7)
             axes.set(xscale="log", yscale="log", xlabel="masks k", title=title)
+            for axis in (axes.xaxis, axes.yaxis):
+                axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+                axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+                axis.set_minor_formatter(NullFormatter())
         axes.legend()
 
 

@@ -33,7 +33,7 @@ from maskstore.seeded.streams import permutation
 from supsup import Backbone, TensorTask, TrainConfig
 from supsup.archives import create_archive, train_into
 from supsup.baselines import BASELINES, BaselineConfig, LowerBound, evaluate_baseline
-from supsup.plots import curve_styles
+from supsup.plots import curve_styles, in_percent
 
 CACHE = study_cache("omniglot")
 WAYS, DRAWERS, LEARNT, SIDE = 12, 20, 15, 28
@@ -221,7 +221,8 @@ def draw(document: Figures) -> None:
             axes.plot(
                 [row["bits_a_weight_a_task"]], [row["accuracy"]], label=row["method"], **style
             )
-        axes.set(xscale="log", xlabel="bits a weight a task", ylabel="accuracy")
+        axes.set(xscale="log", xlabel="bits a weight a task")
+        in_percent(axes.yaxis, "accuracy")
         axes.legend()
 
 

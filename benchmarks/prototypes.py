@@ -29,6 +29,7 @@ from supsup.inference.prototypes import (
     measure,
 )
 from supsup.inference.prototypes.statistics import key_of
+from supsup.plots import in_percent
 from supsup.tasks import Task, make_task, task_family
 
 SEEDS = (11, 12, 13)
@@ -50,7 +51,7 @@ ASKED = 128
 
 
 def main() -> None:
-    """Measure and write docs/results/prototypes.{json,png}; what is not asked for stays."""
+    """Measure and write docs/results/prototypes.{json,svg}; what is not asked for stays."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--families", default=",".join(FAMILIES))
     parser.add_argument("--speed", action="store_true", help="speed alone")
@@ -209,8 +210,8 @@ def draw(document: dict[str, Any]) -> None:
                     label=f"{size} features",
                 )
             axes.set(xscale="log", xlabel="images a decision", title=name, ylim=(0, 1.02))
-        panels[0].set_ylabel("task found")
-        panels[0].legend(loc="lower right", fontsize=7)
+        in_percent(panels[0].yaxis, "task found")
+        panels[0].legend(loc="lower right")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from matplotlib.axes import Axes
+
 from benchmarks.results import picture, save_results, study_cache
 from maskstore import MaskArchive
 from maskstore.maintenance import compact
@@ -27,12 +29,14 @@ from supsup.archives import (
 from supsup.datasets import load
 from supsup.evaluation import GNU, evaluate_inferred
 from supsup.inference import MaskBank
-from supsup.plots import OURS, ROW, curve_styles
+from supsup.plots import OURS, ROW, curve_styles, in_percent
 from supsup.tasks import make_task, task_family
 
 CACHE = study_cache("rate_frontier")
 TASKS = 20
 OUTPUTS = 100
+OUTLIERS = ", outliers"
+"""What the name of a training with outliers ends with."""
 WAYS = (
     ("exhaustive", "entropy", "image"),
     ("exhaustive", "superfluous", "image"),
@@ -55,7 +59,7 @@ class Point:
 
 def _gradual(density: float, steps: int, outliers: float = 0.0) -> Point:
     return Point(
-        name=f"gradual, {100 * density:g}%, {steps:,} steps" + ", outliers" * bool(outliers),
+        name=f"gradual, {100 * density:g}%, {steps:,} steps" + OUTLIERS * bool(outliers),
         config=TrainConfig(
             steps=steps,
             rule="gradual",
@@ -81,7 +85,7 @@ POINTS = (
     _gradual(0.05, 1000, outliers=0.03),
     _gradual(0.02, 1000, outliers=0.03),
     _gradual(0.0064, 4000, outliers=0.03),
-    Point(name="threshold, SGD 2.0, outliers", config=TrainConfig(steps=1000, outliers=0.03)),
+    Point(name=f"threshold, SGD 2.0{OUTLIERS}", config=TrainConfig(steps=1000, outliers=0.03)),
 )
 
 
@@ -184,39 +188,53 @@ def _given(archive: MaskArchive, backbone: Any, images: int) -> float:
 
 
 def draw(rows: list[dict[str, Any]]) -> None:
-    """Accuracy against bits (left), task accuracy against bits (right); filled: with outliers."""
-    kinds = [
-        ([row for row in rows if "outliers" not in row["point"]], "none"),
-        ([row for row in rows if "outliers" in row["point"]], "full"),
-    ]
+    """Against bits: accuracy with the task given, and how often the task is found, of single images
+    and of batches. Filled: with outliers; a line joins the same training without and with them."""
+    plain = [row for row in rows if not row["point"].endswith(OUTLIERS)]
+    pairs = [[row for row in rows if row["point"].startswith(one["point"])] for one in plain]
     ticks = (0.06, 0.12, 0.25, 0.5, 1.0)
     with picture("rate_frontier", ROW) as figure:
-        left, right = figure.subplots(1, 2)
-        for some, fill in kinds:
-            bits = [row["bits_per_weight"] for row in some]
-            accuracies = [100 * row["GG"] for row in some]
-            left.plot(bits, accuracies, "o", color=OURS, fillstyle=fill)
-            for way, style in curve_styles(list(rows[0]["GNu"])).items():
-                found = [100 * row["GNu"][way]["task_accuracy"] for row in some]
-                label = way if fill == "full" else None
-                look = style | {"linestyle": "none", "fillstyle": fill}
-                right.plot(bits, found, label=label, **look)
-        for row in rows:
-            left.annotate(
-                row["point"],
-                (row["bits_per_weight"], 100 * row["GG"]),
-                fontsize=7,
-                xytext=(4, -9),
-                textcoords="offset points",
-            )
-        left.set_ylabel("accuracy with the task given, %")
-        right.set_ylabel("task accuracy, % (filled: trained with outliers)")
-        right.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
-        for axes in (left, right):
-            axes.set(xscale="log", xlim=(0.05, 1.2))
+        left, *found = figure.subplots(1, 3)
+        for pair, shape in zip(pairs, "osD^v", strict=True):
+            _joined(left, pair, [row["GG"] for row in pair], shape, OURS, pair[0]["point"])
+        for axes, mode in zip(found, ("image", "batch"), strict=True):
+            ways = [way for way in rows[0]["GNu"] if way.endswith(mode)]
+            for way, style in curve_styles(ways).items():
+                for pair in pairs:
+                    shares = [row["GNu"][way]["task_accuracy"] for row in pair]
+                    label = way.removesuffix(f", {mode}") if pair is pairs[0] else None
+                    _joined(axes, pair, shares, style["marker"], style["color"], label)
+            axes.set_ylim(-0.03, 1.03)
+        in_percent(left.yaxis, "accuracy with the task given")
+        in_percent(found[0].yaxis, "task found, single images")
+        in_percent(found[1].yaxis, "task found, batches of 128")
+        for axes, name in (
+            (left, "training (filled: with outliers)"),
+            (found[0], "method, objective"),
+        ):
+            handles, labels = axes.get_legend_handles_labels()
+            side = "left" if axes is left else "right"
+            figure.legend(handles, labels, title=name, loc=f"outside lower {side}", ncols=2)
+        for axes in (left, *found):
+            axes.set(xscale="log", xlim=(0.05, 1.2), xlabel="bits a weight, all of the file")
             axes.set_xticks(ticks, labels=[f"{tick:g}" for tick in ticks])
             axes.minorticks_off()
-            axes.set_xlabel("bits a weight, all of the file (log scale)")
+
+
+def _joined(
+    axes: Axes,
+    pair: list[dict[str, Any]],
+    values: list[float],
+    marker: str,
+    colour: str,
+    label: str | None,
+) -> None:
+    bits = [row["bits_per_weight"] for row in pair]
+    axes.plot(bits, values, color=colour, linewidth=0.6)
+    for at, fill in enumerate(("none", "full")[: len(pair)]):
+        shown = label if at == 0 else None
+        look = {"marker": marker, "color": colour, "fillstyle": fill, "linestyle": "none"}
+        axes.plot(bits[at], values[at], label=shown, **look)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import numpy as np
 
 from benchmarks.results import picture, save_results
 from supsup.figures.cache import Cache
-from supsup.plots import DARK, OURS, ROW, WARM, curve_styles
+from supsup.plots import DARK, OURS, ROW, WARM, curve_styles, in_percent
 
 JUDGED = {
     "mnist": range(20, 40),
@@ -17,6 +17,18 @@ JUDGED = {
     "unknown-fashion": range(20),
 }
 """Seeds of each part that no setting was chosen on."""
+
+DRAWN_KEYS = (
+    "seed",
+    "task",
+    "explicit_accuracy",
+    "accuracy",
+    "hamming",
+    "paper_accuracy",
+    "paper_hamming",
+    "trajectory",
+)
+"""What the picture is drawn from, of each run."""
 
 
 def piece(part: str, seed: int) -> tuple[str, dict[str, Any]]:
@@ -30,7 +42,7 @@ def many_piece(count: int, rule: str) -> tuple[str, dict[str, Any]]:
 
 
 def report(pieces: Cache, several: Sequence[tuple[str, dict[str, Any]]]) -> None:
-    """Write docs/results/hopfield_recovery.{json,png} from all pieces of judged seeds.
+    """Write docs/results/hopfield_recovery.{json,svg} from all pieces of judged seeds.
 
     Args:
         several: the pieces of many tasks in one memory; those that are missing are left out.
@@ -53,6 +65,7 @@ def report(pieces: Cache, several: Sequence[tuple[str, dict[str, Any]]]) -> None
             if rows
         },
         "many": sorted(many, key=lambda row: (row["count"], row["rule"])),
+        "drawn": [{key: row[key] for key in DRAWN_KEYS} for row in runs["mnist"]],
         "missed": [
             {key: row[key] for key in ("seed", "task", "hamming", "accuracy", "entropy")}
             for rows in runs.values()
@@ -60,8 +73,8 @@ def report(pieces: Cache, several: Sequence[tuple[str, dict[str, Any]]]) -> None
             if row["hamming"]
         ],
     }
-    _plot(runs["mnist"], figures["many"])
     save_results("hopfield_recovery", figures)
+    draw(figures)
 
 
 def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -104,30 +117,33 @@ def _rows(pieces: Cache, name: str, key: str) -> list[dict[str, Any]]:
     return [row for each in found if each is not None for row in each[key]]
 
 
-def _plot(rows: list[dict[str, Any]], many: list[dict[str, Any]]) -> None:
+def draw(figures: dict[str, Any]) -> None:
     """Bits that differ by step; accuracy by seed and way; exact rate by the number stored."""
+    rows, many = figures["drawn"], figures["many"]
     with picture("hopfield_recovery", ROW) as figure:
         left, middle, right = figure.subplots(1, 3)
         for row in rows:
             left.plot(row["trajectory"], color=OURS, alpha=0.25, linewidth=0.8)
         left.set(xlabel="step", ylabel="bits of 4,096 that differ")
         left.set_title("Recovery, SplitMNIST, every run")
+        seeds = sorted({row["seed"] for row in rows})
         for key, marker, colour, label in (
-            ("explicit_accuracy", "_", DARK, "explicit masks"),
+            ("explicit_accuracy", "o", DARK, "explicit masks"),
             ("accuracy", ".", OURS, "recovered"),
-            ("paper_accuracy", "x", WARM, "recovered by the paper's recipe"),
+            ("paper_accuracy", "x", WARM, "by the paper's recipe"),
         ):
-            seeds, values = [row["seed"] for row in rows], [100 * row[key] for row in rows]
-            middle.plot(seeds, values, marker, color=colour, label=label)
-        middle.set_xticks(sorted({row["seed"] for row in rows}))
-        middle.set(xlabel="seed", ylabel="test accuracy, %, five tasks each")
-        middle.legend()
+            means = [np.mean([row[key] for row in rows if row["seed"] == seed]) for seed in seeds]
+            middle.plot(seeds, means, marker, color=colour, fillstyle="none", label=label)
+        middle.set(xlabel="seed", xticks=seeds[::5])
         middle.set_title("With and without the memory")
+        in_percent(middle.yaxis, "test accuracy, mean of five tasks")
         for rule, style in curve_styles(sorted({row["rule"] for row in many})).items():
             chosen = [row for row in many if row["rule"] == rule]
-            exact = [100 * row["exact"] / row["runs"] for row in chosen]
+            exact = [row["exact"] / row["runs"] for row in chosen]
             right.plot([row["count"] for row in chosen], exact, label=rule, **style)
-        right.set(xlabel="permuted two-class tasks in one memory", ylabel="recovered exactly, %")
-        right.set_ylim(-3, 103)
-        if many:
-            right.legend()
+        right.set_xlabel("permuted two-class tasks in one memory")
+        right.set_ylim(-0.03, 1.03)
+        in_percent(right.yaxis, "recovered exactly")
+        for axes, side in ((middle, "center"), (right, "right")):
+            handles, labels = axes.get_legend_handles_labels()
+            figure.legend(handles, labels, loc=f"outside lower {side}", ncols=3)

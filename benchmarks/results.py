@@ -1,4 +1,4 @@
-"""Where results go: ``docs/results/NAME.json`` and ``.png``, beside the page that explains them.
+"""Where results go: ``docs/results/NAME.json`` and ``.svg``, beside the page that explains them.
 
 Nothing heavy is imported before it is needed: processes whose memory is measured import this, too.
 """
@@ -61,4 +61,4 @@ def picture(name: str, size: tuple[float, float] | None = None) -> AbstractConte
     """The picture of those results, saved when the block ends; see :func:`supsup.plots.drawing`."""
     from supsup.plots import SINGLE, drawing
 
-    return drawing(FOLDER / f"{name}.png", size or SINGLE)
+    return drawing(FOLDER / f"{name}.svg", size or SINGLE)

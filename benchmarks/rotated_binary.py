@@ -19,7 +19,7 @@ from supsup import evaluate_gg
 from supsup.archives import backbone_of, tasks_of
 from supsup.evaluation import GNU, evaluate_inferred
 from supsup.inference import MaskBank
-from supsup.plots import DARK, ROW, curve_styles
+from supsup.plots import DARK, ROW, curve_styles, in_percent
 
 COUNTS = (2, 6, 12, 18, 24, 30, 36)
 BATCH = 128
@@ -90,10 +90,11 @@ def plot(figures: dict[str, Any]) -> None:
             for label, style in curve_styles([", ".join(run) for run in RUNS]).items():
                 found = [row[label.replace(", ", ":")][key] for row in figures["rows"]]
                 axes.plot(counts, found, label=label, **style)
-            axes.set(xlabel="tasks", ylabel=key.replace("_", " "))
+            axes.set_xlabel("tasks")
+            in_percent(axes.yaxis, key.replace("_", " "))
         given = figures["accuracy_task_given"]
         panels[0].axhline(given, color=DARK, ls=":", label="task given")
-        panels[0].legend()
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right center")
 
 
 if __name__ == "__main__":

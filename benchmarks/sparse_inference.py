@@ -32,7 +32,7 @@ from supsup.inference import (
 )
 from supsup.inference.query import Query
 from supsup.inference.superposition import _slopes, superposed
-from supsup.plots import colour_of
+from supsup.plots import colour_of, in_percent
 from supsup.tasks import make_task, task_family
 
 CACHE = study_cache("inference")
@@ -151,7 +151,8 @@ def plot(rows: dict[str, Any]) -> None:
             axes.barh(places, found, 0.2, color=colour_of(way), hatch=hatch, label=way)
         axes.set_yticks(np.arange(len(rows)), labels)
         axes.invert_yaxis()
-        axes.set(xlabel="task accuracy, single images", xlim=(0, 1.02))
+        axes.set_xlim(0, 1.02)
+        in_percent(axes.xaxis, "task accuracy, single images")
         figure.legend(loc="outside lower center", ncols=len(shown))
 
 

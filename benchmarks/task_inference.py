@@ -31,7 +31,7 @@ from supsup import evaluate_gg
 from supsup.archives import backbone_of, tasks_of
 from supsup.evaluation import GNU, evaluate_inferred
 from supsup.inference import MaskBank
-from supsup.plots import ROW, curve_styles
+from supsup.plots import ROW, curve_styles, in_percent
 from supsup.tasks import Task
 from supsup.tasks.subset import Subset, subset
 
@@ -118,7 +118,7 @@ def plot(archives: list[dict[str, Any]]) -> None:
                 given = [row["GG"] for row in archive["rows"]]
                 axes.plot(counts, given, ":", color=styles[label]["color"])
             axes.set(xscale="log", xlabel="tasks", title=f"One-Shot, {title}, single images")
-        panels[0].set_ylabel("accuracy (dotted: task given)")
+        in_percent(panels[0].yaxis, "accuracy (dotted: task given)")
         panels[0].legend()
 
 

@@ -28,7 +28,7 @@ from supsup import BackboneRecipe, TrainConfig, build
 from supsup.archives import create_archive, train_into
 from supsup.datasets import load
 from supsup.figures.transfer import STARTS
-from supsup.plots import ROW, curve_styles
+from supsup.plots import ROW, curve_styles, in_percent, plot_curve
 from supsup.tasks import Task, make_task, task_family
 from supsup.training.config import TRANSFERS
 
@@ -181,20 +181,20 @@ def _panel(axes: Axes, case: Case, points: list[dict[str, Any]]) -> None:
     styles = curve_styles(list(STARTS.values()))
     for transfer, label in STARTS.items():
         curve = [point for point in points if point["transfer"] == transfer]
-        axes.errorbar(
+        plot_curve(
+            axes,
             [point["epochs"] for point in curve],
-            [100 * point["later_tasks"] for point in curve],
-            yerr=[100 * point["spread"] for point in curve],
-            capsize=3,
+            [point["later_tasks"] for point in curve],
+            [point["spread"] for point in curve],
             label=label,
-            **styles[label],
+            style=styles[label],
         )
     axes.set_xscale("log")
     epochs = [point["epochs"] for point in points if point["transfer"] == "none"]
     axes.set_xticks(epochs, [f"{each:.2g}" for each in epochs])
     axes.minorticks_off()
     axes.set(title=case.name, xlabel="epochs a task")
-    axes.set_ylabel(f"accuracy of tasks 2 to {TASKS}, %")
+    in_percent(axes.yaxis, f"accuracy of tasks 2 to {TASKS}")
     axes.legend(loc="lower right")
 
 

@@ -11,7 +11,7 @@ sys.path.insert(0, str(DOCS / "_ext"))
 
 project = "supsup-store"
 extensions = [
-    "myst_parser",
+    "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "python_reference",
@@ -19,6 +19,13 @@ extensions = [
 ]
 exclude_patterns = ["_ext"]
 myst_heading_anchors = 3
+
+# Notebooks are run at every build, anew and in a folder of their own; one that fails is an error.
+nb_execution_mode = "force"
+nb_execution_in_temp = True
+nb_execution_raise_on_error = True
+nb_execution_timeout = 300
+nb_merge_streams = True
 
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"

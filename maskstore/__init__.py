@@ -10,6 +10,15 @@
 (['diagonal'], True)
 """
 
+import sys
+
+if sys.platform == "win32":
+    raise ImportError(
+        "maskstore: Windows is not supported: archives are read, locked and synced by calls of "
+        "POSIX systems; under WSL, which is Linux, it runs",
+        name="maskstore",
+    )
+
 from maskstore._verify import verify
 from maskstore.archive import MaskArchive
 from maskstore.errors import (

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from itertools import cycle
+from os import PathLike
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -16,8 +17,10 @@ import numpy as np
 from cycler import cycler
 from matplotlib import rc_context
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 
 from maskstore.errors import InvalidInput
 from maskstore.notebook import one_line
@@ -101,6 +104,8 @@ _STYLE: Any = {
     "ytick.labelsize": 8,
     "legend.fontsize": 8,
     "lines.markersize": 5,
+    # The same figure is the same file.
+    "svg.hashsalt": "supsup-store",
 }
 
 _INK = "#010203"
@@ -110,7 +115,6 @@ _IN_PAGE: Any = {
     **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor"), _INK),
     **dict.fromkeys(("xtick.color", "ytick.color"), _INK),
     "svg.fonttype": "none",
-    "svg.hashsalt": "supsup-store",
     "font.family": "sans-serif",
 }
 
@@ -154,7 +158,7 @@ def literal(name: str) -> str:
 
 
 @contextmanager
-def drawing(path: Path, size: tuple[float, float] = SINGLE) -> Iterator[Figure]:
+def drawing(path: str | PathLike[str], size: tuple[float, float] = SINGLE) -> Iterator[Figure]:
     """A figure in the style of all, saved whole or not at all when the block ends.
 
     Args:
@@ -165,6 +169,7 @@ def drawing(path: Path, size: tuple[float, float] = SINGLE) -> Iterator[Figure]:
             is drawn.
         ArchiveWriteError: the system refuses.
     """
+    path = Path(path)
     check_plot(path)
     with rc_context(_STYLE), _names_of_any_script():
         figure = Figure(figsize=size, layout="constrained")
@@ -172,17 +177,24 @@ def drawing(path: Path, size: tuple[float, float] = SINGLE) -> Iterator[Figure]:
         yield figure
         path = _completed(path)
         ending = path.suffix[1:]
-        write_file(path, lambda file: figure.savefig(file, format=ending), action=_ACTION)
+        undated = {"Date": None} if ending.lower() == "svg" else None
+        write_file(
+            path,
+            lambda file: figure.savefig(file, format=ending, metadata=undated),
+            action=_ACTION,
+        )
 
 
-def check_plot(path: Path) -> None:
+def check_plot(path: str | PathLike[str]) -> None:
     """Raise as :func:`drawing` would, before there is anything to draw."""
+    path = Path(path)
     check_ending(path)
     require_writable(_completed(path), action=_ACTION)
 
 
-def check_ending(path: Path) -> None:
+def check_ending(path: str | PathLike[str]) -> None:
     """Raise InvalidInput where :func:`drawing` would for the path's name, wherever it is."""
+    path = Path(path)
     known = sorted(FigureCanvasAgg.get_supported_filetypes())
     if not path.name.strip("."):
         raise InvalidInput(f"{path}: cannot draw there: expected a file such as plot.png")
@@ -230,7 +242,38 @@ def curve_styles(labels: Sequence[str]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def plot_bytes(stats: ArchiveStats, path: Path) -> None:
+def in_percent(axis: Axis, what: str) -> None:
+    """Have an axis of shares, 0 to 1, tell them in percent: every figure tells accuracies so.
+
+    Args:
+        what: they are shares of, or accuracies on.
+    """
+    axis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.4g}"))
+    axis.set_label_text(f"{what}, %")
+
+
+def plot_curve(
+    axes: Axes,
+    x: Sequence[float],
+    mean: Sequence[float],
+    deviation: Sequence[float],
+    *,
+    label: str,
+    style: Mapping[str, Any],
+) -> None:
+    """A curve of means over seeds, in a band of one standard deviation on both sides.
+
+    Args:
+        deviation: over seeds, one for each ``x``; zeros where there is one seed, which has no band.
+        style: one of :func:`curve_styles`.
+    """
+    axes.plot(x, mean, label=label, **style)
+    if any(deviation):
+        low, high = np.subtract(mean, deviation), np.add(mean, deviation)
+        axes.fill_between(x, low, high, color=style["color"], alpha=0.15, linewidth=0)
+
+
+def plot_bytes(stats: ArchiveStats, path: str | PathLike[str]) -> None:
     """Bytes a task in this archive, beside one bit a weight, the entropy bound and a dense model.
 
     Raises:
@@ -241,7 +284,9 @@ def plot_bytes(stats: ArchiveStats, path: Path) -> None:
         _draw_bytes(figure.subplots(), stats)
 
 
-def plot_report(per_task: Sequence[TaskAccuracy], stats: ArchiveStats, path: Path) -> None:
+def plot_report(
+    per_task: Sequence[TaskAccuracy], stats: ArchiveStats, path: str | PathLike[str]
+) -> None:
     """Accuracy by task (left) beside bytes by task (right); raises as :func:`plot_bytes`."""
     with drawing(path, ROW) as figure:
         axes, right = figure.subplots(1, 2)
@@ -255,7 +300,7 @@ def plot_report(per_task: Sequence[TaskAccuracy], stats: ArchiveStats, path: Pat
         _draw_bytes(right, stats)
 
 
-def plot_overlap(overlap: Overlap, path: Path) -> None:
+def plot_overlap(overlap: Overlap, path: str | PathLike[str]) -> None:
     """Of each two masks the weights that both keep, over those that either keeps.
 
     Raises:
@@ -282,7 +327,7 @@ def draw_overlap(figure: Figure, overlap: Overlap) -> None:
     axes.set_title(f"Overlap of {len(overlap.names)} masks{layer}")
 
 
-def plot_matrix(names: Sequence[str], matrix: np.ndarray, path: Path) -> None:
+def plot_matrix(names: Sequence[str], matrix: np.ndarray, path: str | PathLike[str]) -> None:
     """Accuracy after each task on each, as ``eval --metrics`` measures it; as :func:`plot_overlap`.
 
     Args:

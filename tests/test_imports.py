@@ -86,3 +86,20 @@ def test_circles_and_wrong_directions_are_found_in_source(tmp_path, importer, li
     assert bool(cycles(edges)) == circle
     wrong = importer.startswith("maskstore") and not line.startswith("import maskstore")
     assert bool(against_the_direction(edges)) == wrong
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import maskstore",
+        "from supsup_store.main import main; main()",
+    ],
+)
+def test_windows_is_told_in_a_line(code):
+    run = subprocess.run(
+        [sys.executable, "-c", f"import sys, typer, rich.console; sys.platform = 'win32'; {code}"],
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 1
+    assert "maskstore: Windows is not supported" in run.stderr.splitlines()[-1]

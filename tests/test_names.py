@@ -19,7 +19,7 @@ ELSEWHERE = {"data/partitionmnistv2.py", "experiments/GNu/SplitMNIST/hopsupsup.p
 
 CODE = re.compile(r"```.*?```|`[^`]+`", re.S)
 FILE = re.compile(r"(?<![\w./*{-])[a-zA-Z][\w./-]*(?:\.(?:py|md)|/)(?![\w*{<])")
-ENDINGS = ("py", "md", "json", "h5", "png")
+ENDINGS = ("py", "md", "json", "h5", "png", "svg")
 WRITTEN = re.compile(r"^```python\n# ([a-z_]+\.py)\n", re.M)
 """Files that a page tells the reader to write."""
 NAME = re.compile(rf"(?<![\w./-])(?:{'|'.join(PACKAGES)}|benchmarks|tests)(?:\.[A-Za-z_]\w*)+")
@@ -70,7 +70,9 @@ def test_files_in_pages_exist(page):
 def test_names_in_pages_exist(page):
     names = set(NAME.findall(page.read_text("utf-8")))
     names = {
-        name for name in names if name.rpartition(".")[2] not in ("py", "md", "json", "h5", "png")
+        name
+        for name in names
+        if name.rpartition(".")[2] not in ("py", "md", "json", "h5", "png", "svg")
     }
     assert not {name for name in names if not exists(name)}
 

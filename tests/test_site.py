@@ -134,3 +134,23 @@ def test_every_public_name_of_the_libraries_is_in_the_reference(site, pages):
             value = getattr(package, name)
             if isinstance(value, type) or hasattr(value, "__code__"):
                 assert f"{package.__name__}.{name}" in anchors
+
+
+SHOWN = {
+    "find-the-task": ("<progress", "<table>", 'alt="the first images"', "<svg"),
+    "archive-and-hopfield": ("<progress", "<table>", 'alt="the first images"', "MaskMemory"),
+}
+"""Notebook → what its cells show: a bar, tables, images, a plot."""
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_a_notebook_shows_bars_tables_and_pictures(site, name):
+    page = (site / "notebooks" / f"{name}.html").read_text("utf-8")
+    outputs = "".join(page.split('<div class="cell_output')[1:])
+    assert not [each for each in SHOWN[name] if each not in outputs]
+    assert "stderr" not in outputs
+    assert "Traceback" not in page
+
+
+def test_every_notebook_is_looked_at():
+    assert {path.stem for path in (DOCS / "notebooks").iterdir()} == {*SHOWN}

@@ -82,6 +82,10 @@ def _run() -> int | None:
         from supsup_store.command_help import Stopped
     except InTheWay as error:
         _fail(f"error: {error}")
+    except ImportError as error:
+        if error.name != "maskstore":  # which says so itself where it cannot run
+            raise
+        _fail(f"error: {error}")
     try:
         code: int | None = app(obj=_STARTED, prog_name="supsup-store", standalone_mode=False)
         return code

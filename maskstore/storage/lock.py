@@ -1,17 +1,13 @@
 """One writer at a time: an advisory lock on the archive file itself."""
 
 import errno
+import fcntl
 import os
 import time
 from contextlib import suppress
 from pathlib import Path
 
 from maskstore.errors import ArchiveLocked, ArchiveWriteError, InvalidInput
-
-try:
-    import fcntl
-except ImportError:  # pragma: no cover - Windows
-    fcntl = None  # type: ignore[assignment]
 
 _POLL_SECONDS = 0.02
 
@@ -24,13 +20,11 @@ def lock_for_writing(fd: int, path: Path, timeout: float) -> None:
     Raises:
         InvalidInput: the timeout is negative or NaN.
         ArchiveLocked: another writer held it all the time; its process is named where known.
-        ArchiveWriteError: the file system or platform has no locks.
+        ArchiveWriteError: the file system has no locks.
     """
     advice = (
         "open with `lock=False` (--no-lock) only if you are sure that nothing else writes to it"
     )
-    if fcntl is None:  # pragma: no cover - Windows
-        raise ArchiveWriteError(f"{path}: this platform has no file locks; {advice}")
     if not timeout >= 0:
         raise InvalidInput(f"timeout: expected seconds from 0, got {timeout}")
     give_up = time.monotonic() + timeout
@@ -64,9 +58,8 @@ def lock_if_free(fd: int) -> bool:
 
 def unlock(fd: int) -> None:
     """Give back the lock on ``fd``, if it is held."""
-    if fcntl is not None:
-        with suppress(OSError):  # a file system without locks has none to give back
-            fcntl.flock(fd, fcntl.LOCK_UN)
+    with suppress(OSError):  # a file system without locks has none to give back
+        fcntl.flock(fd, fcntl.LOCK_UN)
 
 
 def _holder(fd: int) -> str:

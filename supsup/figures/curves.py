@@ -9,7 +9,7 @@ from typing import ClassVar
 from supsup.figures.base import PaperFigure, Row
 from supsup.figures.sizes import Sizes
 from supsup.figures.workspace import Workspace
-from supsup.plots import curve_styles, drawing
+from supsup.plots import curve_styles, drawing, plot_curve
 
 LABELS = {"accuracy": "test accuracy, %", "hamming": "bits that differ"}
 
@@ -48,14 +48,8 @@ class CurveFigure(PaperFigure):
             for name, points in curves.items():
                 values = list(points.values())
                 spread = [scale * stdev(of) if len(of) > 1 else 0.0 for of in values]
-                axes.errorbar(
-                    list(points),
-                    [scale * _mean(of) for of in values],
-                    yerr=spread if any(spread) else None,
-                    capsize=3,
-                    label=name,
-                    **styles[name],
-                )
+                means = [scale * _mean(of) for of in values]
+                plot_curve(axes, list(points), means, spread, label=name, style=styles[name])
             if self.logarithmic:
                 axes.set_xscale("log")
                 places = sorted({x for points in curves.values() for x in points})

@@ -60,4 +60,4 @@ def plot_comparison(runs: Sequence[Mapping[str, Any]], path: Path) -> None:
         axes.set_ylim(max(0.0, 100 * low - 5), 101)
         axes.set_xticks(range(len(seeds)), [str(seed) for seed in seeds])
         axes.set(xlabel="seed", ylabel="test accuracy, %")
-        axes.legend(loc="lower right")
+        figure.legend(loc="outside lower center", ncols=2)

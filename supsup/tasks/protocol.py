@@ -61,11 +61,8 @@ class ParsedTask(Shown):
 
     __slots__ = ()
 
-    name: str
-    classes: int
-    train_size: int
-
     def _shown(self) -> str:
+        assert isinstance(self, TaskData)
         return f"{self.name!r}: {self.classes:,} classes, {self.train_size:,} training inputs"
 
 
@@ -89,6 +86,7 @@ class IndexedTask(ParsedTask, ABC):
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the line of ``repr``, and the first test images."""
+        assert isinstance(self, TaskData)
         count = min(COUNT, self.test_size)
         try:
             indices = torch.arange(count, dtype=torch.int64, device=self.device)

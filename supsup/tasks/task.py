@@ -88,8 +88,10 @@ class Task(IndexedTask):
         )
 
     def _as_images(self, inputs: Tensor) -> Tensor:
-        height, width = self.test_images.shape[-2:]
-        return inputs.reshape(len(inputs), -1, height, width)
+        kept = self.test_images
+        if not isinstance(kept, Tensor):
+            return inputs
+        return inputs.reshape(len(inputs), -1, *kept.shape[-2:])
 
     def train_batch(
         self, indices: Int64[Tensor, " b"]

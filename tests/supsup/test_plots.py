@@ -20,10 +20,13 @@ from supsup.plots import (
     curve_styles,
     draw_overlap,
     drawing,
+    in_percent,
+    plot_curve,
     plot_overlap,
     svg_of,
 )
 from supsup.training.config import OPTIMIZERS
+from tests.pictures import faults
 from tests.sources import ROOT, folder_of
 
 FAMILIES = {
@@ -119,3 +122,56 @@ def test_a_name_is_drawn_as_it_is(name, tmp_path):
     assert text.count(f">{one_line(name)}<") == 2  # on both axes
     assert "currentColor" in text
     assert "http" not in re.sub(r"xmlns(:xlink)?=\S+", "", text)
+
+
+def crowded(figure):
+    axes = figure.subplots()
+    axes.plot([0, 1], [1, 0], label="a")
+    axes.plot([], [], label="never drawn")
+    axes.annotate("one", (0.5, 0.2))
+    axes.annotate("over it", (0.5, 0.2))
+    axes.legend(loc="upper left")
+    axes.set_ylabel("accuracy")
+
+
+def clean(figure):
+    axes = figure.subplots()
+    axes.plot([0, 1], [0.1, 0.9], label="a")
+    axes.legend(loc="upper left")
+    in_percent(axes.yaxis, "accuracy")
+
+
+@pytest.mark.parametrize(
+    ("draw", "found"),
+    [
+        (
+            crowded,
+            ["'one' is over 'over it'", "the key is over 'a'",
+             "'never drawn' is in the key and has no point",
+             "'accuracy' is told in fractions, not in percent"],
+        ),
+        (clean, []),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_a_picture_is_seen(tmp_path, draw, found):
+    with drawing(tmp_path / "a.svg") as figure:
+        draw(figure)
+        assert faults(figure) == found
+
+
+def test_the_same_picture_is_the_same_file(tmp_path):
+    for name in ("a.svg", "b.svg"):
+        with drawing(str(tmp_path / name)) as figure:
+            clean(figure)
+    assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
+    assert ">accuracy, %" not in (tmp_path / "a.svg").read_text("utf-8")  # outlines: any viewer's
+
+
+def test_a_band_is_drawn_where_there_are_seeds(tmp_path):
+    with drawing(tmp_path / "a.svg") as figure:
+        axes = figure.subplots()
+        style = curve_styles(["a"])["a"]
+        plot_curve(axes, [1, 2], [0.5, 0.6], [0.1, 0.0], label="a", style=style)
+        plot_curve(axes, [1, 2], [0.5, 0.6], [0.0, 0.0], label="b", style=style)
+        (band,) = axes.collections
+        assert band.get_paths()[0].get_extents().bounds == pytest.approx((1, 0.4, 1, 0.2))
