@@ -137,7 +137,7 @@ def test_every_public_name_of_the_libraries_is_in_the_reference(site, pages):
 
 
 SHOWN = {
-    "find-the-task": ("<progress", "<table>", 'alt="the first images"', "<svg"),
+    "find-the-task": ("<progress", "<table>", 'alt="the first images"', ".svg"),
     "archive-and-hopfield": ("<progress", "<table>", 'alt="the first images"', "MaskMemory"),
 }
 """Notebook → what its cells show: a bar, tables, images, a plot."""

@@ -93,7 +93,7 @@ def recover_all(
     known: MaskMemory,
     *,
     disjoint: bool = True,
-    data_dir: Path | None = None,
+    data_dir: str | PathLike[str] | None = None,
     on_run: Callable[[str], None] = lambda name: None,
 ) -> Iterator[Run]:
     """Recover every mask of the archive from unlabelled test images, and score both masks.
