@@ -20,16 +20,15 @@ _ENTRIES = np.arange(-REACH, REACH + 1)
 
 
 class Counts(NamedTuple):
-    """How many weights there are by flip, toward, size and entry of the pull."""
+    """How many weights there are by entry of the pull, and by flip, toward and size."""
 
-    weights: Float64[np.ndarray, "2 2 size entry"]
+    weights: Int64[np.ndarray, "entry kind"]
 
-    def by_row(self, cuts: tuple[int, ...]) -> Float64[np.ndarray, "2 size row"]:
-        """By flip, size and row of the table."""
-        along = np.eye(PULLS)[_steps_of(cuts)]
-        found: Float64[np.ndarray, "2 size row"]
-        found = self.weights[:, 1] @ along + self.weights[:, 0] @ along[:, ::-1]
-        return found
+    def by_row(self, cuts: tuple[int, ...]) -> Int64[np.ndarray, "2 row size"]:
+        """By flip, row of the table and size."""
+        from maskstore.codecs import kernels
+
+        return kernels.fold_counts(self.weights, np.array(cuts))
 
     def cuts(self, before: tuple[int, ...]) -> tuple[int, ...]:
         """Good bounds between steps: the sizes of the entries while they are few, else spread.
@@ -37,7 +36,7 @@ class Counts(NamedTuple):
         Args:
             before: bounds that did well earlier.
         """
-        entries = self.weights.sum(axis=(0, 1, 2))
+        entries = self.weights.sum(axis=1)
         sizes = entries[REACH + 1 :] + entries[:REACH][::-1]
         found = (np.flatnonzero(sizes) + 1).tolist()
         if len(found) < STEPS:
@@ -50,33 +49,33 @@ class Counts(NamedTuple):
         return min(tried, key=lambda cuts: bits_of(self.by_row(cuts)))
 
 
-def _steps_of(cuts: tuple[int, ...]) -> Int64[np.ndarray, " entry"]:
-    """The row of the table of every entry, for a weight whose score grows with the pull."""
-    steps = np.searchsorted(np.array(cuts), np.abs(_ENTRIES), side="right")
-    return np.where(_ENTRIES >= 0, STEPS + steps, STEPS - 1 - steps)
-
-
-def chance(counts: Float64[np.ndarray, "2 size row"]) -> Float64[np.ndarray, "size row"]:
+def chance(counts: Int64[np.ndarray, "2 row size"]) -> Float64[np.ndarray, "row size"]:
     """How often a bit of each context is set, from how many are clear and set."""
     clear, ones = counts
-    chance: Float64[np.ndarray, "size row"] = (ones + 0.4) / (clear + ones + 0.8)
+    chance: Float64[np.ndarray, "row size"] = (ones + 0.4) / (clear + ones + 0.8)
     return chance
 
 
-def by_entry(
-    values: Float64[np.ndarray, "size row"], cuts: tuple[int, ...]
-) -> Float64[np.ndarray, "1 2 size entry"]:
-    """Values by context as values by toward, size and entry."""
-    steps = _steps_of(cuts)
-    return np.stack([values[:, PULLS - 1 - steps], values[:, steps]])[None]
+def by_place(
+    of_clear: Float64[np.ndarray, "row size"],
+    of_ones: Float64[np.ndarray, "row size"],
+    cuts: tuple[int, ...],
+) -> Float64[np.ndarray, "entry kind"]:
+    """Values of clear and set bits by context as values by place, as kernels look them up."""
+    from maskstore.codecs import kernels
+
+    steps = kernels.steps_of(np.array(cuts), REACH)
+    values = [
+        of_clear[PULLS - 1 - steps],
+        of_clear[steps],
+        of_ones[PULLS - 1 - steps],
+        of_ones[steps],
+    ]
+    return np.concatenate(values, axis=1)
 
 
-def bits_of(counts: np.ndarray) -> float:
+def bits_of(counts: Int64[np.ndarray, "2 ..."]) -> float:
     """Code length of bits by context (clear ones first), with the table's, about."""
-    clear, ones = counts.reshape(2, -1).astype(np.float64)
-    bits = clear + ones
-    seen = bits > 0
-    bits, ones = bits[seen], ones[seen]
-    p = (ones + 1e-9) / (bits + 2e-9)
-    ideal = -(ones * np.log2(p) + (bits - ones) * np.log2(1 - p)).sum()
-    return float(ideal) + _TABLE_BITS * len(bits)
+    from maskstore.codecs import kernels
+
+    return float(kernels.context_bits(counts, _TABLE_BITS))

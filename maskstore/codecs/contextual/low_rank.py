@@ -21,6 +21,8 @@ STEPS = 8
 PULLS = 2 * STEPS
 """What a pull is quantised to: 0 … 7 against, strongest first, and 8 … 15 along."""
 _CUT_LIMIT = 129
+HEAD_BITS = math.log2(_CUT_LIMIT) * (STEPS - 1) + math.log2(MAX_WIDTH + 1)
+"""Of a pull's code, what are no vectors."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,8 +59,7 @@ class Pull:
 
     def code_bits(self) -> float:
         """Ideal length of :meth:`put`, in bits."""
-        own = math.log2(_CUT_LIMIT) * len(self.cuts) + math.log2(MAX_WIDTH + 1)
-        return own + ideal_bits(self.rows.T, 0) + ideal_bits(self.columns, self.width)
+        return HEAD_BITS + ideal_bits(self.rows.T, 0) + ideal_bits(self.columns, self.width)
 
     def put(self, encoder: Encoder) -> None:
         """Append everything but the rank and the shape."""

@@ -194,7 +194,9 @@ def _runs(levels: UInt8[np.ndarray, " n"]) -> list[tuple[int, int]]:
 
 def _information(bits: UInt8[np.ndarray, " d"], size: UInt8[np.ndarray, " d"]) -> float:
     """Entropy of bits given the size of the initial score, in bits."""
-    counts = np.bincount(size, minlength=128)
-    ones = np.bincount(size[bits.view(np.bool_)], minlength=128)
+    from maskstore.codecs import kernels
+
+    clear, ones = kernels.count_contexts(np.zeros_like(size), size, bits, 1, 128).reshape(2, -1)
+    counts = clear + ones
     p = np.clip(ones / np.maximum(counts, 1), 1e-12, 1 - 1e-12)
     return float(-(ones * np.log2(p) + (counts - ones) * np.log2(1 - p)).sum())

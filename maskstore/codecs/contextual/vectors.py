@@ -18,7 +18,6 @@ from maskstore.codecs.entropy.coder import Decoder, Encoder, Model, model_of, un
 
 MAX_NUMBER = 7
 MAX_WIDTH = 255
-_NUMBERS = np.arange(-MAX_NUMBER, MAX_NUMBER + 1)
 _SCALES = 16
 _SPREADS = 32
 _NEVER = 2.0**20
@@ -72,12 +71,15 @@ def take_vectors(decoder: Decoder, rank: int, length: int, width: int) -> Vector
 
 def ideal_bits(vectors: Vectors, width: int) -> float:
     """Code length of vectors."""
+    from maskstore.codecs import kernels
+
     first, *_ = _passes(vectors.shape[1], width)
-    counts = _counts(vectors[:, first])
+    counts = kernels.count_numbers(vectors, first, MAX_NUMBER)
     if not width:
-        return _plain_bits(counts, np.maximum(np.abs(vectors).max(axis=1), 1).astype(np.int64))
+        limits = np.maximum(np.abs(vectors).max(axis=1), 1)
+        return float(kernels.plain_bits(counts, limits))
     limit = _limit(vectors)
-    bits = _plain_bits(counts.sum(axis=0, keepdims=True), np.array([limit]))
+    bits = float(kernels.plain_bits(counts.sum(axis=0)[None], np.array([limit], np.int16)))
     for where, sums in _later_passes(vectors, width):
         bits += _cheapest_spread(vectors[:, where].reshape(-1), sums, limit)[1]
         bits += math.log2(_SPREADS)
@@ -91,15 +93,13 @@ def costs_of_moves(
 
     All others stay as they are, and so do the models. 2**20 bits for numbers that there are not.
     """
+    from maskstore.codecs import kernels
+
     first, *_ = _passes(vectors.shape[1], width)
-    counts = _counts(vectors[:, first])
+    counts = kernels.count_numbers(vectors, first, MAX_NUMBER)
     if width:
-        counts = counts.sum(axis=0, keepdims=True)
-    shares = (counts + 0.3) / (counts + 0.3).sum(axis=1, keepdims=True)
-    own = np.pad(-np.log2(shares), ((0, 0), (1, 1)), constant_values=_NEVER)
-    line = np.zeros((len(vectors), 1), np.int64) if width else np.arange(len(vectors))[:, None]
-    at = vectors.astype(np.int64) + (MAX_NUMBER + 1)
-    up, down = own[line, at + 1] - own[line, at], own[line, at - 1] - own[line, at]
+        counts = counts.sum(axis=0)[None]
+    up, down = kernels.plain_moves(counts, vectors, _NEVER)
     for where, sums in _later_passes(vectors, width):
         numbers = vectors[:, where].astype(np.int64)
         spread, _ = _cheapest_spread(numbers.reshape(-1), sums, _limit(vectors))
@@ -107,7 +107,8 @@ def costs_of_moves(
         away = 4 * numbers - sums.reshape(numbers.shape)
         up[:, where] = unit * (np.abs(away + 4) - np.abs(away))
         down[:, where] = unit * (np.abs(away - 4) - np.abs(away))
-    up[vectors == MAX_NUMBER] = down[vectors == -MAX_NUMBER] = _NEVER
+    if width:
+        up[vectors == MAX_NUMBER] = down[vectors == -MAX_NUMBER] = _NEVER
     return up, down
 
 
@@ -129,8 +130,10 @@ def _limit(numbers: Int16[np.ndarray, "..."]) -> int:
 
 
 def _put_plain(encoder: Encoder, numbers: Int16[np.ndarray, " n"], limit: int) -> None:
+    from maskstore.codecs import kernels
+
     counts = np.bincount(numbers.astype(np.int64) + limit, minlength=2 * limit + 1)
-    scale = _scale(counts).tolist()
+    scale = kernels.scales(counts).tolist()
     encoder.put(uniform(MAX_NUMBER), [limit - 1])
     encoder.put(uniform(_SCALES), scale)
     encoder.put(_by_scale(tuple(scale)), numbers.astype(np.int32) + limit)
@@ -141,28 +144,6 @@ def _take_plain(decoder: Decoder, length: int) -> tuple[Int16[np.ndarray, " n"],
     scale = decoder.take(uniform(_SCALES), 2 * limit + 1).tolist()
     numbers = decoder.take(_by_scale(tuple(scale)), length) - limit
     return numbers.astype(np.int16), limit
-
-
-def _counts(vectors: Vectors) -> Int64[np.ndarray, "rank 15"]:
-    """How often each number occurs in each vector."""
-    kinds = vectors + (MAX_NUMBER + np.arange(len(vectors)) * len(_NUMBERS))[:, None]
-    counts = np.bincount(kinds.reshape(-1), minlength=len(vectors) * len(_NUMBERS))
-    return counts.reshape(len(vectors), -1)
-
-
-def _plain_bits(counts: Int64[np.ndarray, "rank 15"], limits: Int64[np.ndarray, " rank"]) -> float:
-    """Code length of plain vectors with those counts of numbers."""
-    scale = _scale(counts)
-    inside = np.abs(_NUMBERS) <= limits[:, None]
-    own = np.log2((np.exp2(scale) * inside).sum(axis=1, keepdims=True)) - scale
-    parameters = len(counts) * math.log2(MAX_NUMBER) + math.log2(_SCALES) * inside.sum()
-    return float((counts * own).sum() + parameters)
-
-
-def _scale(counts: Int64[np.ndarray, "..."]) -> Int64[np.ndarray, "..."]:
-    """Frequencies (last axis) as powers of two, the most frequent as 2**15."""
-    relative = np.log2(np.maximum(counts, 1e-9) / np.maximum(counts.max(axis=-1, keepdims=True), 1))
-    return np.clip(np.rint(relative) + _SCALES - 1, 0, _SCALES - 1).astype(np.int64)
 
 
 def _by_scale(scale: tuple[int, ...]) -> Model:
@@ -194,11 +175,18 @@ def _later_passes(
     rank, length = vectors.shape
     height = -(-length // width)
     for where, steps in zip(_passes(length, width)[1:], (_DIAGONAL, _BESIDE), strict=True):
-        flat = np.zeros((rank, height * width), np.int64)
-        flat[:, :length] = vectors
-        framed = np.pad(flat.reshape(rank, height, width), ((0, 0), (1, 1), (1, 1)))
+        framed = np.zeros((rank, height + 2, width + 2), np.int64)
+        framed[:, 1:-1, 1:-1] = _in_rows(vectors, height, width)
         sums = sum(framed[:, y : y + height, x : x + width] for y, x in steps)
         yield where, np.asarray(sums).reshape(rank, -1)[:, :length][:, where].reshape(-1)
+
+
+def _in_rows(vectors: Vectors, height: int, width: int) -> Int16[np.ndarray, "rank y x"]:
+    """Each vector as rows of an image; what the last row lacks is 0."""
+    rank, length = vectors.shape
+    if length < height * width:
+        vectors = np.pad(vectors, ((0, 0), (0, height * width - length)))
+    return vectors.reshape(rank, height, width)
 
 
 def _grouped(

@@ -6,31 +6,47 @@ takes a quarter of a second to load, which whoever only lists an archive should 
 
 from maskstore.codecs.kernels.bits import count_levels, sort_bits, take_runs, unsort_bits
 from maskstore.codecs.kernels.contexts import count_contexts, look_up_levels, pull_rows
+from maskstore.codecs.kernels.lengths import (
+    context_bits,
+    count_numbers,
+    plain_bits,
+    plain_moves,
+    scales,
+)
 from maskstore.codecs.kernels.search import (
     MIDDLE,
-    SPAN,
     add_product,
     cost_of_steps,
     count_places,
+    fold_counts,
     look_up,
+    steps_of,
+    sweep_columns,
     sweep_rows,
 )
 from maskstore.codecs.kernels.tables import distances, follow, undo_distances
 
 __all__ = [
     "MIDDLE",
-    "SPAN",
     "add_product",
+    "context_bits",
     "cost_of_steps",
     "count_contexts",
     "count_levels",
+    "count_numbers",
     "count_places",
     "distances",
+    "fold_counts",
     "follow",
     "look_up",
     "look_up_levels",
+    "plain_bits",
+    "plain_moves",
     "pull_rows",
+    "scales",
     "sort_bits",
+    "steps_of",
+    "sweep_columns",
     "sweep_rows",
     "take_runs",
     "undo_distances",

@@ -13,11 +13,10 @@ from maskstore.codecs.kernels.compiled import compiled
 
 MIDDLE = 2048
 """More than any entry: 31 products of numbers up to 7."""
-SPAN = 2 * MIDDLE
 _BIAS = 1 << 14
 """More than any cost, in the units of the caller."""
-_TOGETHER = 1 << 16
-"""Costs that are added before halves of 32 bits might overflow."""
+_BLOCK = 16
+"""Columns that are laid out as rows at a time."""
 
 
 @compiled
@@ -45,11 +44,53 @@ def count_places(places: Any, counts: Any, shift: Any) -> None:
 
 @compiled
 @no_type_check
-def look_up(places: Any, values: Any, out: Any) -> None:
-    """The value of every place."""
+def steps_of(cuts: Any, reach: Any) -> Any:
+    """Of each entry -reach … reach the row of the table, for a score that grows with the pull."""
+    out = np.empty(2 * reach + 1, np.int64)
+    step, steps = 0, len(cuts) + 1
+    for size in range(reach + 1):
+        while step < len(cuts) and cuts[step] <= size:
+            step += 1
+        out[reach - size] = steps - 1 - step
+        out[reach + size] = steps + step
+    return out
+
+
+@compiled
+@no_type_check
+def fold_counts(counts: Any, cuts: Any) -> Any:
+    """Counts by entry and kind as int64 (flip, row of the table, size).
+
+    Args:
+        counts: of :func:`count_places`; a kind is 2 · flip + toward, times sizes, plus size.
+        cuts: where the steps of the pull's size begin, but for the first.
+    """
+    reach, sizes = counts.shape[0] // 2, counts.shape[1] // 4
+    rows = 2 * (len(cuts) + 1)
+    steps = steps_of(cuts, reach)
+    out = np.zeros((2, rows, sizes), np.int64)
+    for entry in range(counts.shape[0]):
+        along = steps[entry]
+        for flip in range(2):
+            for toward in range(2):
+                line = out[flip, along if toward else rows - 1 - along]
+                first = (2 * flip + toward) * sizes
+                for size in range(sizes):
+                    line[size] += counts[entry, first + size]
+    return out
+
+
+@compiled
+@no_type_check
+def look_up(places: Any, values: Any, out: Any, shift: Any) -> None:
+    """The value of every place, of entry (rows; the outermost stand for all beyond) and kind."""
+    reach = values.shape[0] // 2
+    mask = (1 << shift) - 1
     for row in range(places.shape[0]):
         for column in range(places.shape[1]):
-            out[row, column] = values[places[row, column]]
+            place = places[row, column]
+            entry = min(max((place >> shift) - MIDDLE, -reach), reach)
+            out[row, column] = values[entry + reach, place & mask]
 
 
 @compiled
@@ -63,22 +104,23 @@ def cost_of_steps(cost: Any, shift: Any, bound: Any, largest: Any) -> Any:
         largest: the largest step.
 
     Returns:
-        uint64 (step, place of an entry above -bound): the growth of a step up in the high half, of
-        one down in the low half, each plus ``_BIAS``. So one addition adds both.
+        uint32 (step, place of an entry above -bound): the growth of a step up in the high half, of
+        one down in the low half, each plus ``_BIAS``. So one addition adds both, but for what the
+        low halves carry over.
     """
     entries, kinds = cost.shape
     reach = entries // 2
-    out = np.empty((largest, (2 * bound + 1) << shift), np.uint64)
+    out = np.empty((largest, (2 * bound + 1) << shift), np.uint32)
     for step in range(1, largest + 1):
         for entry in range(-bound, bound + 1):
-            here = min(max(entry, -reach), reach) + reach
-            above = min(max(entry + step, -reach), reach) + reach
-            below = min(max(entry - step, -reach), reach) + reach
+            here = cost[min(max(entry, -reach), reach) + reach]
+            above = cost[min(max(entry + step, -reach), reach) + reach]
+            below = cost[min(max(entry - step, -reach), reach) + reach]
+            first = (entry + bound) << shift
             for kind in range(kinds):
-                up = np.uint64(cost[above, kind] - cost[here, kind] + _BIAS)
-                down = np.uint64(cost[below, kind] - cost[here, kind] + _BIAS)
-                place = ((entry + bound) << shift) + kind
-                out[step - 1, place] = up << np.uint64(32) | down
+                up = np.uint32(above[kind] - here[kind] + _BIAS)
+                down = np.uint32(below[kind] - here[kind] + _BIAS)
+                out[step - 1, first + kind] = up << np.uint32(16) | down
     return out
 
 
@@ -106,11 +148,73 @@ def sweep_rows(
             last looked at. Above ``hopeless`` it is halved, and the number stays.
         steps: of :func:`cost_of_steps`, for all steps in ``others``.
     """
+    where, ends = _by_step(others, len(steps))
+    for row in range(places.shape[0]):
+        _sweep_line(
+            places[row],
+            row,
+            numbers,
+            others,
+            up,
+            down,
+            margins,
+            shift,
+            steps,
+            hopeless,
+            where,
+            ends,
+        )
+
+
+@compiled
+@no_type_check
+def sweep_columns(
+    places: Any,
+    numbers: Any,
+    others: Any,
+    up: Any,
+    down: Any,
+    margins: Any,
+    shift: Any,
+    steps: Any,
+    hopeless: Any,
+) -> None:
+    """:func:`sweep_rows` for the numbers (rank, n) of the columns; ``others`` are of the rows."""
+    where, ends = _by_step(others, len(steps))
+    m, n = places.shape
+    lines = np.empty((_BLOCK, m), places.dtype)
+    for first in range(0, n, _BLOCK):
+        used = min(_BLOCK, n - first)
+        for row in range(m):
+            for column in range(used):
+                lines[column, row] = places[row, first + column]
+        moved = False
+        for column in range(used):
+            moved |= _sweep_line(
+                lines[column],
+                first + column,
+                numbers,
+                others,
+                up,
+                down,
+                margins,
+                shift,
+                steps,
+                hopeless,
+                where,
+                ends,
+            )
+        if moved:
+            for row in range(m):
+                for column in range(used):
+                    places[row, first + column] = lines[column, row]
+
+
+@compiled
+@no_type_check
+def _by_step(others: Any, largest: Any) -> Any:
+    """Of each product where it is 1, -1, 2, -2, … (nothing for 0), and where each of these ends."""
     rank, n = others.shape
-    largest = len(steps)
-    bound = (steps.shape[1] >> shift) // 2
-    offset = (MIDDLE - bound) << shift
-    # The columns where a product is 1, -1, 2, -2, …: one group after another, nothing for 0.
     where = np.empty((rank, n), np.uint32)
     ends = np.zeros((rank, 2 * largest + 1), np.int64)
     for k in range(rank):
@@ -122,32 +226,60 @@ def sweep_rows(
                     where[k, used] = column
                     used += 1
             ends[k, group + 1] = used
-    low = np.uint64((1 << 32) - 1)
-    for row in range(places.shape[0]):
-        line = places[row]
-        for k in range(rank):
-            if margins[k, row] > hopeless:
-                margins[k, row] >>= 1
-                continue
-            more, less = up[k, row], down[k, row]
-            for group in range(2 * largest):
-                step = steps[group // 2]
-                for first in range(ends[k, group], ends[k, group + 1], _TOGETHER):
-                    last = min(first + _TOGETHER, ends[k, group + 1])
-                    total = np.uint64(0)
-                    for at in range(first, last):
-                        total += step[np.uint32(line[where[k, at]] - offset)]
-                    bias = (last - first) * _BIAS
-                    rise, fall = np.int64(total >> np.uint64(32)), np.int64(total & low)
-                    if group & 1:
-                        rise, fall = fall, rise
-                    more += rise - bias
-                    less += fall - bias
-            margins[k, row] = min(more, less)
-            if min(more, less) >= 0:
-                continue
-            by = 1 if more <= less else -1
-            numbers[k, row] += by
-            for at in range(ends[k, 2 * largest]):
-                column = where[k, at]
-                line[column] += (by * others[k, column]) << shift
+    return where, ends
+
+
+@compiled
+@no_type_check
+def _sweep_line(
+    line: Any,
+    at: Any,
+    numbers: Any,
+    others: Any,
+    up: Any,
+    down: Any,
+    margins: Any,
+    shift: Any,
+    steps: Any,
+    hopeless: Any,
+    where: Any,
+    ends: Any,
+) -> Any:
+    """Move the numbers of one line, whose places these are; whether any moved."""
+    largest = len(steps)
+    bound = (steps.shape[1] >> shift) // 2
+    offset = (MIDDLE - bound) << shift
+    low = np.uint64((1 << 16) - 1)
+    moved = False
+    for k in range(len(numbers)):
+        used = ends[k, 2 * largest]
+        if margins[k, at] > hopeless:
+            margins[k, at] >>= 1
+            continue
+        more, less = up[k, at], down[k, at]
+        for group in range(2 * largest):
+            first, last = ends[k, group], ends[k, group + 1]
+            if first == used:
+                break
+            step = steps[group // 2]
+            total, lows = np.uint64(0), np.uint64(0)
+            for each in range(first, last):
+                both = np.uint64(step[np.uint32(line[where[k, each]] - offset)])
+                total += both
+                lows += both & low
+            bias = (last - first) * _BIAS
+            rise, fall = np.int64((total - lows) >> np.uint64(16)) - bias, np.int64(lows) - bias
+            if group & 1:
+                rise, fall = fall, rise
+            more += rise
+            less += fall
+        margins[k, at] = min(more, less)
+        if min(more, less) >= 0:
+            continue
+        by = 1 if more <= less else -1
+        numbers[k, at] += by
+        moved = True
+        for each in range(used):
+            place = where[k, each]
+            line[place] += (by * others[k, place]) << shift
+    return moved

@@ -9,7 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maskstore.codecs import kernels
-from maskstore.codecs.contextual.search import Task, code_bits, fit_pull
+from maskstore.codecs.contextual.counts import Counts, bits_of, by_place
+from maskstore.codecs.contextual.low_rank import PULLS, Pull
+from maskstore.codecs.contextual.search import Search, Task, code_bits, fit_pull
+from maskstore.codecs.contextual.vectors import costs_of_moves, ideal_bits, put_vectors
 from maskstore.codecs.entropy.coder import Decoder, Encoder
 from maskstore.codecs.entropy.levels import put_bits, take_bits
 from maskstore.codecs.kernels.search import MIDDLE
@@ -127,6 +130,20 @@ def test_a_sweep_moves_what_shortens_the_code(seed):
     assert np.array_equal(places, ((entries + MIDDLE) << SHIFT) + kinds)
 
 
+def test_a_sweep_of_columns_is_one_of_rows_of_what_is_turned():
+    numbers, others, _, places, cost, (up, down) = search_case(0, m=40, n=33)
+    steps = kernels.cost_of_steps(cost, SHIFT, 60, 3)
+    turned = np.ascontiguousarray(places.T)
+    found, expected = numbers.copy(), numbers.copy()
+    margins = np.zeros((2, *numbers.shape), np.int64)
+    kernels.sweep_rows(places, expected, others, up, down, margins[0], SHIFT, steps, 9)
+    kernels.sweep_columns(turned, found, others, up, down, margins[1], SHIFT, steps, 9)
+    assert not np.array_equal(found, numbers)
+    assert np.array_equal(found, expected)
+    assert np.array_equal(turned.T, places)
+    assert np.array_equal(*margins)
+
+
 def test_places_are_counted_and_looked_up():
     numbers, others, kinds, places, _, _ = search_case(0)
     counts = np.zeros((5, 1 << SHIFT), np.int64)
@@ -135,10 +152,74 @@ def test_places_are_counted_and_looked_up():
     expected = np.zeros_like(counts)
     np.add.at(expected, (entries, kinds), 1)
     assert np.array_equal(counts, expected)
-    values = np.random.default_rng(1).random(kernels.SPAN << SHIFT).astype(np.float32)
+    values = np.random.default_rng(1).random((5, 1 << SHIFT)).astype(np.float32)
     found = np.empty(places.shape, np.float32)
-    kernels.look_up(places, values, found)
-    assert np.array_equal(found, values[places])
+    kernels.look_up(places, values, found, SHIFT)
+    assert np.array_equal(found, values[entries, kinds])
+
+
+def test_counts_fold_as_the_decoder_finds_rows():
+    rng = np.random.default_rng(3)
+    cuts, reach, sizes = (1, 1, 2, 4, 7, 20, 60), 127, 3
+    counts = rng.integers(0, 9, (2 * reach + 1, 4 * sizes))
+    pull = Pull(
+        rows=np.ones((1, 1), np.int16),
+        columns=np.arange(-reach, reach + 1, dtype=np.int16)[None],
+        cuts=cuts,
+    )
+    folded = np.zeros((2, PULLS, sizes), np.int64)
+    values = rng.random((2, PULLS, sizes))
+    by_toward = []
+    for toward in (0, 1):
+        rows = pull.rows_of_table(np.full(2 * reach + 1, toward, np.uint8))
+        for flip in (0, 1):
+            at = (2 * flip + toward) * sizes
+            np.add.at(folded[flip], rows, counts[:, at : at + sizes])
+        by_toward.append(values[:, rows])
+    assert np.array_equal(Counts(counts).by_row(cuts), folded)
+    expected = [by_toward[toward][flip] for flip in (0, 1) for toward in (0, 1)]
+    assert np.array_equal(by_place(*values, cuts), np.concatenate(expected, axis=1))
+    clear, ones = folded[:, folded.all(axis=0)].astype(float)
+    seen = int(folded.any(axis=0).sum())
+    assert seen < folded[0].size  # two cuts are the same
+    p = ones / (clear + ones)
+    ideal = -(ones * np.log2(p) + clear * np.log2(1 - p)).sum()
+    assert bits_of(folded) == pytest.approx(ideal + 3.0 * seen, rel=1e-6)
+
+
+@pytest.mark.parametrize("width", [0, 6])
+def test_bits_of_numbers_are_those_of_their_code(width):
+    rng = np.random.default_rng(0)
+    vectors = np.clip(np.rint(1.6 * rng.standard_normal((4, 360))), -7, 7).astype(np.int16)
+    encoder = Encoder()
+    put_vectors(encoder, vectors, width)
+    assert ideal_bits(vectors, width) == pytest.approx(8 * len(encoder.finish()), rel=0.03)
+    up, down = costs_of_moves(vectors, width)
+    if width:
+        return
+    counts = np.array([np.bincount(each + 7, minlength=15) for each in vectors]) + 0.3
+    own = -np.log2(counts / counts.sum(axis=1, keepdims=True))
+    for k, at in ((0, 0), (2, 17), (3, 359)):
+        here = int(vectors[k, at]) + 7
+        assert up[k, at] == pytest.approx(own[k, here + 1] - own[k, here])
+        assert down[k, at] == pytest.approx(own[k, here - 1] - own[k, here])
+    vectors[0, :2] = 7, -7
+    up, down = costs_of_moves(vectors, width)
+    assert (up[0, 0], down[0, 1]) == (2.0**20, 2.0**20)
+
+
+def test_products_are_added_while_they_stand_out_of_noise():
+    rng = np.random.default_rng(4)
+    m, n, none = 80, 90, np.zeros((80, 90), np.uint8)
+    factors = np.where(rng.random((2, 2, m + n)) < 0.5, -1.0, 1.0)[:, 0]
+    toward = rng.integers(0, 2, (m, n)).astype(np.uint8)
+    for number in (0, 1, 2):
+        pull = factors[:number, :m].T @ factors[:number, m:]
+        chance = 1 / (1 + np.exp(1 - 1.5 * pull * (2.0 * toward - 1)))
+        flips = (rng.random((m, n)) < chance).astype(np.uint8)
+        search = Search(Task(flips=flips, size=none, toward=toward, sizes=1))
+        search.grow(0.0, 9)
+        assert len(search.rows) == max(number, 1)
 
 
 def test_the_search_finds_the_same_each_time_and_counts_as_the_decoder_does():

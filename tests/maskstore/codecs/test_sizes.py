@@ -73,7 +73,7 @@ def test_history_pays_where_tasks_are_alike():
     alike = prior_of(layout, reference=almost(packed, layout, 0.01))
     assert len(BY_NAME["history"].encode(packed, alike)) < 0.3 * seeded
     # Noise as a reference costs its name and what the wider tables cost.
-    assert seeded < len(BY_NAME["history"].encode(packed, prior_of(layout))) < 1.05 * seeded
+    assert seeded < len(BY_NAME["history"].encode(packed, prior_of(layout))) < 1.06 * seeded
     codec, _ = encode(packed, prior_of(layout), PRESETS["history"])
     assert codec.name == "seeded"
 
