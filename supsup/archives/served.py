@@ -1,19 +1,58 @@
 """Weights of tasks that are asked for again and again: archive → packed bits → W ⊙ M."""
 
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
+
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float32, UInt8
 from torch import Tensor
 
 from maskstore.archive import MaskArchive
 from maskstore.codecs.cache import LruCache
+from supsup.archives.classes import class_names_of_mask, require_classes
+from supsup.archives.inference import levels_of_masks
+from supsup.inference.linear import biases_of
 from supsup.networks.backbone import Backbone
+from supsup.networks.linear_chain import chain_of
+from supsup.tasks.arrays import Inputs
+
+if TYPE_CHECKING:
+    from supsup.inference.kernels.mixed import AlignedLayers, AlignedMask
 
 PACKED_BYTES = 2**28
-"""A bit a weight: over eight thousand masks of LeNet-300-100."""
+"""A bit a weight: over eight thousand masks of LeNet-300-100. Twice, where batches mix tasks."""
 
 WEIGHT_BYTES = 2**26
 """Of numbers: what is asked for most needs no bit to be unpacked."""
+
+
+_KEPT_FACTS = 10_000
+"""Tasks of which it is known what is asked of them; then all are asked for anew."""
+
+
+class TaskFacts(NamedTuple):
+    """What a prediction asks of a task, but for its weights.
+
+    Attributes:
+        sha256: of the mask.
+        classes: how many the mask is for.
+        class_names: None where nobody knows them.
+        levels: the range of the numbers that it was trained on, if it is known.
+    """
+
+    sha256: str
+    classes: int
+    class_names: tuple[str, ...] | None
+    levels: tuple[float, float] | None
+
+    @classmethod
+    def of(cls, archive: MaskArchive, task: str) -> "TaskFacts":
+        """Those of a task; raises TaskNotFound, and InvalidInput where nobody said its classes."""
+        stored = archive.task(task)
+        names, levels = class_names_of_mask(stored), levels_of_masks([stored])
+        return cls(stored.sha256, require_classes(archive, stored), names, levels)
 
 
 class TaskWeights:
@@ -42,6 +81,22 @@ class TaskWeights:
         self._weights: LruCache[tuple[str, bytes], dict[str, Tensor]] = LruCache(
             weight_bytes, lambda kept: sum(each.nbytes for each in kept.values())
         )
+        self._facts: tuple[int, dict[str, TaskFacts]] = (-1, {})
+        self._aligned: LruCache[str, AlignedMask] = LruCache(packed_bytes, lambda mask: mask.nbytes)
+
+    def facts(self, task: str) -> TaskFacts:
+        """What a prediction asks of a task, as of the archive's latest state.
+
+        Raises:
+            TaskNotFound, InvalidInput: as :meth:`TaskFacts.of`.
+        """
+        state = self.archive.store.slot.generation
+        if self._facts[0] != state or len(self._facts[1]) >= _KEPT_FACTS:
+            self._facts = (state, {})
+        kept = self._facts[1]
+        if task not in kept:
+            kept[task] = TaskFacts.of(self.archive, task)
+        return kept[task]
 
     def of(self, task: str) -> dict[str, Tensor]:
         """What :meth:`supsup.Backbone.run` takes for a task; not to be written to.
@@ -69,3 +124,49 @@ class TaskWeights:
             return effective | self.backbone.on_device(own)
 
         return self._weights.get(key, weights)
+
+    def logits_of_rows(
+        self, x: Inputs, tasks: Sequence[str]
+    ) -> Float32[Tensor, "batch outputs"] | None:
+        """Each row's logits under its own task's mask, on packed bits.
+
+        Args:
+            tasks: one a row.
+
+        Returns:
+            None where the network is no chain of linear layers in the processor's memory, or does
+            not take the data.
+        """
+        from supsup.inference.kernels.mixed import run_mixed
+
+        if self._layers is None or not isinstance(x, Tensor) or x.dtype != torch.float32:
+            return None
+        chain = chain_of(self.backbone)
+        if chain is None or not chain.takes(x):
+            return None
+        layers, layout, archive = self._layers, self.archive.layout, self.archive
+        masks = {
+            task: self._aligned.get(
+                self.facts(task).sha256,
+                lambda task=task: layers.align(archive.get_packed(task), layout),  # type: ignore[misc]
+            )
+            for task in dict.fromkeys(tasks)
+        }
+        rows = x.detach().flatten(1).numpy()
+        return torch.from_numpy(run_mixed(layers, [masks[task] for task in tasks], rows))
+
+    @cached_property
+    def _layers(self) -> "AlignedLayers | None":
+        """The frozen weights as the kernel for mixed rows takes them."""
+        from supsup.inference.kernels.mixed import AlignedLayers
+
+        chain, backbone = chain_of(self.backbone), self.backbone
+        if chain is None or backbone.device.type != "cpu":
+            return None
+        return AlignedLayers.of(
+            [backbone.weights[name].numpy() for name in chain.weights],
+            [
+                None if each is None else each.detach().numpy()
+                for each in biases_of(backbone, chain)
+            ],
+        )

@@ -67,6 +67,61 @@ def make_sum_selected(rows: int, columns: int) -> Callable[..., None]:
     return sum_selected
 
 
+def make_masked_product(rows: int, outputs: int) -> Callable[..., None]:
+    """``f(bits, bits_stride, w, w_stride, x, x_stride, words, out)``: W ⊙ M times x, a mask a row.
+
+    For every pair of one of ``rows`` vectors x and one of ``outputs`` vectors w, the products of
+    their numbers are added up where the bit of that pair is set. ``bits`` is the address of
+    ``rows`` addresses, each of the first output's bits. ``out`` receives the sums, row after row.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        bits, bits_stride, w, w_stride, x, x_stride, words, out = args
+        table = builder.inttoptr(bits, _INDEX.as_pointer())
+        masks = []
+        for row in range(rows):
+            address = builder.load(builder.gep(table, [ir.Constant(_INDEX, row)]))
+            masks.append(_pointers(builder, address, bits_stride, outputs))
+        # Fused where the processor can.
+        multiply_add = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(_FLOATS, [_FLOATS] * 3), "llvm.fmuladd.v16f32"
+        )
+        weights = _pointers(builder, w, w_stride, outputs)
+        inputs = _pointers(builder, x, x_stride, rows)
+        zero = ir.Constant(_FLOATS, [0.0] * VECTOR_LENGTH)
+        sums = [cgutils.alloca_once_value(builder, zero) for _ in range(rows * outputs)]
+        with cgutils.for_range(builder, words) as loop:
+            numbers = [_load(builder, pointer, loop.index, _FLOATS) for pointer in inputs]
+            for o, pointer in enumerate(weights):
+                weight = _load(builder, pointer, loop.index, _FLOATS)
+                for r, number in enumerate(numbers):
+                    mask = _load_mask(builder, masks[r][o], loop.index)
+                    place = sums[r * outputs + o]
+                    before = builder.load(place)
+                    after = builder.call(multiply_add, (weight, number, before))
+                    builder.store(builder.select(mask, after, before), place)
+        add_up = cgutils.get_or_insert_function(
+            builder.module,
+            ir.FunctionType(ir.FloatType(), [ir.FloatType(), _FLOATS]),
+            "llvm.vector.reduce.fadd.v16f32",
+        )
+        target = builder.inttoptr(out, ir.FloatType().as_pointer())
+        nothing = ir.Constant(ir.FloatType(), 0.0)
+        for at, place in enumerate(sums):
+            # In any order, so that it takes four steps and not sixteen.
+            total = builder.call(add_up, (nothing, builder.load(place)), fastmath=("reassoc",))
+            builder.store(total, builder.gep(target, [ir.Constant(_INDEX, at)]))
+        return context.get_dummy_value()
+
+    @intrinsic
+    def masked_product(
+        typing: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any, h: Any
+    ) -> Any:
+        return types.void(*[types.intp] * 8), generate
+
+    return masked_product
+
+
 def make_count_selected(rows: int) -> Callable[..., None]:
     """``f(bits, bits_stride, words, counts, step)``: adds ``step`` to the int32 count of every set
     bit of ``rows`` rows."""
