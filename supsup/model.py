@@ -34,7 +34,6 @@ from supsup.tasks.batch import parse_inputs
 from supsup.tasks.checked import check_tasks
 from supsup.tasks.protocol import TaskData
 from supsup.tasks.subset import named
-from supsup.training.bar import TrainingBar, plain_bar
 from supsup.training.config import TrainConfig
 from supsup.training.logs import Logs
 from supsup.training.metadata import TaskMetadata
@@ -201,6 +200,8 @@ class SupSup:
             ArchiveClosed: the archive was opened to read.
             InvalidInput: settings, tasks or data that cannot be used.
         """
+        from supsup.training.bar import TrainingBar, plain_bar  # with rich, which only bars need
+
         self.archive.store.require_writable()
         config = self._config(config, settings)
         todo = self._tasks(tasks, config, data, count=count, ways=ways, size=size, name=name)

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import fsspec
-
 from maskstore.errors import ArchiveNotFound, CorruptArchive, InvalidInput
 from maskstore.foreign import one_line
 from maskstore.storage.raw_file import ReadableDevice
@@ -17,6 +15,8 @@ class RemoteDevice(ReadableDevice):
 
         Raises ArchiveNotFound, or InvalidInput where fsspec lacks what the URL needs.
         """
+        import fsspec  # a third of a second, which few archives need
+
         self.url = url
         try:
             self._files, self._path = fsspec.core.url_to_fs(url)

@@ -8,15 +8,6 @@ from http.client import HTTPException
 from pathlib import Path
 
 import platformdirs
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-    TransferSpeedColumn,
-)
 
 from maskstore.errors import InvalidInput
 from maskstore.storage.atomic import write_file
@@ -76,6 +67,16 @@ def _blocks(url: str) -> Iterator[tuple[bytes, int | None]]:
 def _with_progress(
     blocks: Iterator[tuple[bytes, int | None]], name: str, quiet: bool
 ) -> Iterator[bytes]:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
     console = Console(stderr=True)
     with Progress(
         TextColumn("{task.description}"),

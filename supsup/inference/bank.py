@@ -12,7 +12,7 @@ from maskstore.archive import MaskArchive
 from maskstore.errors import InvalidInput, LayoutMismatch
 from maskstore.notebook import Shown, counted, first_names
 from maskstore.packed import PackedMasks
-from supsup.inference.kernels import CpuKernels, Kernels, SparseMasks, kernels_of, sparsify
+from supsup.inference.kernels import Kernels, SparseMasks, kernels_of, sparsify
 from supsup.inference.kernels.base import from_flat, to_flat
 from supsup.inference.linear import biases_of
 from supsup.inference.mask_source import (
@@ -142,6 +142,8 @@ class MaskBank(Shown):
     @cached_property
     def sparse(self) -> SparseMasks | None:
         """The masks' non-zeros, where evaluating them is cheaper and they fit; else None."""
+        from supsup.inference.kernels.cpu import CpuKernels
+
         ones, chain = int(self.counts.sum()), chain_of(self.backbone)
         if (
             chain is None

@@ -12,9 +12,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Float32
-from numba import njit
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+
+from supsup._lazy import compiled
 
 Maps = Float[Tensor, "batch channel height width"]
 Rows = Float32[np.ndarray, "pixel channel"]
@@ -133,7 +134,7 @@ class _Normalised(torch.autograd.Function):
 
 
 # error_model="numpy": no branch for a division by zero, so that the loops become vector code.
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 @no_type_check
 def _moments(x: Any) -> Any:
     """Mean and variance of each column, in float64; about the first block's mean, in one pass."""
@@ -160,7 +161,7 @@ def _moments(x: Any) -> Any:
     return about + off, np.maximum(squares / count - off * off, 0)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 @no_type_check
 def _scale(x: Any, mean: Any, scale: Any, add: Any, adds: Any, relu: Any, y: Any) -> None:
     zero = np.float32(0)
@@ -177,7 +178,7 @@ def _scale(x: Any, mean: Any, scale: Any, add: Any, adds: Any, relu: Any, y: Any
                 y[i, c] = zero if value < zero else value  # NaN stays
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 @no_type_check
 def _pull_back(
     pull: Any, x: Any, y: Any, mean: Any, scale: Any, dx: Any, kept: Any, relu: Any, keeps: Any

@@ -10,9 +10,9 @@ from typing import Any, no_type_check
 import numpy as np
 import torch
 from jaxtyping import Float32
-from numba import njit
 from torch import Tensor
 
+from supsup._lazy import compiled
 from supsup.masking.base import MaskRule
 from supsup.masking.threshold import Threshold
 from supsup.networks.backbone import Backbone
@@ -106,7 +106,7 @@ def update_of(buffers: Buffers, backbone: Backbone, rule: MaskRule, config: Trai
 
 
 # error_model="numpy": no branch for a division by zero, so that the loops become vector code.
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 @no_type_check
 def _sgd(
     scores: Any,
@@ -129,7 +129,7 @@ def _sgd(
             weights[task, i] = weight if score >= zero else zero
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 @no_type_check
 def _rmsprop(
     scores: Any,
@@ -152,7 +152,7 @@ def _rmsprop(
             weights[task, i] = weight if score >= zero else zero
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@compiled(error_model="numpy")
 @no_type_check
 def _adam(
     scores: Any,

@@ -6,18 +6,26 @@ Wherever a row of packed bits has ``bytes`` bytes, the *flat row* is the float32
 """
 
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 import torch
 
+from supsup._lazy import lazy_names
 from supsup.inference.kernels.base import Kernels
-from supsup.inference.kernels.cpu import CpuKernels
 from supsup.inference.kernels.sparse import SparseMasks, run_sparse, sparsify
 from supsup.inference.kernels.torch_ops import TorchKernels
+
+if TYPE_CHECKING:
+    from supsup.inference.kernels.cpu import CpuKernels
+else:  # its loops have types of LLVM's, so numba must be there
+    __getattr__, __dir__ = lazy_names(__name__, {"supsup.inference.kernels.cpu": ("CpuKernels",)})
 
 
 def kernels_of(device: torch.device) -> Kernels:
     """The kernels for masks on a device: the one place where they are chosen."""
     if device.type == "cpu":
+        from supsup.inference.kernels.cpu import CpuKernels
+
         return CpuKernels()
     if device.type == "cuda" and find_spec("triton") is not None:
         from supsup.inference.kernels.triton_ops import TritonKernels

@@ -5,8 +5,8 @@ from typing import Any, no_type_check
 
 import numpy as np
 from jaxtyping import Float32
-from numba import njit
 
+from supsup._lazy import compiled
 from supsup.inference.kernels.threads import split
 
 _LOWEST = -87.0
@@ -29,7 +29,7 @@ def entropies(
     return out
 
 
-@njit(nogil=True, cache=True, fastmath={"contract"})
+@compiled(fastmath={"contract"})
 @no_type_check
 def _entropies(logits: Any, out: Any, start: Any, stop: Any) -> None:
     outputs, batch = logits.shape[1], logits.shape[2]

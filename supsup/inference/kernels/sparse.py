@@ -6,9 +6,9 @@ from typing import Any, no_type_check
 
 import numpy as np
 from jaxtyping import Float32, Int32, Int64, UInt8, UInt16
-from numba import njit
 
 from maskstore.layout import MaskLayout, count_ones
+from supsup._lazy import compiled
 from supsup.inference.kernels.threads import split
 
 _LOWEST_BIT = np.array([0] + [(n & -n).bit_length() - 1 for n in range(1, 256)], np.uint8)
@@ -92,7 +92,7 @@ def run_sparse(
     return out
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 @no_type_check
 def _fill(
     bits: Any,
@@ -133,7 +133,7 @@ def _fill(
             unit += width
 
 
-@njit(nogil=True, cache=True)
+@compiled()
 @no_type_check
 def _run_one(
     starts: Any,
@@ -166,7 +166,7 @@ def _run_one(
             before, after = after, before
 
 
-@njit(nogil=True, cache=True, fastmath={"contract"})
+@compiled(fastmath={"contract"})
 @no_type_check
 def _run(
     starts: Any,
