@@ -243,8 +243,8 @@ def plot(archives: dict[str, Any], sparse: list[dict[str, Any]]) -> None:
             over = [row["over_entropy"].get(method) or math.nan for row in shown]
             right.plot([row["density"] for row in shown], over, label=method, **style)
         right.set(xscale="log", xlabel="density of an independent mask")
-        right.set(yscale="log", ylabel="bytes over the binary entropy")
-        right.legend()
+        right.set(yscale="log", ylabel="bytes over the binary entropy", ylim=(0.9, 90))
+        right.legend(ncols=2, loc="upper center")
 
 
 def main() -> None:

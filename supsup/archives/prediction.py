@@ -27,7 +27,7 @@ from supsup.tasks.batch import map_inputs, parse_inputs, tensors_of
 _AT_A_TIME = 1024
 """Images a forward pass, where none looks at another."""
 
-_ROWS_ALONE = 8
+_ROWS_ALONE = 128
 """Rows of a task from which a matrix product of its own is quicker than bits row by row."""
 
 

@@ -87,7 +87,7 @@ def test_a_batch_of_many_tasks_is_answered_as_its_rows_are(model, monkeypatch):
         assert alone.predictions[0] == found.predictions[row]
         assert found.probabilities[row] == pytest.approx(alone.probabilities[0], rel=1e-5)
     assert set(found.predictions[[0, 5, 10]]) <= {0, 1}  # outputs behind a task's classes: no part
-    model.predict(np.repeat(x, 2, axis=0), ["a"] * 20 + ["b"] * 4)
+    model.predict(np.repeat(x, 22, axis=0), ["a"] * 260 + ["b"] * 4)
     assert calls == [12]  # many rows a task: products of matrices
 
 
