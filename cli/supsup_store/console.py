@@ -102,13 +102,14 @@ def print_table(
     rows: Iterable[Sequence[Any]],
     *,
     title: str | None = None,
-    least_wanted: Sequence[str] = (),
+    least_wanted: Sequence[str | tuple[str, ...]] = (),
     long: Collection[str] = (),
 ) -> None:
     """Print a table on stdout; numbers are right-aligned, and names are never cut or wrapped.
 
     Args:
-        least_wanted: headings of columns that a narrow terminal goes without, the first first.
+        least_wanted: headings of columns that a narrow terminal goes without, the first first; a
+            tuple of those that say nothing without each other.
         long: headings of columns of sentences, which are wrapped to the terminal's width.
     """
     body = [list(row) for row in rows]
@@ -123,9 +124,10 @@ def print_table(
     # A pipe has no width: nothing that stands in the table is cut or left out.
     room = console.width if console.is_terminal else _with_borders(widths)
     shown = list(range(len(names)))
-    for name in least_wanted:
+    for some in least_wanted:
         if _with_borders([least[at] for at in shown]) > room:
-            shown.remove(names.index(name))
+            gone = {names.index(name) for name in ((some,) if isinstance(some, str) else some)}
+            shown = [at for at in shown if at not in gone]
     # Text, not markup: a task may be called "[red]" and an archive ":boom:.h5".
     table = Table()
     for at in shown:
@@ -142,7 +144,7 @@ def print_table(
     console.width = max(room, _with_borders([least[at] for at in shown]))
     with _standard_output():
         if title is not None:  # not as the table's, which wraps at the table's width
-            console.print(Text(printable(title), style="italic"), soft_wrap=True)
+            console.print(Text(printable(title)), soft_wrap=True)
         console.print(table)
 
 

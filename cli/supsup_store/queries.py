@@ -90,7 +90,7 @@ def diff(
             for row in (*found.layers, found.total)
         ],
         title=f"{first} beside {second}",
-        least_wanted=("bits", "both", "first", "second"),
+        least_wanted=("bits", "both", ("first", "second")),
     )
     if found.metadata:
         print_table(
