@@ -1,6 +1,6 @@
 """Statistics of a thousand tasks, killed at random moments: what is lost, what a file grows by.
 
-    python -m benchmarks.prototypes_killed [--kills N]
+    python -m benchmarks.prototypes_killed [--kills N]      # 0: what a file grows by alone
 
 Each run is a process that measures made-up tasks, 256 images of 64 numbers in two classes, and is
 killed with SIGKILL after a random time. After every kill the archive is verified, and whatever
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.results import save_results
+from benchmarks.results import save_results, saved_results
 from maskstore import MaskArchive, archive_stats, compact, verify
 from supsup import Backbone, BackboneRecipe, TensorTask, build
 from supsup.archives import create_archive
@@ -107,6 +107,10 @@ def main() -> None:
         before = whole.stat().st_size
         broken.write_bytes(whole.read_bytes())
         measure(whole)
+        if not options.kills:
+            grown = saved_results("prototypes_killed") | {"grown": growth(whole, before)}
+            save_results("prototypes_killed", grown)
+            return
         expected, _ = contents(whole)
         command = [sys.executable, "-m", "benchmarks.prototypes_killed", "--run", str(broken)]
         kept, killed, ended = [0], 0, 0

@@ -9,6 +9,8 @@ from maskstore import codecs
 from maskstore.access import require_archive
 from maskstore.archive import MaskArchive
 from maskstore.layout import count_ones
+from maskstore.storage.format import ROW_BYTES
+from maskstore.storage.index import Entry
 
 FLOAT32_BYTES = 4
 
@@ -28,10 +30,11 @@ class ArchiveStats:
     Attributes:
         file_bytes: length of the file.
         payload_bytes: stored bytes of the coded masks alone.
-        tensor_bytes_per_task: mean stored bytes of the tensors of a task, their checksums counted.
-        shared_bytes: stored bytes of the tensors that belong to the archive.
-        weights_bytes: of weights that no seed gives back: the stored bytes of those in the archive,
-            else the size of the file that its recipe names.
+        tensor_bytes_per_task: mean bytes that a task's tensors take in the file: what is stored,
+            checksums, and their row of the index with its text.
+        shared_bytes: the same of the tensors that belong to the archive.
+        weights_bytes: of weights that no seed gives back: the bytes of those in the archive, as of
+            other tensors, else the size of the file that its recipe names.
         bytes_per_task: ``file_bytes``, and those of a weights file outside it, over the number of
             tasks: tensors, header, index, names and slack count.
         bits_per_weight: the same in bits, over the bits of a mask.
@@ -85,7 +88,7 @@ class MaskStats:
         coded_bytes: stored bytes of the mask. Of a layer: None where a codec packs all layers as
             one; else its share of the code, to a fraction of a byte.
         bits_per_weight: coded bits over ``bits``.
-        tensor_bytes: stored bytes of the task's tensors; 0 for a layer.
+        tensor_bytes: bytes that the task's tensors take in the file; 0 for a layer.
         ratio_to_float32: bytes of float32 weights, a dense model of one task or the layer's dense
             weights for each task, over ours: mask and tensors; None as of the archive.
         ratio_to_float16: half of that.
@@ -141,7 +144,7 @@ def archive_stats(archive: MaskArchive) -> ArchiveStats:
         file_bytes=archive.file_bytes,
         payload_bytes=sum(task.bytes for task in tasks),
         tensor_bytes_per_task=tensors / len(tasks) if tasks else None,
-        shared_bytes=sum(entry.payload_bytes for entry in archive.shared_entries.values()),
+        shared_bytes=sum(_row_bytes(*each) for each in archive.shared_entries.items()),
         weights_bytes=weights,
         bytes_per_task=mean,
         bits_per_weight=None if mean is None else 8 * mean / layout.bits,
@@ -158,7 +161,7 @@ def archive_stats(archive: MaskArchive) -> ArchiveStats:
 
 
 def task_stats(archive: MaskArchive) -> Iterator[MaskStats]:
-    """One row a task, in order of arrival; no mask is decoded. The file's index is not in them."""
+    """One row a task, in order of arrival, without its mask's row of the index; none is decoded."""
     layout, dense = archive.layout, _dense_bytes(archive)
     for task in archive:
         yield _row(
@@ -224,7 +227,7 @@ def _weights_bytes(archive: MaskArchive) -> tuple[int, int]:
     A recipe may come from anywhere: one that does not say how large its file is has none.
     """
     if (entry := archive.shared_entries.get(WEIGHTS_SET)) is not None:
-        return entry.payload_bytes, 0
+        return _row_bytes(WEIGHTS_SET, entry), 0
     file = (archive.backbone or {}).get("weights")
     size = file.get("bytes") if isinstance(file, Mapping) else None
     size = size if type(size) is int and size > 0 else 0
@@ -265,7 +268,12 @@ def _row(
 
 def _tensor_bytes(archive: MaskArchive, task: str) -> int:
     entry = archive.tensor_entry(task)
-    return 0 if entry is None else entry.payload_bytes
+    return 0 if entry is None else _row_bytes(task, entry)
+
+
+def _row_bytes(name: str, entry: Entry) -> int:
+    """What a row of tensors takes in the file: itself, its text, and what is stored."""
+    return ROW_BYTES + len(name.encode()) + len(entry.metadata) + entry.payload_bytes
 
 
 def _dense_bytes(archive: MaskArchive) -> int:

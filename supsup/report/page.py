@@ -17,7 +17,7 @@ from jinja2 import Environment, StrictUndefined
 from maskstore.archive import MaskArchive, StoredTask
 from maskstore.errors import InvalidInput, LayoutMismatch
 from maskstore.notebook import one_line
-from maskstore.stats import ArchiveStats, archive_stats, layer_stats
+from maskstore.stats import ArchiveStats, MaskStats, archive_stats, layer_stats, task_stats
 from maskstore.storage.atomic import require_free, write_file
 from maskstore.task_table import accuracy_of
 from supsup.recovery.images import recovery_images
@@ -115,7 +115,7 @@ def write_report(
         sizes=list(_sizes(stats)) if names else [],
         note=stats.note,
         headings=_HEADINGS,
-        rows=[_row(task, stats) for task in archive],
+        rows=[_row(*each) for each in zip(archive, task_stats(archive), strict=True)],
         layers=layers,
         pictures=pictures,
         script=script,
@@ -182,11 +182,11 @@ def _sizes(stats: ArchiveStats) -> Iterator[dict[str, Any]]:
         }
 
 
-def _row(task: StoredTask, stats: ArchiveStats) -> list[tuple[Any, str]]:
+def _row(task: StoredTask, stats: MaskStats) -> list[tuple[Any, str]]:
     """What each column sorts by, and what it shows; "" sorts last."""
-    size = task.bytes + sum(each.bytes for each in task.tensors)
+    size = task.bytes + stats.tensor_bytes
     accuracy = accuracy_of(task)
-    ratio = None if stats.note or not size else stats.dense_bytes_per_task / size
+    ratio = stats.ratio_to_float32
     return [
         (task.index, str(task.index)),
         (task.name, task.name),
