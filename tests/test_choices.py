@@ -23,6 +23,7 @@ from supsup.inference import METHODS, OBJECTIVES
 from supsup.networks import NETS
 from supsup.task_free import ALLOCATIONS
 from supsup.tasks import TaskRecipe, families, family_names
+from supsup.training.outliers import OUTLIER_KINDS
 from supsup.training.trackers import LOGS
 from supsup_store.app import app
 
@@ -43,6 +44,7 @@ REGISTRIES = {
     "baselines": (choices.BaselineName, BASELINES),
     "figures": (choices.FigureName, FIGURES),
     "logs": (choices.LogName, LOGS),
+    "outlier kinds": (choices.OutlierKindName, OUTLIER_KINDS),
 }
 
 
@@ -73,6 +75,7 @@ OPTIONS = [
     *((command, "optimizer", choices.OptimizerName) for command in ("train", "learn")),
     *((command, "schedule", choices.ScheduleName) for command in ("train", "learn")),
     ("train", "transfer", choices.TransferName),
+    ("train", "outlier_kind", choices.OutlierKindName),
     ("train", "precision", choices.PrecisionName),
     ("train", "engine", choices.EngineName),
     *((command, "dataset", choices.DatasetName) for command in ("train", "learn", "compare")),

@@ -10,6 +10,7 @@ import supsup
 from supsup.choices import (
     BudgetName,
     EngineName,
+    OutlierKindName,
     PrecisionName,
     TensorTypeName,
     TransferName,
@@ -86,10 +87,17 @@ def train(
     outliers: Annotated[
         float,
         typer.Option(
-            help="Add shuffled images to each batch, as a share of it (0.03), labelled with "
+            help="Add images of no task to each batch, as a share of it (0.03), labelled with "
             "superfluous outputs: single images then tell their task on sparse masks, too."
         ),
     ] = 0.0,
+    outlier_kind: Annotated[
+        str,
+        typer.Option(
+            help=f"What they are: {listed(OutlierKindName)} by quarters, a further class for each "
+            "class and turn (four outputs a class)."
+        ),
+    ] = "shuffled",
     optimizer: options.Optimizer = "sgd",
     lr: options.LearningRate = None,
     schedule: options.Schedule = "cosine",
@@ -184,6 +192,7 @@ def train(
         multiplier=multiplier,
         batch=batch,
         outliers=outliers,
+        outlier_kind=outlier_kind,
         optimizer=optimizer,
         schedule=schedule,
         lr=lr,

@@ -142,7 +142,9 @@ def train_family(
             recipe = fitted_to(recipe, own.source)
     if backbone_from is not None:
         parse_codec(codec)
-        check_classes(recipes, recipe.outputs, outliers=config.outliers > 0)
+        check_classes(
+            recipes, recipe.outputs, outliers=config.outlier_kind if config.outliers else None
+        )
         recipe = trunk_of_family(
             path,
             recipe,
@@ -258,7 +260,9 @@ def train_recipes(
     """
     path = Path(path)
     parse_codec(codec)
-    check_classes(recipes, network.outputs, outliers=config.outliers > 0)
+    check_classes(
+        recipes, network.outputs, outliers=config.outlier_kind if config.outliers else None
+    )
     missing = list(recipes)
     if path.exists():  # data are asked for only where something is missing
         with MaskArchive.open(path) as archive:

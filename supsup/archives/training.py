@@ -24,15 +24,17 @@ from supsup.training.outliers import check_spare
 from supsup.training.workers import Waker
 
 
-def check_classes(recipes: Sequence[TaskRecipe], outputs: int, *, outliers: bool = False) -> None:
+def check_classes(
+    recipes: Sequence[TaskRecipe], outputs: int, *, outliers: str | None = None
+) -> None:
     """Raise InvalidInput where a task has more classes than a network of ``outputs`` outputs.
 
     Args:
-        outliers: whether there must be an output more, for outliers.
+        outliers: the kind of outliers that need outputs more; None where there are none.
     """
     for recipe in recipes:
-        if outliers:
-            check_spare(recipe.name, recipe.class_count, outputs)
+        if outliers is not None:
+            check_spare(recipe.name, recipe.class_count, outputs, outliers)
         if recipe.class_count > outputs:
             raise InvalidInput(
                 f"task {recipe.name!r} has {recipe.class_count} classes, the network {outputs} "

@@ -13,6 +13,7 @@ from maskstore.seeded.scores import ScoreStart
 from maskstore.seeded.streams import parse_seed
 from supsup.choices import (
     OptimizerName,
+    OutlierKindName,
     PrecisionName,
     ScheduleName,
     TensorTypeName,
@@ -25,6 +26,7 @@ from supsup.masking.budgets import BUDGETS
 OPTIMIZERS: tuple[str, ...] = get_args(OptimizerName)
 SCHEDULES: tuple[str, ...] = get_args(ScheduleName)
 TRANSFERS: tuple[str, ...] = get_args(TransferName)
+_OUTLIER_KINDS: tuple[str, ...] = get_args(OutlierKindName)
 PRECISIONS: tuple[str, ...] = get_args(PrecisionName)
 DTYPES: tuple[str, ...] = get_args(TensorTypeName)
 
@@ -33,7 +35,11 @@ DEFAULT_LR = {"adam": 3e-3, "normed-sgd": 5e-5, "rmsprop": 1e-3, "sgd": 2.0}
 
 DEFAULT_OWN_LR = 1e-3
 
-OMITTED: dict[str, Any] = {"per_task_lr": None, "per_task_dtype": "float32"}
+OMITTED: dict[str, Any] = {
+    "per_task_lr": None,
+    "per_task_dtype": "float32",
+    "outlier_kind": "shuffled",
+}
 """Fields that are left out of the JSON where they have this value: archives that are older than the
 field have none, and a mask's configuration stays the same."""
 
@@ -60,9 +66,11 @@ class TrainConfig:
             layer keeps min(0.5, s (in + out) / n) of its n weights.
         start_density: share that ``gradual`` keeps at first.
         batch: images a step.
-        outliers: how many shuffled images join each batch, as a share of it, labelled with
+        outliers: how many images of no task join each batch, as a share of it, labelled with
             superfluous outputs (:mod:`supsup.training.outliers`). They make single images of very
             sparse masks tell their task; 0.03 is enough on PermutedMNIST.
+        outlier_kind: what they are: images with their numbers ``shuffled``, or ``rotated`` by
+            quarters, which takes four outputs a class.
         optimizer: ``adam``, ``rmsprop`` or ``sgd``, with PyTorch's other defaults; ``normed-sgd``:
             ``sgd`` on each layer's gradient scaled to root mean square 1, for ``gradual``, whose
             first gradients are far larger than the later ones.
@@ -102,6 +110,7 @@ class TrainConfig:
     start_density: float = 0.2
     batch: int = 128
     outliers: float = 0.0
+    outlier_kind: str = "shuffled"
     optimizer: str = "sgd"
     lr: float | None = None
     schedule: str = "cosine"
@@ -122,6 +131,7 @@ class TrainConfig:
         check_one_of("transfer", self.transfer, TRANSFERS)
         check_one_of("precision", self.precision, PRECISIONS)
         check_one_of("budget", self.budget, BUDGETS)
+        check_one_of("outlier_kind", self.outlier_kind, _OUTLIER_KINDS)
         check_one_of("per_task_dtype", self.per_task_dtype, DTYPES)
         if self.per_task_lr is not None:
             set_fields(self, per_task_lr=parse_positive("per_task_lr", self.per_task_lr))
@@ -151,6 +161,11 @@ class TrainConfig:
                 )
         if self.multiplier is not None:
             self._check_multiplier()
+        if not self.outliers and self.outlier_kind != "shuffled":
+            raise InvalidInput(
+                f"outlier_kind: {self.outlier_kind!r} says what outliers are, and there are none; "
+                "give their share of a batch, too (`--outliers 0.03`)"
+            )
         if self.outliers and not self.outliers_a_batch:
             raise InvalidInput(
                 f"outliers: {self.outliers:g} of a batch of {self.batch} is less than one image"
@@ -175,7 +190,7 @@ class TrainConfig:
 
     @property
     def outliers_a_batch(self) -> int:
-        """Shuffled images that join each batch."""
+        """Outliers that join each batch."""
         return round(self.outliers * self.batch)
 
     @property

@@ -397,6 +397,15 @@ def test_outliers_need_a_superfluous_output_and_are_recorded(run, tmp_path):
     assert without.code == 0
     (other,) = run("list", tmp_path / "b.h5", "--json").json()["tasks"]
     assert other["sha256"] != task["sha256"]
+    turned = ("--outlier-kind", "rotated", "--outputs")
+    refused = run("train", tmp_path / "c.h5", *TINY, *options, *turned, "7")
+    assert refused.code == 1
+    assert "use a network of 8 or more" in refused.err
+    assert not (tmp_path / "c.h5").exists()
+    assert run("train", tmp_path / "c.h5", *TINY, *options, *turned, "8").code == 0
+    (third,) = run("list", tmp_path / "c.h5", "--json").json()["tasks"]
+    assert third["metadata"]["training"]["outlier_kind"] == "rotated"
+    assert third["sha256"] not in (task["sha256"], other["sha256"])
 
 
 def test_import_and_export(trained, run, tmp_path):

@@ -30,6 +30,8 @@ def test_json_round_trip():
         ({"batch": 0}, "batch: expected"),
         ({"outliers": 1.5}, "outliers: expected a share from 0 to 1"),
         ({"outliers": 0.001}, "outliers: 0.001 of a batch of 128 is less than one image"),
+        ({"outlier_kind": "rotated"}, "outlier_kind: 'rotated' says what outliers are, and there"),
+        ({"outliers": 0.1, "outlier_kind": "turned"}, "outlier_kind"),
         ({"rule": "magnitude"}, "rule: expected one of threshold, topk"),
         ({"density": 1.5}, r"density: expected a number in \(0, 1\]"),
         ({"budget": "even"}, "budget: expected one of uniform, erdos-renyi"),

@@ -1,4 +1,6 @@
-"""Outliers: shuffled images under superfluous labels."""
+"""Outliers: shuffled and turned images under superfluous labels."""
+
+from dataclasses import replace
 
 import pytest
 import torch
@@ -41,6 +43,40 @@ def test_they_depend_on_task_and_step_and_not_on_company():
     assert not torch.equal(x[:, 32:], later_x[:, 32:])
     first, second = (Outliers([task], CONFIG, OUTPUTS).join(0, x[:1], y[:1]) for task in TASKS)
     assert not torch.equal(first[0][:, 40:], second[0][:, 40:])
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (1, 4, 4), (16,)])
+def test_turned_images_are_further_classes(shape):
+    config = replace(CONFIG, outlier_kind="rotated")
+    x, y = batch_of(TASKS)
+    made = Outliers(TASKS, config, 8)
+    turns = []
+    for step in range(5):
+        more_x, more_y = made.join(step, x.reshape(2, 32, *shape), y)
+        assert more_x.shape == (2, 40, *shape)
+        assert torch.equal(more_x[:, :32].reshape(x.shape), x)
+        for task in range(2):
+            for at in range(8):
+                turn, label = divmod(int(more_y[task, 32 + at]), 2)
+                assert label == y[task, at]
+                image = x[task, at].reshape(4, 4).rot90(turn)
+                assert torch.equal(more_x[task, 32 + at].reshape(4, 4), image)
+                turns.append(turn)
+    assert set(turns) == {1, 2, 3}
+
+
+@pytest.mark.parametrize("shape", [(8, 32), (2, 128), (255,), (8,)])
+def test_what_is_no_square_image_is_not_turned(shape):
+    x = torch.zeros((2, 32, *shape), dtype=torch.float32, device="cpu")
+    made = Outliers(TASKS, replace(CONFIG, outlier_kind="rotated"), 8)
+    with pytest.raises(InvalidInput, match=r"rotated ones are of square images, got inputs"):
+        made.join(0, x, batch_of(TASKS)[1])
+
+
+def test_turned_images_take_four_outputs_a_class():
+    config = replace(CONFIG, outlier_kind="rotated")
+    with as_users_run_it(), pytest.raises(InvalidInput, match="use a network of 8 or more"):
+        Outliers(TASKS, config, 7)
 
 
 def test_a_network_without_superfluous_outputs_is_refused():
