@@ -76,8 +76,8 @@ class ConvNet(nn.Module):
 
 
 @cache
-def characters() -> Float32[np.ndarray, "character drawer 28 28"]:
-    """All characters of both sets once, ink 1 on 0, in the order of their names."""
+def alphabets() -> dict[str, Float32[np.ndarray, "character drawer 28 28"]]:
+    """All characters of both sets once by alphabet, ink 1 on 0, in the order of their names."""
     folder = Path(os.environ["SUPSUP_DATA"], "omniglot")
     found: dict[str, dict[str, np.ndarray]] = {}
     for file in FILES:
@@ -88,7 +88,15 @@ def characters() -> Float32[np.ndarray, "character drawer 28 28"]:
                     ink = ImageOps.invert(drawn.convert("L")).resize((SIDE, SIDE), Image.BOX)
                 of = found.setdefault(f"{alphabet}/{character}", {})
                 of[drawing] = np.asarray(ink, np.float32) / 255
-    return np.stack([np.stack(list(each.values())) for _, each in sorted(found.items())])
+    by_alphabet: dict[str, list[np.ndarray]] = {}
+    for name, each in sorted(found.items()):
+        by_alphabet.setdefault(name.split("/")[0], []).append(np.stack(list(each.values())))
+    return {alphabet: np.stack(each) for alphabet, each in by_alphabet.items()}
+
+
+def characters() -> Float32[np.ndarray, "character drawer 28 28"]:
+    """Of all alphabets."""
+    return np.concatenate(list(alphabets().values()))
 
 
 def tasks_of(count: int, seed: int, learnt: int = LEARNT, of: int = DRAWERS) -> list[TensorTask]:
@@ -109,9 +117,9 @@ def tasks_of(count: int, seed: int, learnt: int = LEARNT, of: int = DRAWERS) -> 
     return [task(number) for number in range(count)]
 
 
-def network(seed: int, init: str = "kaiming-normal") -> Backbone:
+def network(seed: int, init: str = "kaiming-normal", outputs: int = WAYS) -> Backbone:
     """The net with weights of a seed."""
-    return Backbone.from_module(ConvNet(), seed=seed, init=init)
+    return Backbone.from_module(ConvNet(outputs), seed=seed, init=init)
 
 
 def supsup(

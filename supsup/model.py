@@ -28,6 +28,8 @@ from supsup.choices import DEFAULT_NET
 from supsup.errors import TrainingDiverged
 from supsup.evaluation.score import EVAL_BATCH, Evaluation
 from supsup.inference import Inference, MaskBank, infer_in
+from supsup.inference.methods import Method
+from supsup.inference.objectives import Objective
 from supsup.networks.backbone import Backbone
 from supsup.tasks import load_family, make_task
 from supsup.tasks.batch import parse_inputs
@@ -236,8 +238,8 @@ class SupSup:
         tasks: TaskData | Iterable[TaskData] | None = None,
         scenario: str = "GG",
         *,
-        method: str = "auto",
-        objective: str = "auto",
+        method: str | Method = "auto",
+        objective: str | Objective = "auto",
         mode: str = "image",
         batch: int = EVAL_BATCH,
         data: str | PathLike[str] | None = None,
@@ -261,7 +263,12 @@ class SupSup:
         )
 
     def infer(
-        self, images: Any, *, method: str = "auto", objective: str = "auto", mode: str = "image"
+        self,
+        images: Any,
+        *,
+        method: str | Method = "auto",
+        objective: str | Objective = "auto",
+        mode: str = "image",
     ) -> Inference:
         """Find the task of unlabelled images, and their classes, by name where they have names.
 

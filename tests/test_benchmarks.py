@@ -462,6 +462,44 @@ def test_prototypes_killed(tmp_path, monkeypatch):
     assert grown["bytes"] > grown["bytes_once_compacted"] > grown["of_tasks"] == 3 * 512
 
 
+def test_prototypes_trained(monkeypatch):
+    module = load("prototypes_trained")
+    for name, value in (("CLASSES", 4), ("POOLED", 12), ("SIZES", (32,)), ("STEPS", 2)):
+        monkeypatch.setattr(module, name, value)
+    rng = np.random.default_rng(0)
+    centres = rng.uniform(0, 4, (4, 12))
+    parts = {
+        split: (centres + 0.1 * rng.standard_normal((count, 4, 12))).astype(np.float32)
+        for split, count in (("train", 60), ("test", 10))
+    }
+    (row,) = module.measure(parts, 2, 0)
+    assert min(row["task_found"], row["class_by_prototypes"], row["given_by_prototypes"]) > 0.9
+    assert row["class_by_masks"] <= row["task_found"]
+    assert row["bytes_a_task"] > 2 * (32 + 8)
+
+
+def test_prototypes_omniglot(monkeypatch):
+    module = load("prototypes_omniglot")
+    rng = np.random.default_rng(0)
+    drawn = {
+        name: (ink + 0.1 * rng.random((count, 20, 28, 28))).astype(np.float32)
+        for name, count, ink in zip(
+            "abc", (15, 14, 16), rng.integers(0, 2, (3, 1, 1, 28, 28)), strict=True
+        )
+    }
+    monkeypatch.setattr(module, "alphabets", lambda: drawn)
+    monkeypatch.setattr(module, "SIZES", (16,))
+    monkeypatch.setattr(module, "STEPS", 1)
+    tasks = module.tasks_of(0)
+    assert [(task.name, task.classes, task.train_size) for task in tasks] == [
+        (name, 14, 210) for name in "abc"
+    ]
+    found = module.measure(tasks, 0)
+    assert found["prototypes, 16: task found"] == 1
+    assert found["area: prototypes, 16"] > 0.9
+    assert 0 <= found["one-shot: task found"] <= 1
+
+
 def test_unknown_tasks():
     module = load("unknown_tasks")
     low, high = np.arange(20.0), np.arange(20.0) + 100

@@ -20,6 +20,8 @@ from supsup.archives.tasks import (
 from supsup.evaluation import evaluate_inferred, parse_scenario
 from supsup.evaluation.metrics import ContinualMetrics, measure
 from supsup.evaluation.score import EVAL_BATCH, Evaluation, TaskAccuracy, accuracy
+from supsup.inference.methods import Method
+from supsup.inference.objectives import Objective
 from supsup.networks.backbone import Backbone
 from supsup.tasks.protocol import TaskData
 
@@ -32,8 +34,8 @@ def evaluate_archive(
     names: Collection[str] | None = None,
     tasks: Iterable[TaskData] | None = None,
     force: bool = False,
-    method: str = "auto",
-    objective: str = "auto",
+    method: str | Method = "auto",
+    objective: str | Objective = "auto",
     mode: str = "image",
     batch: int = EVAL_BATCH,
     data_dir: str | PathLike[str] | None = None,

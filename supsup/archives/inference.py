@@ -22,6 +22,8 @@ from supsup.datasets.inputs import (
 )
 from supsup.inference import Inference, MaskBank, Progress, infer_in, load_masks
 from supsup.inference.mask_source import Streamed, nobody_looks
+from supsup.inference.methods import Method
+from supsup.inference.objectives import Objective
 from supsup.inference.ood import are_usual
 from supsup.inference.prototypes import (
     FeatureRecipe,
@@ -118,8 +120,8 @@ def infer_file(
     backbone: Backbone,
     data: str | PathLike[str],
     *,
-    method: str = "auto",
-    objective: str = "auto",
+    method: str | Method = "auto",
+    objective: str | Objective = "auto",
     mode: str = "image",
     largest: int = LARGEST_INPUT,
     progress: Progress = nobody_looks,
