@@ -35,6 +35,9 @@ def explained(error: Exception, module: nn.Module, x: Inputs) -> Exception:
         advice = reshaping(layer, images[0].shape[1])
     elif "more than 1 value per channel" in reason:  # PyTorch's words for a batch of one
         advice = "a net with batch statistics needs at least 2 images at a time"
+    elif isinstance(error, TypeError) and not isinstance(x, Tensor):
+        given = ", ".join(x) if isinstance(x, dict) else ", ".join("abcdefgh"[: len(x)])
+        advice = f"inputs of each image are arguments of their own: forward(self, {given})"
     elif images[0].dtype in INTEGERS:
         advice = "these are integers: give floats, or say what they stand for (scale=(0, 255))"
     elif torch.get_default_dtype() != torch.float32 and "dtype" in reason:

@@ -201,3 +201,17 @@ def test_to_another_device_copies():
     assert moved.device.type == "meta"
     assert moved.layout == backbone.layout
     assert backbone.device.type == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("inputs", "call"),
+    [
+        (dict.fromkeys(("ids", "mask"), torch.ones(2, 3)), r"forward\(self, ids, mask\)"),
+        ((torch.ones(2, 3), torch.ones(2, 3)), r"forward\(self, a, b\)"),
+    ],
+    ids=["dict", "tuple"],
+)
+def test_a_forward_that_takes_the_inputs_as_one_is_told_how_they_are_given(inputs, call):
+    backbone = Backbone.from_module(nn.Sequential(nn.Linear(3, 2)), seed=0)
+    with pytest.raises(InvalidInput, match=f"arguments of their own: {call}"):
+        backbone.run(inputs, backbone.weights)
