@@ -1,9 +1,9 @@
 import fsspec
 import pytest
 
-from maskstore import ArchiveNotFound, CorruptArchive, InvalidInput, MaskArchive
+from maskstore import ArchiveNotFound, CorruptArchive, InvalidInput, MaskArchive, MaskLayout
 from maskstore._verify import verify
-from tests.maskstore.helpers import MaskLayout, equal, random_masks
+from tests.maskstore.helpers import equal, random_masks
 
 LAYOUT = MaskLayout({"w": (80_000,)})
 
