@@ -8,6 +8,7 @@ from maskstore.errors import InvalidInput
 from maskstore.seeded.streams import parse_seed
 from supsup.datasets.catalog import IdxSource, find_source
 from supsup.datasets.idx_files import at_hand
+from supsup.tasks import family_names, is_own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +37,14 @@ class Sizes:
     seeds: tuple[int, ...] = (0,)
 
     def __post_init__(self) -> None:
+        if is_own(self.dataset):
+            rule = self.dataset.partition("-")[0]
+            known = [name for name in family_names() if name.startswith(f"{rule}-")]
+            raise InvalidInput(
+                f"dataset {self.dataset}: a figure is made of a data set that has a name "
+                f"({', '.join(known)}); on your own images `train --dataset {self.dataset} --data "
+                "PATH`, then `eval` and `stats`"
+            )
         for name in ("tasks", "steps", "images"):
             value = getattr(self, name)
             if value is not None and value < 1:

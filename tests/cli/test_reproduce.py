@@ -84,6 +84,7 @@ def test_errors_are_one_line(run, tmp_path):
         (("hopfield", "--device", "nowhere"), "nowhere"),
         (("rotated-mnist", "--dataset", "permuted-mnist-sample"), "begins with rotated-, or leave"),
         (("hopfield", "--dataset", "rotated-mnist-sample"), "--dataset rotated-mnist-sample"),
+        (("hopfield", "--dataset", "split-folder"), "train --dataset split-folder --data PATH"),
         (("hopfield", "--images", "50"), "--images 50: figure hopfield takes test sets whole"),
         (("hopfield-seeds", "--images", "50"), "--images 50"),
         (("bytes", "--images", "50"), "--images 50"),
