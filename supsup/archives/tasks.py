@@ -58,7 +58,7 @@ def remake(
     datasets: dict[str, ImageSet] = {}
     for recipe in recipes:
         if recipe.own is not None:
-            yield make_task(recipe, own.of(recipe))
+            yield make_task(recipe, own.of(recipe, recipe.name))
             continue
         if recipe.dataset not in datasets:
             datasets[recipe.dataset] = load(recipe.dataset, data_dir)
@@ -82,12 +82,16 @@ class OwnImages:
         self.others: InvalidInput | None = None
         self._read: dict[str, ImageSet | InvalidInput] = {}
 
-    def of(self, recipe: TaskRecipe) -> ImageSet:
-        """Those of a recipe; raises InvalidInput where there are none, or others."""
+    def of(self, recipe: TaskRecipe, name: str) -> ImageSet:
+        """Those of the recipe of a task; raises InvalidInput where there are none, or others.
+
+        Args:
+            name: of the task, for errors.
+        """
         key = f"{recipe.dataset}{recipe.own and recipe.own.to_json()}"
         if key not in self._read:
             try:
-                self._read[key] = self._images(recipe)
+                self._read[key] = self._images(recipe, name)
             except InvalidInput as error:
                 self._read[key] = error
         found = self._read[key]
@@ -95,18 +99,18 @@ class OwnImages:
             raise found
         return found
 
-    def _images(self, recipe: TaskRecipe) -> ImageSet:
+    def _images(self, recipe: TaskRecipe, name: str) -> ImageSet:
         assert recipe.own is not None
         if self._path is None:
             raise InvalidInput(
-                f"task {recipe.name!r}: its images are the user's own; name their folder, .zip or "
+                f"task {name!r}: its images are the user's own; name their folder, .zip or "
                 ".npz with --data"
             )
         found = read_own(self._path, kept=recipe.own)
         difference = recipe.own.difference(found.source)
         if difference is not None and not self._force:
             self.others = InvalidInput(
-                f"{self._path}: not the images that task {recipe.name!r} was trained on "
+                f"{self._path}: not the images that task {name!r} was trained on "
                 f"({difference}); name those, or --force to evaluate on these"
             )
             raise self.others
@@ -154,7 +158,7 @@ def evaluable(
         try:
             recipe = recipe_of(archive, stored)
             if recipe.own is not None:
-                own.of(recipe)
+                own.of(recipe, stored.name)
         except InvalidInput as error:
             metadata = TaskMetadata.of(stored)
             why = "added by hand"

@@ -150,6 +150,10 @@ def test_the_front_door_takes_them_by_name(tmp_path):
         labels = model.predict(folder / "test" / "yak", "split-pets/1").labels
         assert set(labels) <= {"owl", "yak"}
         assert model.data("split-pets/1", folder).class_names == ("owl", "yak")
+        model.archive.rename("split-pets/0", "mine")
+        CHANGES["another picture"][0](folder)
+        with pytest.raises(InvalidInput, match="images that task 'mine' was trained on"):
+            model.evaluate(data=folder)
         with pytest.raises(InvalidInput, match="data="):
             model.train("split-folder", **how)
 
