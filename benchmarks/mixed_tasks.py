@@ -1,6 +1,6 @@
 """Batches whose rows are of many tasks: throughput beside that of one task on the same rows.
 
-    python -m benchmarks.mixed_tasks [--counts 1 16 256 2500] [--rounds 30]
+    python -m benchmarks.mixed_tasks [--counts 1 16 256 2500] [--rounds 16]
 
 LeNet-300-100, 256 rows, one thread. The rows' tasks are drawn from so many, or are one each. Beside
 it: one product per layer for all rows (the dense network of one task, PyTorch's own), and a loop
@@ -105,7 +105,7 @@ def main() -> None:
     """Measure the curve and write docs/results/mixed_tasks.json."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--counts", type=int, nargs="+", default=COUNTS)
-    parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument("--rounds", type=int, default=16)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
