@@ -177,6 +177,7 @@ class Runner:
             "test": test,
             "said": said,
             "shown": len(tests),
+            "budget": budget,
             "seconds": round(time.perf_counter() - start, 2),
         }
 
@@ -267,7 +268,11 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=2000, help="mutants of the draw")
     parser.add_argument("--seed", type=int, default=0, help="of the draw")
     parser.add_argument("--compiled", action="store_true", help="only of what numba compiles")
-    parser.add_argument("--again", action="store_true", help="survivors, with five times the tests")
+    parser.add_argument(
+        "--again",
+        action="store_true",
+        help="survivors, with five times the tests, but those explained",
+    )
     parser.add_argument("--write", action="store_true", help="only the figures")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
@@ -281,7 +286,14 @@ def main() -> None:
     rows = read_rows(path)
     if not options.write:
         measure_reach(options.folder)
-        again = {at for at, row in rows.items() if row["outcome"] in ("survived", "unreached")}
+        known = explained()
+        again = {
+            at
+            for at, row in rows.items()
+            if row["outcome"] in ("survived", "unreached")
+            and row["budget"] == BUDGET
+            and tuple(row[part] for part in _NAMED) not in known
+        }
         todo = [
             mutant
             for mutant in drawn

@@ -4,7 +4,7 @@ import maskstore
 from maskstore import MaskArchive
 from maskstore._verify import verify
 from maskstore.codecs.gaps import GapsCodec
-from maskstore.maintenance import compact, merge, repair
+from maskstore.maintenance import compact, gone_if_empty, merge, repair
 from tests.maskstore.helpers import LAYOUT, equal, random_masks
 
 SPARSE = maskstore.MaskLayout({"w": (2000,)})
@@ -138,3 +138,30 @@ def test_codec_sizes_a_zstd_bomb_is_refused():
     bomb = zstandard.ZstdCompressor().compress(bytes(layout.packed_bytes))
     with pytest.raises(maskstore.CorruptArchive, match="declares"):
         BY_NAME["zstd"].decode(bomb, Prior(layout=layout))
+
+
+@pytest.mark.parametrize(
+    ("error", "tasks", "stays"),
+    [(KeyError, 0, True), (ValueError, 0, False), (ValueError, 1, True), (None, 0, True)],
+)
+def test_a_new_archive_goes_with_the_failure_that_left_it_empty(path, error, tasks, stays):
+    def work():
+        with gone_if_empty(MaskArchive.create(path, LAYOUT), unless=(KeyError,)) as archive:
+            for number in range(tasks):
+                archive.add(f"t/{number}", random_masks(number))
+            if error:
+                raise error
+
+    if error:
+        with pytest.raises(error):
+            work()
+    else:
+        work()
+    assert path.exists() == stays
+
+
+@pytest.mark.parametrize("timeout", [-1, float("nan")])
+def test_a_time_to_wait_that_is_none(path, timeout):
+    fill(path, ["a"])
+    with pytest.raises(maskstore.InvalidInput, match="timeout: expected seconds from 0"):
+        MaskArchive.open(path, "a", timeout=timeout)

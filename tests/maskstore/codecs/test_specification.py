@@ -14,8 +14,9 @@ import pytest
 
 from examples import read_archive as reader
 from maskstore import MaskLayout
-from maskstore.codecs import BY_NAME, Prior
+from maskstore.codecs import BY_NAME, FIRST_PRIVATE_ID, Prior
 from maskstore.codecs.contextual.layer_model import LayerContexts, LayerModel
+from maskstore.codecs.contextual.mask_coder import _segments
 from maskstore.codecs.entropy.coder import Decoder, Encoder, geometric, model_of, uniform
 from maskstore.layout import sha256_of_bits
 from maskstore.seeded.scores import ScoreStart, take_start
@@ -131,3 +132,14 @@ def test_golden_vectors():
             prior = replace(prior, find=lambda digest, found=reference: found)
         packed = BY_NAME[vector["codec"]].decode(bytes.fromhex(vector["stored"]), prior)
         assert sha256_of_bits(packed).hex() == vector["sha256"], vector["what"]
+
+
+def test_what_every_release_must_cut_alike():
+    """docs/codecs.md: segments of 2²⁰ weights; docs/format.md: numbers of one's own from 192."""
+    assert _segments(2**20) == [slice(0, 2**20)]
+    assert _segments(2**21 + 5) == [
+        slice(0, 2**20),
+        slice(2**20, 2**21),
+        slice(2**21, 2**21 + 5),
+    ]
+    assert FIRST_PRIVATE_ID == 192

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from maskstore.errors import InvalidInput
 from maskstore.layout import MaskLayout
 from supsup import TrainConfig
-from supsup.masking import budget
+from supsup.masking import TopK, budget
 from supsup.masking.budgets import paper_budget
 from supsup.training.config import rule_of
 from tests.supsup.helpers import as_users_run_it
@@ -144,3 +144,12 @@ def test_the_multiplier_makes_the_rule():
 def test_multipliers_that_cannot_be(fields, message):
     with as_users_run_it(), pytest.raises(InvalidInput, match=message):
         TrainConfig(**{"steps": 1, "rule": "topk", "budget": "erdos-renyi", **fields})
+
+
+def test_the_paper_counts_a_layer_of_one_axis_as_one_of_one_output():
+    assert paper_budget(MaskLayout({"bias": (100,)}), 0.25) == {"bias": 25}  # 0.25 (100 + 1) / 100
+
+
+def test_topk_has_the_budget_of_its_settings():
+    config = TrainConfig(steps=1, rule="topk", budget="uniform", density=0.3)
+    assert TopK.for_layout(LENET, config).keep == budget(LENET, 0.3, "uniform")
