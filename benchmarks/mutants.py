@@ -196,13 +196,13 @@ def read_rows(path: Path) -> dict[tuple[str, int, int, str], dict[str, Any]]:
 
 
 def explained() -> dict[tuple[str, ...], dict[str, str]]:
-    """Survivors that were looked at and need no test, by file, function and change."""
+    """Survivors that were looked at and need no test, by where they are and what they change."""
     path = FOLDER / "mutants_explained.json"
     listed = json.loads(path.read_text("utf-8"))["survivors"] if path.exists() else []
     return {tuple(each[part] for part in _NAMED): each for each in listed}
 
 
-_NAMED = ("file", "function", "before", "after")
+_NAMED = ("file", "function", "text", "before", "after")
 
 
 def figures(rows: list[dict[str, Any]], mutants: int) -> dict[str, Any]:
@@ -235,7 +235,10 @@ def figures(rows: list[dict[str, Any]], mutants: int) -> dict[str, Any]:
         "by_folder": counted(lambda row: area_of(row["file"])),
         "by_kind": counted(lambda row: row["kind"]),
         "survivors": [
-            {part: row[part] for part in ("file", "line", "function", "kind", "before", "after")}
+            {
+                part: row[part]
+                for part in ("file", "line", "function", "kind", "text", "before", "after")
+            }
             for row in sorted(rows, key=key)
             if verdict(row) == "survived"
         ],

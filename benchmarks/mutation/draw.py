@@ -55,6 +55,8 @@ class Mutant:
     end: int
     before: str
     after: str
+    text: str
+    """The source line that it begins in."""
 
     def applied(self, source: bytes) -> bytes:
         """The source with the fault."""
@@ -86,7 +88,8 @@ class _Finder(ast.NodeVisitor):
         more = "\n" * before.count("\n")
         after = new + more if isinstance(node, ast.stmt) else f"({new}{more})"
         at = (self.file, where, node.lineno, self.statement, kind)
-        self.found.append(Mutant(*at, start, end, before, after))
+        text = self.source.splitlines()[node.lineno - 1].decode().strip()
+        self.found.append(Mutant(*at, start, end, before, after, text))
 
     # --- where
 

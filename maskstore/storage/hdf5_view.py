@@ -79,7 +79,6 @@ class LastExtentView:
     """
 
     def __init__(self, table_offset: int, extents: int) -> None:
-        self.table_offset = table_offset
         self.frozen_address = align(table_offset + extents * EXTENT_BYTES)
         first = self.frozen_address + (EXTENT_VIEW_BYTES if extents > 1 else 0)
         copy_bytes = EXTENT_VIEW_BYTES + len(root_view(0, [0] * extents, version=0))
