@@ -15,8 +15,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from maskstore.task_table import csv_cell
-
 _READABLE = 76
 """Characters of a line of JSON for people."""
 
@@ -73,8 +71,10 @@ def _readable(value: Any, indent: int, begun: int = 0) -> str:
 def print_csv(headings: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Print comma-separated values on stdout; None is empty.
 
-    Text is as a terminal may have it, and as a spreadsheet may (:func:`csv_cell`).
+    Text is as a terminal may have it, and as a spreadsheet may (``csv_cell``).
     """
+    from maskstore.task_table import csv_cell  # not before find_only_ours
+
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
     for row in (headings, *rows):
