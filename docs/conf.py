@@ -37,7 +37,9 @@ html_theme = "pydata_sphinx_theme"
 html_show_copyright = False
 html_copy_source = False
 html_show_sourcelink = False
+html_title = project
 html_theme_options = {
+    "header_links_before_dropdown": 6,
     "navigation_with_keys": False,
     "show_prev_next": True,
     "footer_start": [],

@@ -515,6 +515,21 @@ def test_layout_figures():
     assert int(found["`supsup`: files"]) > 100
 
 
+def test_screens(tmp_path):
+    """What a terminal of a width shows, as a page; names are text there."""
+    from maskstore import MaskArchive
+
+    module = load("screens")
+    with MaskArchive.create(tmp_path / "a.h5", {"w": (4,)}) as archive:
+        archive.add("<one>", {"w": np.ones(4, bool)})
+    text = module.listed(tmp_path / "a.h5", 60)
+    assert "<one>" in text
+    assert max(map(len, text.splitlines())) <= 60
+    page = module.terminal_page(text, 60)
+    assert "&lt;one&gt;" in page
+    assert "min-width:60ch" in page
+
+
 def test_serving(tmp_path):
     """Both services give the classes that the masks give; traffic and summaries by hand."""
     import asyncio

@@ -153,7 +153,7 @@ def parse_metrics(document: Mapping[str, Any]) -> tuple[tuple[str, ...], np.ndar
 def _facts(archive: MaskArchive, stats: ArchiveStats) -> list[tuple[str, str]]:
     network = archive.backbone or {}
     return [
-        ("file", str(archive.path)),
+        ("file", Path(str(archive.path)).name),  # not whose folder it lies in
         ("tasks", f"{stats.tasks:,}"),
         ("bytes of the file", f"{stats.file_bytes:,}"),
         ("network", str(network.get("net") or "handed in, or not known")),
