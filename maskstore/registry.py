@@ -88,7 +88,7 @@ def did_you_mean(name: object, known: Iterable[str]) -> str:
     if len(names) > _COMPARED:
         names = heapq.nlargest(_COMPARED, names, key=lambda each: _shared_start(typed, each))
     folded = {each.casefold(): each for each in reversed(names)}
-    found = get_close_matches(typed, folded, n=1, cutoff=0.7)
+    found = get_close_matches(typed, folded, n=1, cutoff=0.65)
     return f"; did you mean {folded[found[0]]!r}?" if found else ""
 
 

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -12,27 +13,53 @@ import pytest
 from benchmarks.layout_figures import PACKAGES, checkout
 from tests.sources import ROOT, folder_of
 
-BUILD = "import sys; from setuptools.build_meta import build_wheel; build_wheel(sys.argv[1])"
+BUILD = "import sys; from setuptools import build_meta as b; getattr(b, sys.argv[1])(sys.argv[2])"
+SOURCES = ("benchmarks", "cli", "docs", "examples", "hopfield", "maskstore", "supsup", "tests")
+BESIDE = (
+    "CHANGELOG.md",
+    "CITATION.cff",
+    "CONTRIBUTING.md",
+    "LICENSE",
+    "MANIFEST.in",
+    "README.md",
+    "pyproject.toml",
+)
 DATA = ("py.typed", "*.gz", "LICENSE", "page.html", "page.js")
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory) -> Path:
-    """A wheel of this checkout, built from a copy: a build leaves folders behind, and one that
-    finds those of an older layout packs them as well."""
+def source(tmp_path_factory) -> Path:
+    """A copy of this checkout: a build leaves folders behind, and one that finds those of an older
+    layout packs them as well."""
     if not (ROOT / "supsup").is_dir():
         pytest.skip("the packages are installed, their source is not here")
-    source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
-    for name in ("maskstore", "hopfield", "supsup", "cli", "tests", "benchmarks"):
-        ignore = shutil.ignore_patterns("__pycache__", ".*")
-        shutil.copytree(ROOT / name, source / name, ignore=ignore)
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, source)
-    subprocess.run(
-        [sys.executable, "-c", BUILD, str(out)], cwd=source, check=True, capture_output=True
-    )
-    (made,) = out.glob("*.whl")
+    copy = tmp_path_factory.mktemp("source")
+    for name in SOURCES:
+        ignore = shutil.ignore_patterns("__pycache__", ".*", "*.egg-info")
+        shutil.copytree(ROOT / name, copy / name, ignore=ignore)
+    for name in BESIDE:
+        shutil.copy(ROOT / name, copy)
+    return copy
+
+
+def built(kind: str, source: Path, out: Path) -> Path:
+    """A distribution of a source."""
+    command = [sys.executable, "-c", BUILD, f"build_{kind}", str(out)]
+    subprocess.run(command, cwd=source, check=True, capture_output=True)
+    (made,) = out.iterdir()
     return made
+
+
+@pytest.fixture(scope="module")
+def wheel(source, tmp_path_factory) -> Path:
+    return built("wheel", source, tmp_path_factory.mktemp("wheel"))
+
+
+def test_the_source_distribution_holds_all_that_its_tests_and_its_site_need(source, tmp_path):
+    expected = {str(file.relative_to(source)) for file in source.rglob("*") if file.is_file()}
+    with tarfile.open(built("sdist", source, tmp_path)) as made:
+        found = {name.partition("/")[2] for name in made.getnames()}
+    assert not {name for name in expected - found if not name.startswith("build/")}
 
 
 def test_the_wheel_holds_each_file_once(wheel):
