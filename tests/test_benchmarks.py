@@ -515,6 +515,32 @@ def test_layout_figures():
     assert int(found["`supsup`: files"]) > 100
 
 
+def test_metrics():
+    """SupSup and every baseline through the calls of the study; its table by hand."""
+    from supsup.baselines import BASELINES
+
+    module, digits = load("metrics"), load_data("mnist-sample")
+    tasks = [make_task(each, digits) for each in task_family("split-mnist-sample", 2)]
+    for name in ("supsup", *BASELINES):
+        found = module.measured(name, tasks, 0, 2).to_json()
+        assert len(found["seconds"]) == len(found["bytes"]) == 2
+        assert 0 < found["average_accuracy"] <= 1
+    run = {
+        "average_accuracy": 0.75,
+        "forgetting": 0.2,
+        "backward_transfer": -0.2,
+        "forward_transfer": None,
+        "bytes": [10, 20],
+        "seconds": [1.0, 2.0],
+        "accuracy_matrix": [[0.9, None], [0.7, 0.8]],
+    }
+    best = run | {"accuracy_matrix": [[1.0, None], [1.0, 1.0]]}
+    told = module.table({"upper-bound": {"0": best}, "a": {"0": run, "2": run}})["a"]
+    assert told["intransigence"]["mean"] == pytest.approx(0.15)
+    assert told["seconds"] == {"mean": 3.0, "deviation": 0.0}
+    assert (told["bytes"]["mean"], told["forward_transfer"]) == (20, None)
+
+
 def test_screens(tmp_path):
     """What a terminal of a width shows, as a page; names are text there."""
     from maskstore import MaskArchive

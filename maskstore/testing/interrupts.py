@@ -19,12 +19,16 @@ class _Interrupter:
         if not any(part in frame.f_code.co_filename for part in self.inside):
             return None
         frame.f_trace_opcodes = True
+        return self._within
+
+    def _within(self, frame: FrameType, event: str, arg: Any) -> Any:
+        """Called at each instruction of such a file: the less is done here, the better."""
         if event == "opcode":
             self.left -= 1
             if self.left == 0:
                 sys.settrace(None)
                 raise KeyboardInterrupt
-        return self
+        return self._within
 
 
 def interrupted(
