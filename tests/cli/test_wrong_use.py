@@ -113,7 +113,7 @@ ERRORS = {
     "masks of no network": ("eval hand.h5", "made by hand, without the recipe of a network"),
     "no such images": ("infer net.h5 --data none.npy", "none.npy: cannot read: No such file"),
     "images of another size": ("infer net.h5 --data small.npy", "its images have 784 numbers"),
-    "text as images": ("infer net.h5 --data text.h5", "not an IDX file"),
+    "text as images": ("infer net.h5 --data text.h5", "that ends in '.h5'"),
     "words as images": ("infer net.h5 --data words.npy", "got an array of shape (2,)"),
     "images of no numbers": ("infer net.h5 --data nan.npy", "2 of 2 images have numbers"),
     "no images": ("infer net.h5 --data empty.npy", "got an array of shape (0, 784)"),

@@ -47,7 +47,7 @@ CHANGES: dict[str, tuple[Change, list[str]]] = {
 """A change, and the names after it."""
 
 
-SAMPLED = 10
+SAMPLED = 8
 """Instructions of a change at which it is interrupted here; benchmarks/interrupts.py takes all."""
 
 
