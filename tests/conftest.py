@@ -8,10 +8,11 @@ import pytest
 from jaxtyping import install_import_hook
 
 import tests.typechecker  # noqa: F401 - the hook below finds it by name
-from tests.sources import PACKAGES, ROOT, folder_of
+from tests.sources import PACKAGES, ROOT, folder_of, modules_with_shapes
 
-# Must come before the packages are imported: beartype then checks every annotated shape.
-install_import_hook(["maskstore", "supsup", "hopfield"], "tests.typechecker.check")
+# Must come before the packages are imported: beartype then checks every annotated shape. Modules
+# without any are left as they are, as checking a call takes longer than most of theirs.
+install_import_hook(modules_with_shapes(), "tests.typechecker.check")
 
 # Processes that tests start take the packages from where the tests do, so that an installed copy
 # never stands in for a part of a checkout, nor what else lies in a checkout for what was installed.

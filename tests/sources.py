@@ -15,6 +15,18 @@ def folder_of(package: str) -> Path:
     return Path(spec.origin).parent
 
 
+def modules_with_shapes() -> list[str]:
+    """The modules whose annotations name shapes; a package with those that are below it."""
+    found = []
+    for package in PACKAGES:
+        folder = folder_of(package)
+        for file in sorted(folder.rglob("*.py")):
+            if "from jaxtyping import" in file.read_text("utf-8"):
+                parts = (package, *file.relative_to(folder).with_suffix("").parts)
+                found.append(".".join(parts).removesuffix(".__init__"))
+    return found
+
+
 def in_checkout(path: str) -> Path:
     """A path as the checkout has it, below the package's folder where that is elsewhere."""
     first, *rest = Path(path).parts or (".",)

@@ -5,7 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from jaxtyping import TypeCheckError
+
+from maskstore.bits import hamming_to_each
+from supsup.tasks.batch import map_inputs
 
 ROOT = Path(__file__).parents[1]
 
@@ -16,6 +22,20 @@ ROOT = Path(__file__).parents[1]
 def test_static_checks(command):
     run = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True)
     assert run.returncode == 0, run.stdout + run.stderr
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: hamming_to_each(np.zeros((2, 3), np.uint8), np.zeros(4, np.uint8)),
+        lambda: hamming_to_each(np.zeros((2, 3), np.int64), np.zeros(3, np.uint8)),
+        lambda: map_inputs(1, torch.zeros(1, dtype=torch.float32, device="cpu")),
+    ],
+    ids=["an axis", "a type", "another package"],
+)
+def test_annotations_of_shapes_are_checked_while_tests_run(call):
+    with pytest.raises(TypeCheckError):
+        call()
 
 
 def undefined_names(folder: Path) -> list[str]:
