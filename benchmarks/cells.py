@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
+from jaxtyping import Float32, Int64
+from torch import Tensor, nn
 
 from benchmarks.results import save_results, saved_results
 from maskstore.stats import archive_stats
@@ -49,6 +52,32 @@ def best_rates(held_out: dict[str, Any]) -> dict[str, tuple[float, float]]:
         if arm not in best or right > best[arm][0]:
             best[arm] = right, rates
     return {arm: rates for arm, (_, rates) in best.items()}
+
+
+def fit_head(
+    head: nn.Linear,
+    features: Float32[Tensor, "image feature"],
+    labels: Int64[Tensor, " image"],
+    decay: float,
+) -> None:
+    """Logistic regression, from zeros, by L-BFGS.
+
+    Args:
+        decay: L2 penalty on the head's weights, for the mean loss.
+    """
+    nn.init.zeros_(head.weight)
+    nn.init.zeros_(head.bias)
+    optimizer = torch.optim.LBFGS(
+        head.parameters(), max_iter=300, history_size=20, line_search_fn="strong_wolfe"
+    )
+
+    def loss() -> Tensor:
+        optimizer.zero_grad()
+        value = F.cross_entropy(head(features), labels) + decay * head.weight.square().sum()
+        value.backward()
+        return value
+
+    optimizer.step(loss)
 
 
 def measure_missing(

@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.cells import Cell, best_rates, kept, measure_missing
+from benchmarks.cells import Cell, best_rates, fit_head, kept, measure_missing
 from benchmarks.minilm_nets import MOST, TASKS, TOKENS, MiniLM, Texts, trained, with_lora
 from benchmarks.results import saved_results
 from supsup import Backbone, TensorTask, TrainConfig, TrainedMask, train
@@ -140,21 +140,8 @@ def _probe(net: MiniLM, backbone: Backbone, task: TensorTask, decay: float) -> T
         for x, y in task.train_batches(100):
             features.append(net.features(*_pair(x)) * net.head.in_features**0.5)
             labels.append(y)
-    x, target = torch.cat(features), torch.cat(labels)
     head = net.head
-    torch.nn.init.zeros_(head.weight)
-    torch.nn.init.zeros_(head.bias)
-    optimizer = torch.optim.LBFGS(
-        head.parameters(), max_iter=300, history_size=20, line_search_fn="strong_wolfe"
-    )
-
-    def loss() -> Tensor:
-        optimizer.zero_grad()
-        value = F.cross_entropy(head(x), target) + decay * head.weight.square().sum()
-        value.backward()
-        return value
-
-    optimizer.step(loss)
+    fit_head(head, torch.cat(features), torch.cat(labels), decay)
     start = backbone.own_parameters
     return TrainedMask(
         name=task.name,

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float32
 from torch import Tensor, nn
 
+from benchmarks.cells import fit_head
 from supsup import TensorTask
 
 HEAD = "_fc"
@@ -108,8 +108,6 @@ def probe(net: nn.Module, task: TensorTask, decay: float) -> None:
         decay: L2 penalty on the head's weights, for the mean loss.
     """
     head = nn.Linear(net._fc.in_features, task.classes)
-    nn.init.zeros_(head.weight)
-    nn.init.zeros_(head.bias)
     labels = []
     found = []
     trunk = net.eval()
@@ -118,19 +116,7 @@ def probe(net: nn.Module, task: TensorTask, decay: float) -> None:
         for x, y in task.train_batches(100):
             found.append(trunk(x))
             labels.append(y)
-    features: Float32[Tensor, "image feature"] = torch.cat(found)
-    target = torch.cat(labels)
-    optimizer = torch.optim.LBFGS(
-        head.parameters(), max_iter=300, history_size=20, line_search_fn="strong_wolfe"
-    )
-
-    def loss() -> Tensor:
-        optimizer.zero_grad()
-        value = F.cross_entropy(head(features), target) + decay * head.weight.square().sum()
-        value.backward()
-        return value
-
-    optimizer.step(loss)
+    fit_head(head, torch.cat(found), torch.cat(labels), decay)
     net._fc = head
 
 

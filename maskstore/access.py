@@ -33,6 +33,7 @@ _WITHIN = frozenset(
         "prior",
         "rewrite",
         "shared_entries",
+        "state",
         "store",
         "stored_bytes",
         "stored_shared",

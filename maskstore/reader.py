@@ -78,6 +78,20 @@ class ArchiveReader(TaskAccess):
         """The file behind the archive; raises ArchiveClosed once that is closed."""
         return self._now.store
 
+    @property
+    def state(self) -> object:
+        """What tells whether the archive still is as it was seen, compared with ``is``.
+
+        The same object until something is committed or another file is gone over to; whoever keeps
+        it keeps it from being another's. Numbers of commits would not do: a file that replaces
+        another begins anew. In a transaction of one's own nothing is to be kept.
+
+        Raises:
+            ArchiveClosed: it is closed.
+        """
+        now = self._now
+        return now.store.slot if now is self._committed else object()
+
     def __len__(self) -> int:
         return len(self._now.index)
 

@@ -72,7 +72,7 @@ class SupSup:
         self.archive = archive
         self.backbone = backbone
         self._weights = TaskWeights(archive, backbone)
-        self._bank: tuple[int, MaskBank] | None = None
+        self._bank: tuple[object, MaskBank] | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copies, and those in other processes, read the file through an opening of their own."""
@@ -413,7 +413,7 @@ class SupSup:
 
     def _masks(self) -> MaskBank:
         """The masks for inference, read anew where the archive has changed."""
-        now = self.archive.store.slot.generation
-        if self._bank is None or self._bank[0] != now:
+        now = self.archive.state
+        if self._bank is None or self._bank[0] is not now:
             self._bank = now, bank_of(self.archive, self.backbone)
         return self._bank[1]

@@ -47,8 +47,6 @@ def lock_for_writing(fd: int, path: Path, timeout: float) -> None:
 
 def lock_if_free(fd: int) -> bool:
     """Take the lock on ``fd`` unless somebody has it; False also where there are no locks."""
-    if fcntl is None:  # pragma: no cover - Windows
-        return False
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

@@ -53,6 +53,11 @@ def class_names_of_mask(stored: StoredTask) -> tuple[str, ...] | None:
     return tuple(source.class_names[number] for number in classes)
 
 
+def label_of(names: tuple[str, ...] | None, prediction: int) -> str | None:
+    """What a class is called, among the names of its task's; None where that is not known."""
+    return names[prediction] if names and prediction < len(names) else None
+
+
 def labels_of(
     archive: MaskArchive, tasks: Iterable[str], predictions: Iterable[int]
 ) -> tuple[str | None, ...]:
@@ -62,8 +67,7 @@ def labels_of(
     for task, prediction in zip(tasks, predictions, strict=True):
         if task not in names:
             names[task] = class_names_of_mask(archive.task(task))
-        known = names[task]
-        labels.append(known[prediction] if known and prediction < len(known) else None)
+        labels.append(label_of(names[task], prediction))
     return tuple(labels)
 
 

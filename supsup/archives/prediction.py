@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from maskstore.archive import MaskArchive
 from maskstore.errors import InvalidInput
+from supsup.archives.classes import label_of
 from supsup.archives.inference import read_for
 from supsup.archives.served import TaskWeights
 from supsup.inference.find_task import check_levels
@@ -22,7 +23,7 @@ from supsup.networks.modes import plain_modes
 from supsup.networks.per_task import fit_heads
 from supsup.networks.probe import probe, require_neighbours
 from supsup.tasks.arrays import Inputs
-from supsup.tasks.batch import map_inputs, parse_inputs, tensors_of
+from supsup.tasks.batch import count_of, map_inputs, parse_inputs, split_inputs
 
 _AT_A_TIME = 1024
 """Images a forward pass, where none looks at another."""
@@ -81,7 +82,7 @@ def predict_with(
         first = archive.task(tasks if isinstance(tasks, str) else next(iter(tasks), ""))
         images = read_for(first, Path(images)).images
     x = parse_inputs(images, "data")
-    count = len(tensors_of(x)[0])
+    count = count_of(x)
     if not isinstance(tasks, Iterable):
         raise InvalidInput(f"tasks: expected the name of a task or several, got {tasks!r:.80}")
     names = (tasks,) * count if isinstance(tasks, str) else tuple(tasks)
@@ -117,9 +118,7 @@ def predict_with(
         predictions[rows] = best.indices.cpu().numpy()
         sure[rows] = best.values.cpu().numpy()
     labels = tuple(
-        known[prediction]
-        if (known := facts[name].class_names) and prediction < len(known)
-        else None
+        label_of(facts[name].class_names, prediction)
         for name, prediction in zip(names, predictions.tolist(), strict=True)
     )
     return Predictions(
@@ -157,14 +156,11 @@ def _logits(
 ) -> Float32[Tensor, "batch classes"]:
     """Those of the task's own classes."""
     archive, backbone, weights = known.archive, known.backbone, known.of(task)
-    count = len(tensors_of(x)[0])
+    count = count_of(x)
     with torch.no_grad():
         require_neighbours(backbone, x, f"data of task {task!r}")
         size = count if probe(backbone, x).mixes_images else _AT_A_TIME
-        parts = [
-            backbone.run(map_inputs(lambda each, at=at: each[at : at + size], x), weights)  # type: ignore[misc]
-            for at in range(0, count, size)
-        ]
+        parts = [backbone.run(some, weights) for some in split_inputs(x, size)]
     logits = torch.cat(parts).float()
     _require_outputs(archive, task, classes, logits.shape[1])
     return logits[:, :classes]

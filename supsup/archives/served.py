@@ -81,7 +81,7 @@ class TaskWeights:
         self._weights: LruCache[tuple[str, bytes], dict[str, Tensor]] = LruCache(
             weight_bytes, lambda kept: sum(each.nbytes for each in kept.values())
         )
-        self._facts: tuple[int, dict[str, TaskFacts]] = (-1, {})
+        self._facts: tuple[object, dict[str, TaskFacts]] = (None, {})
         self._aligned: LruCache[str, AlignedMask] = LruCache(packed_bytes, lambda mask: mask.nbytes)
 
     def facts(self, task: str) -> TaskFacts:
@@ -90,10 +90,11 @@ class TaskWeights:
         Raises:
             TaskNotFound, InvalidInput: as :meth:`TaskFacts.of`.
         """
-        state = self.archive.store.slot.generation
-        if self._facts[0] != state or len(self._facts[1]) >= _KEPT_FACTS:
-            self._facts = (state, {})
-        kept = self._facts[1]
+        state = self.archive.state
+        before, kept = self._facts
+        if before is not state or len(kept) >= _KEPT_FACTS:
+            kept = {}
+            self._facts = (state, kept)
         if task not in kept:
             kept[task] = TaskFacts.of(self.archive, task)
         return kept[task]

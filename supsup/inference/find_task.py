@@ -25,7 +25,7 @@ from supsup.networks.linear_chain import chain_of
 from supsup.networks.modes import plain_modes
 from supsup.networks.probe import probe, require_neighbours
 from supsup.tasks.arrays import INTEGERS, Inputs
-from supsup.tasks.batch import count_of, images_at, map_inputs, split_inputs, tensors_of
+from supsup.tasks.batch import count_of, images_at, map_inputs, tensors_of
 
 MODES: tuple[str, ...] = get_args(ModeName)
 """Who decides: every image for itself; all of a batch together; its first image for all, which is
@@ -141,7 +141,7 @@ def infer_in(
             "the batch; take mode batch, where all images decide together"
         )
     require_neighbours(bank.backbone, x)
-    deciding = next(split_inputs(x, 1)) if mode == "first" else x
+    deciding = images_at(x, slice(1)) if mode == "first" else x
     query = Query(bank=bank, x=deciding, objective=objective, per_image=mode == "image")
     evidence = method.evidence(query)
     if np.isnan(evidence).any():

@@ -112,8 +112,8 @@ def check_answer(network: MaskedModule, archive: MaskArchive) -> None:
 
     The first task that has an answer is asked, if one of the first has any.
     """
-    state = (str(archive.path), archive.store.slot.generation)
-    if network.answered == state:  # asked at every prediction, of thousands of tasks
+    state = archive.state
+    if network.answered is state:  # asked at every prediction, of thousands of tasks
         return
     for stored in islice(archive, _TASKS):
         answer = Answer.from_json(stored.metadata.get("answer"))

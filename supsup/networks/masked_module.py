@@ -39,7 +39,7 @@ class MaskedModule(ABC):
         task_tensors: buffers that every task has of its own, by name: what a task's begin as.
         per_task: patterns of the parameters that every task has of its own.
         own_parameters: those, by name: what a task's begin as. No mask covers them.
-        answered: path and generation of the archive as which it was last seen to answer
+        answered: state of the archive as which it was last seen to answer
             (:mod:`supsup.networks.answer`); None before.
     """
 
@@ -57,7 +57,7 @@ class MaskedModule(ABC):
         self.per_task = per_task
         self.own_parameters = own_parameters(module, per_task)
         self.layout = layout_over(module, maskable, self.own_parameters)
-        self.answered: tuple[str, int] | None = None
+        self.answered: object | None = None
 
     @property
     @abstractmethod

@@ -31,7 +31,7 @@ from supsup.networks.passes import (
 )
 from supsup.networks.per_task import heads_of
 from supsup.tasks.arrays import Inputs
-from supsup.tasks.batch import join_inputs, map_inputs, tensors_of
+from supsup.tasks.batch import count_of, join_inputs, map_inputs
 
 PROBED = 4
 """Inputs that are looked at, the first ones."""
@@ -78,7 +78,7 @@ def probe(backbone: Backbone, x: Inputs) -> Probe:
             f"{counted(len(x), 'tensor')}; give the tensor itself"
         )
     if backbone.probed is None:
-        if not len(tensors_of(x)[0]):
+        if not count_of(x):
             return Probe()  # nothing can be found out on no images
         found = Probe() if _known(backbone) else _look(backbone, x)
         rows = map_inputs(lambda each: _few(each.to(backbone.device)), x)
@@ -101,7 +101,7 @@ def require_neighbours(backbone: Backbone, x: Inputs, what: str = "data") -> Non
 
     A convolution's would be those of that image's own pixels: an answer, but another network's.
     """
-    if len(tensors_of(x)[0]) == 1 and probe(backbone, x).mixes_images:
+    if count_of(x) == 1 and probe(backbone, x).mixes_images:
         raise InvalidInput(
             f"{what}: one image, but network {backbone.name} takes statistics of the batch and "
             "needs at least 2 images at a time; give images that belong together, or train masks "

@@ -10,7 +10,7 @@ from supsup.errors import TrainingDiverged
 from supsup.networks.backbone import Backbone
 from supsup.networks.modes import seeded_generators
 from supsup.networks.probe import PROBED, require_neighbours, trainable
-from supsup.tasks.batch import map_inputs
+from supsup.tasks.batch import images_at
 from supsup.tasks.checked import check_task, test_batches
 from supsup.tasks.protocol import TaskData
 from supsup.training.as_iterated import as_iterated
@@ -113,7 +113,7 @@ def _look_at(backbone: Backbone, task: TaskData, config: TrainConfig) -> None:
         for x, _ in test_batches(task, PROBED, finite=False):
             trainable(backbone, x)
             if config.batch == 1:
-                require_neighbours(backbone, map_inputs(lambda each: each[:1], x))
+                require_neighbours(backbone, images_at(x, slice(1)))
             break
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from maskstore import TaskNotFound
+from maskstore import TaskNotFound, compact
 from supsup import SupSup
 from supsup.archives.served import TaskWeights
 from tests.supsup.helpers import small_lenet
@@ -64,3 +64,47 @@ def test_a_task_that_is_another_now_is_answered_as_it_is_now(model):
     model.archive.add("a", masks, {"classes": 2})
     assert np.array_equal(model.predict(x, "a").probabilities, before["b"])
     assert not np.array_equal(before["a"], before["b"])
+
+
+def asked(model):
+    """Leaves all that is kept."""
+    model.predict(X, NAMES)
+    model.infer(X)
+
+
+def compacted(model, masks):
+    """Another mask under a name, at a commit of the number that the archive had when asked."""
+    asked(model)
+    before = model.archive.store.slot.generation
+    compact(model.archive)
+    model.archive.remove("a")
+    model.archive.add("a", masks, {"classes": 2})
+    while model.archive.store.slot.generation < before:
+        model.archive.update("c", {"classes": 2, "at": model.archive.store.slot.generation})
+    assert model.archive.store.slot.generation == before
+
+
+def given_up(model, masks):
+    """A transaction that asks for another mask under a name, and is undone."""
+
+    class Undone(Exception):
+        pass
+
+    with pytest.raises(Undone), model.archive.transaction():
+        model.archive.remove("a")
+        model.archive.add("a", masks, {"classes": 2})
+        asked(model)
+        raise Undone
+
+
+X = torch.linspace(0, 1, 120, dtype=torch.float32, device="cpu").reshape(6, 20)
+NAMES = ("a", "b") * 3
+
+
+@pytest.mark.parametrize("change", [compacted, given_up])
+def test_what_is_kept_is_of_the_archive_as_it_is(model, change):
+    change(model, model.archive.get("b"))
+    with SupSup.open(model.archive.path, model.backbone) as anew:
+        expected, found = anew.predict(X, NAMES), model.predict(X, NAMES)
+        assert np.array_equal(found.probabilities, expected.probabilities)
+        assert np.array_equal(model.infer(X).evidence, anew.infer(X).evidence)
