@@ -18,6 +18,12 @@ class LruCache(Generic[Key, Value]):
         self._lock = Lock()
         self._most_bytes, self._bytes_of = most_bytes, bytes_of
         self._bytes = 0
+        self.has_let_go = False
+        """Whether there was too little room for all that was asked for."""
+
+    def __contains__(self, key: object) -> bool:
+        """Whether a value is kept."""
+        return key in self._kept
 
     def get(self, key: Key, make: Callable[[], Value]) -> Value:
         """The value of a key, made if it is not kept."""
@@ -34,4 +40,5 @@ class LruCache(Generic[Key, Value]):
             while self._bytes > self._most_bytes and len(self._kept) > 1:
                 _, oldest = self._kept.popitem(last=False)
                 self._bytes -= self._bytes_of(oldest)
+                self.has_let_go = True
         return made

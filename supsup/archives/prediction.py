@@ -29,7 +29,11 @@ _AT_A_TIME = 1024
 """Images a forward pass, where none looks at another."""
 
 _ROWS_ALONE = 128
-"""Rows of a task from which a matrix product of its own is quicker than bits row by row."""
+"""Rows of a task from which a matrix product of its own is quicker than bits row by row, where
+several tasks are asked for at once."""
+
+_ROWS_BY_BITS = 16
+"""Rows of one task up to which its bits are as quick as weights that are kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -101,7 +105,11 @@ def predict_with(
         if (levels := facts[name].levels) is not None:
             check_levels(map_inputs(lambda each, rows=rows: each[rows], x), *levels)  # type: ignore[misc]
     predictions, sure = np.empty(count, np.int64), np.empty(count, np.float32)
-    few = len(facts) > 1 and count < _ROWS_ALONE * len(facts)
+    if len(facts) > 1:
+        few = count < _ROWS_ALONE * len(facts)
+    else:
+        # Only then, as the kernel's first call takes long, where numba has to be imported.
+        few = count <= _ROWS_BY_BITS and weights.needs_making(names[0])
     mixed = weights.logits_of_rows(x, names) if few else None
     if mixed is not None:
         for name in facts:

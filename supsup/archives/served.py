@@ -105,12 +105,11 @@ class TaskWeights:
         Raises:
             TaskNotFound, CorruptArchive: as :meth:`MaskArchive.get`.
         """
-        archive, sha256 = self.archive, self.archive.task(task).sha256
-        tensors = archive.tensor_entry(task)
-        key = sha256, b"" if tensors is None else tensors.sha256
+        archive = self.archive
+        key = self._key(task)
 
         def packed() -> UInt8[np.ndarray, " bytes"]:
-            return self._packed.get(sha256, lambda: archive.get_packed(task))
+            return self._packed.get(key[0], lambda: archive.get_packed(task))
 
         def weights() -> dict[str, Tensor]:
             # As numbers, not as truth values: multiplying by those takes three times as long.
@@ -119,12 +118,20 @@ class TaskWeights:
                 name: torch.from_numpy(mask.view(np.uint8)).to(device, masked[name].dtype)
                 for name, mask in archive.layout.unpack(packed()).items()
             }
-            own = {} if tensors is None else archive.tensors(task)
+            own = archive.tensors(task)
             with torch.no_grad():
                 effective = {name: each.mul_(masked[name]) for name, each in numbers.items()}
             return effective | self.backbone.on_device(own)
 
         return self._weights.get(key, weights)
+
+    def needs_making(self, task: str) -> bool:
+        """Whether a task's weights are not kept, and others would have to go for them."""
+        return self._weights.has_let_go and self._key(task) not in self._weights
+
+    def _key(self, task: str) -> tuple[str, bytes]:
+        tensors = self.archive.tensor_entry(task)
+        return self.archive.task(task).sha256, b"" if tensors is None else tensors.sha256
 
     def logits_of_rows(
         self, x: Inputs, tasks: Sequence[str]

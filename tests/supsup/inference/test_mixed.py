@@ -7,6 +7,7 @@ from torch import nn
 
 from maskstore import InvalidInput, MaskLayout, TaskNotFound
 from supsup import SupSup
+from supsup.archives.served import TaskWeights
 from supsup.inference.kernels.mixed import AlignedLayers, run_mixed
 
 SHAPES = {
@@ -89,6 +90,20 @@ def test_a_batch_of_many_tasks_is_answered_as_its_rows_are(model, monkeypatch):
     assert set(found.predictions[[0, 5, 10]]) <= {0, 1}  # outputs behind a task's classes: no part
     model.predict(np.repeat(x, 22, axis=0), ["a"] * 260 + ["b"] * 4)
     assert calls == [12]  # many rows a task: products of matrices
+
+
+def test_few_rows_of_a_task_are_answered_from_its_bits_where_room_is_short(model, monkeypatch):
+    calls = mixed_calls(monkeypatch)
+    x = np.random.default_rng(1).standard_normal((17, 20)).astype(np.float32)
+    roomy = {name: model.predict(x, name).probabilities for name in "abc"}
+    assert not calls
+    weights = 4 * (20 * 11 + 11 * 6)
+    model._weights = TaskWeights(model.archive, model.backbone, weight_bytes=2 * weights)
+    for name in "abc":
+        model.predict(x, name)  # too many rows: c's weights take the place of a's
+    for name in "cba":
+        assert model.predict(x[:16], name).probabilities == pytest.approx(roomy[name][:16])
+    assert calls == [16]  # those of a; b and c are kept
 
 
 def test_a_task_that_is_another_now_is_mixed_as_it_is_now(model):
