@@ -1,6 +1,6 @@
 """A service over many tasks: masks of one archive beside a dense checkpoint for each task.
 
-    python -m benchmarks.serving [--requests 100] [--rounds 24]
+    python -m benchmarks.serving [--requests 100] [--rounds 48]
 
 One process of uvicorn answers one image a request; another process asks, a request at a time, over
 one connection. Both services keep at most as many bytes of models in memory, the archive's beside
@@ -206,7 +206,7 @@ def main() -> None:
     """Measure, and write the figures."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--requests", type=int, default=100)
-    parser.add_argument("--rounds", type=int, default=24)
+    parser.add_argument("--rounds", type=int, default=48)
     parser.add_argument("--serve", nargs=3)
     options = parser.parse_args()
     if options.serve:
