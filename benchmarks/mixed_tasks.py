@@ -42,13 +42,24 @@ def per_task(known: TaskWeights, x: Tensor, names: Sequence[str]) -> Tensor:
     return out
 
 
-def measure(folder: Path, count: int, rounds: int) -> dict[str, Any]:
-    """So many tasks; rows of as many of them as there can be."""
+def measure(
+    folder: Path,
+    count: int,
+    rounds: int,
+    *,
+    device: str = "cpu",
+    clock: Callable[[], float] = time.process_time,
+) -> dict[str, Any]:
+    """So many tasks; rows of as many of them as there can be.
+
+    Args:
+        clock: seconds, of a moment when all that was begun is done.
+    """
     path = folder / f"{count}.h5"
     make_archive(path, count)
     rng = np.random.default_rng(count)
-    x = torch.from_numpy(rng.normal(size=(ROWS, 784)).astype(np.float32))
-    with SupSup.open(path) as model:
+    x = torch.from_numpy(rng.normal(size=(ROWS, 784)).astype(np.float32)).to(device)
+    with SupSup.open(path, device=device) as model:
         everything = list(model.tasks)
         all_kept = 2**25 + 2**21 * count
         known = TaskWeights(model.archive, model.backbone, weight_bytes=all_kept)
@@ -79,10 +90,10 @@ def measure(folder: Path, count: int, rounds: int) -> dict[str, Any]:
         for turn in range(rounds + 1):
             names = drawn()
             for what, run in runs.items():
-                start = time.process_time()
+                start = clock()
                 run(names)
                 if turn:
-                    seconds[what].append(time.process_time() - start)
+                    seconds[what].append(clock() - start)
     path.unlink()
     times = {name: np.array(each) for name, each in seconds.items()}
     return {

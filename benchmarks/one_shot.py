@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,11 @@ PACKED = (250, 1_000, 2_500, 10_000, 25_000, 100_000)
 STACKED = (250, 1_000, 2_500)
 
 
-def best_of(work: Callable[[], object], seconds: float = 4.0, least: int = 3) -> float:
+SECONDS = 4.0
+"""A measurement's, by default."""
+
+
+def best_of(work: Callable[[], object], seconds: float = SECONDS, least: int = 3) -> float:
     """Least seconds of the calls that fit into ``seconds``, after one to warm up."""
     done = torch.cuda.synchronize if torch.cuda.is_initialized() else lambda: None
     work()
@@ -57,11 +62,11 @@ def peak_bytes() -> int:
     return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def copy_bandwidth(device: str) -> float:
+def copy_bandwidth(device: str, size: int = 2**28, seconds: float = SECONDS) -> float:
     """Bytes a second that a copy within the device's memory reads and writes."""
-    source = torch.zeros(2**28, dtype=torch.uint8, device=device)
+    source = torch.zeros(size, dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
-    return 2 * source.nbytes / best_of(lambda: target.copy_(source))
+    return 2 * source.nbytes / best_of(lambda: target.copy_(source), seconds)
 
 
 def random_masks(backbone: Backbone, count: int) -> PackedMasks:
@@ -77,11 +82,11 @@ def random_masks(backbone: Backbone, count: int) -> PackedMasks:
     return PackedMasks(layout=layout, names=tuple(map(str, range(count))), bits=bits)
 
 
-def read_seconds(bits: torch.Tensor) -> float:
+def read_seconds(bits: torch.Tensor, seconds: float = SECONDS) -> float:
     """One read of the bits on all threads: a sum of 64-bit words, which only waits for memory."""
     if bits.device.type != "cpu":
         numbers = bits.flatten()[: bits.numel() // 8 * 8].view(torch.int64)
-        return best_of(lambda: numbers.sum())
+        return best_of(lambda: numbers.sum(), seconds)
     from numba import njit
 
     from supsup.inference.kernels.threads import split
@@ -94,10 +99,10 @@ def read_seconds(bits: torch.Tensor) -> float:
         return found
 
     words = bits.numpy().reshape(-1)[: bits.numel() // 8 * 8].view(np.uint64)
-    return best_of(lambda: split(lambda a, b: total(words, a, b), len(words)))
+    return best_of(lambda: split(lambda a, b: total(words, a, b), len(words)), seconds)
 
 
-def packed(count: int, device: str) -> dict[str, Any]:
+def packed(count: int, device: str, seconds: float = SECONDS) -> dict[str, Any]:
     """One-Shot on bits: whole call, gradient product alone, one read of the bits."""
     backbone = build(BackboneRecipe(net="lenet-300-100", outputs=OUTPUTS)).to(device)
     base = peak_bytes()
@@ -105,11 +110,12 @@ def packed(count: int, device: str) -> dict[str, Any]:
     x = torch.randn(BATCH, 784).to(device)
     bank = MaskBank(backbone, masks)
     bits = bank.source.read(slice(0, count))
-    counting = best_of(lambda: bank.count(None))
-    step = best_of(lambda: gradients(Query(bank=bank, x=x, objective=Entropy(), per_image=False)))
-    call = best_of(lambda: infer_in(bank, x, method="one-shot", mode="batch"))
+    alike = Query(bank=bank, x=x, objective=Entropy(), per_image=False)
+    counting = best_of(lambda: bank.count(None), seconds)
+    step = best_of(lambda: gradients(alike), seconds)
+    call = best_of(lambda: infer_in(bank, x, method="one-shot", mode="batch"), seconds)
     flat = torch.randn(1, 8 * bits.shape[1]).to(device)
-    product = best_of(lambda: bank.kernels.multiply(bits, flat))
+    product = best_of(lambda: bank.kernels.multiply(bits, flat), seconds)
     memory = peak_bytes()
     figures = {
         "masks": count,
@@ -118,21 +124,18 @@ def packed(count: int, device: str) -> dict[str, Any]:
         "call_seconds": call,
         "counts_once_seconds": counting,
         "product_seconds": product,
-        "one_read_seconds": read_seconds(bits),
+        "one_read_seconds": read_seconds(bits, seconds),
         "peak_bytes": memory,
         "peak_bytes_without_masks": base,
     }
     if count <= 2_500:
-        images = best_of(
-            lambda: gradients(Query(bank=bank, x=x, objective=Entropy(), per_image=True)),
-            seconds=1.0,
-            least=2,
-        )
+        each = replace(alike, per_image=True)
+        images = best_of(lambda: gradients(each), seconds / 4, least=2)
         figures["every_image_alone_seconds"] = images
     return figures
 
 
-def stacked(count: int, device: str) -> dict[str, Any]:
+def stacked(count: int, device: str, seconds: float = SECONDS) -> dict[str, Any]:
     """The paper's code's way: float masks stacked, autograd through Σ α_i M^i and the network."""
     backbone = build(BackboneRecipe(net="lenet-300-100", outputs=OUTPUTS)).to(device)
     masks = random_masks(backbone, count)
@@ -158,9 +161,9 @@ def stacked(count: int, device: str) -> dict[str, Any]:
         (slope,) = torch.autograd.grad(Entropy()(h, OUTPUTS).mean(), alpha)
         found[:] = [slope.flatten()]
 
-    lean = best_of(lambda: step(False), seconds=1.0, least=2)
+    lean = best_of(lambda: step(False), seconds / 4, least=2)
     lean_peak = peak_bytes()
-    seconds = best_of(lambda: step(True), seconds=1.0, least=2)
+    copying = best_of(lambda: step(True), seconds / 4, least=2)
     ours = gradients(
         Query(bank=MaskBank(backbone, masks), x=x, objective=Entropy(), per_image=False)
     )[0]
@@ -168,7 +171,7 @@ def stacked(count: int, device: str) -> dict[str, Any]:
     error = float(np.abs(ours - theirs).max() / np.abs(theirs).max())
     return {
         "masks": count,
-        "step_seconds": seconds,
+        "step_seconds": copying,
         "peak_bytes": peak_bytes(),
         "without_the_copy_seconds": lean,
         "without_the_copy_peak_bytes": lean_peak,

@@ -26,13 +26,19 @@ def study_cache(study: str) -> "Cache":
 
 
 def save_results(
-    name: str, figures: dict[str, Any], command: str | None = None, *, quiet: bool = False
+    name: str,
+    figures: dict[str, Any],
+    command: str | None = None,
+    *,
+    quiet: bool = False,
+    folder: Path | None = None,
 ) -> None:
     """Write the figures and the versions they were measured with; print them, too.
 
     Args:
         command: that made them; by default the benchmark of that name.
         quiet: whether nothing is printed.
+        folder: where they go; None for the results that are published.
     """
     import numpy
 
@@ -44,8 +50,9 @@ def save_results(
         "numpy": numpy.__version__,
         **figures,
     }
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    write_json(FOLDER / f"{name}.json", document)
+    folder = FOLDER if folder is None else folder
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / f"{name}.json", document)
     if not quiet:
         print(json.dumps(document, indent=2))
 

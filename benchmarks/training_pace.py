@@ -84,11 +84,14 @@ class Plain:
     """What a user would write: images as floats in memory, autograd, PyTorch's optimizer."""
 
     def __init__(self, recipe: BackboneRecipe, task: Task, config: TrainConfig) -> None:
-        """Begin at the same scores; images come in an order of their own."""
-        self.backbone, self.rule = build(recipe), rule_of(config, build(recipe).layout)
+        """Begin at the same scores, where the task is; images come in an order of their own."""
+        place = task.device
+        self.backbone, self.rule = build(recipe).to(place), rule_of(config, build(recipe).layout)
         start = start_of(config, task.name).draw(self.backbone.layout)
-        self._scores = {name: torch.from_numpy(s).requires_grad_() for name, s in start.items()}
-        self.x, self._y = task.train_batch(torch.arange(task.train_size))
+        self._scores = {
+            name: torch.from_numpy(s).to(place).requires_grad_() for name, s in start.items()
+        }
+        self.x, self._y = task.train_batch(torch.arange(task.train_size, device=place))
         self._optimizer = make_optimizer(
             config.optimizer,
             list(self._scores.values()),
@@ -102,7 +105,7 @@ class Plain:
     def step(self) -> float:
         """One more step; gives its loss."""
         size = (self._config.batch,)
-        indices = torch.randint(len(self._y), size, generator=self._generator)
+        indices = torch.randint(len(self._y), size, generator=self._generator).to(self._y.device)
         masks = {name: self.rule.relax(name, s) for name, s in self._scores.items()}
         logits = self.backbone.logits(self.x[indices], masks)
         loss = F.cross_entropy(logits, self._y[indices])

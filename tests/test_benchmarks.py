@@ -601,3 +601,98 @@ def test_serving(tmp_path):
     assert skewed[0] > 10 * even[0] > skewed[50]
     found = module.summary([[0.01] * 10, [0.02] * 10, [0.04] * 10])
     assert found == {"requests_a_second": 50.0, "p95_ms": 20.0}
+
+
+def test_gpu(tmp_path, monkeypatch, capsys):
+    """All parts on the processor, at small sizes; a part that fails is said, and the rest runs."""
+    from benchmarks.gpu_page import page
+
+    module, parts = load("gpu"), load("gpu_parts")
+
+    def in_this_process(command, seconds, into, environment):
+        name = command[command.index("benchmarks.gpu_parts") + 1]
+        job = parts.Job(device="cpu", small="--small" in command, seconds=seconds)
+        parts.measure(name, job, into)
+        failed = "out of memory" if name == "convolutions" else None
+        return {"took_seconds": 0.1, "failed": failed, **json.loads(into.read_text("utf-8"))}
+
+    def fewer(job):  # the tests that are marked are their own test's, below
+        yield {"passed": 3, "skipped": 1, "failure": 1, "error": 0}
+        yield {"not_passed": [{"test": "test_a", "says": "1 is\nnot 2"}]}
+
+    monkeypatch.setattr(module, "run_part", in_this_process)
+    monkeypatch.setitem(parts.PARTS, "tests", fewer)
+    arguments = ["gpu", "--device", "cpu", "--small", "--out", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", arguments)
+    module.main()
+    assert "convolutions: out of memory" in capsys.readouterr().out
+    found = json.loads((tmp_path / "gpu.json").read_text("utf-8"))
+    assert list(found["parts"]) == list(module.SHARES) == list(parts.PARTS)
+    assert sum(module.SHARES.values()) < 1
+    assert found["parts"]["permuted"]["stored"] == found["parts"]["permuted"]["tasks"] == 4
+    assert found["parts"]["convolutions"]["stored"] == 2
+    text = (tmp_path / "gpu.md").read_text("utf-8")
+    assert text == page(found)
+    for told in (
+        "**Not finished:** out of memory",
+        "A rehearsal",
+        "`test_a`: 1 is not 2",
+        "4 of 4",
+    ):
+        assert told in text
+    assert "was not measured" not in text
+    del found["parts"]["permuted"]["stored"]
+    assert "stored was not measured before the part ended" in page(found)
+    monkeypatch.setattr(sys, "argv", arguments[:4])
+    with pytest.raises(SystemExit):
+        module.main()
+    assert "name its folder with --out" in capsys.readouterr().err
+
+
+def test_gpu_page_is_that_of_the_published_figures():
+    from benchmarks.gpu_page import page
+
+    published = (ROOT / "docs" / "results" / "gpu.md").read_text("utf-8")
+    assert published == page(results.saved_results("gpu"))
+
+
+def test_gpu_parts_that_end_early(tmp_path):
+    """What they had measured is kept, with the reason; what they started ends with them."""
+    module, into = load("gpu"), tmp_path / "a.json"
+    write = "import sys, json; open(sys.argv[2], 'w').write(json.dumps({'a': 1})); "
+
+    def run(script, seconds=30.0):
+        return module.run_part([sys.executable, "-c", write + script], seconds, into, {})
+
+    done = run("")
+    assert (done["failed"], done["a"]) == (None, 1)
+    failed = run("raise RuntimeError('no such card')")
+    assert (failed["failed"], failed["a"]) == ("RuntimeError: no such card", 1)
+    child = (
+        "import subprocess; subprocess.run([sys.executable, '-c', 'import time; time.sleep(60)'])"
+    )
+    late = run(child, 1.0)
+    assert (late["failed"], late["a"]) == ("stopped after its share of the time, 1 s", 1)
+    assert late["took_seconds"] < 20
+    assert run("import os; os._exit(3)")["failed"] == "ended with exit code 3"
+
+
+def test_gpu_counts_the_marked_tests(tmp_path, monkeypatch):
+    parts = load("gpu_parts")
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = cuda: of a card\n")
+    (tmp_path / "tests" / "test_a.py").write_text(
+        "import pytest\n"
+        "@pytest.mark.cuda\n"
+        "@pytest.mark.parametrize('a', [1, 1, 2])\n"
+        "def test_one(a): assert a == 1, 'not one'\n"
+        "@pytest.mark.cuda\n"
+        "def test_skipped(): pytest.skip('no')\n"
+        "def test_other(): assert False\n"
+    )
+    monkeypatch.setattr(parts, "ROOT", tmp_path)
+    (found,) = parts.marked_tests(parts.Job(device="cpu"))
+    assert (found["passed"], found["failure"], found["skipped"]) == (2, 1, 1)
+    (bad,) = found["not_passed"]
+    assert bad["test"] == "test_one[2]"
+    assert "not one" in bad["says"]

@@ -112,7 +112,7 @@ def test_tests_see_the_middle():
     assert augment.side(10) == 6
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.cuda
 def test_draws_have_the_same_bits_on_a_gpu():
     indices = torch.arange(100) * 7
     assert torch.equal(draws(5, indices.cuda(), 3).cpu(), draws(5, indices, 3))

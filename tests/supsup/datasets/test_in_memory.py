@@ -186,7 +186,7 @@ def test_moving_keeps_everything():
     assert (moved.name, moved.classes, moved.mean, moved.std) == ("mine", 10, 0.25, 0.5)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.cuda
 def test_moving_to_a_gpu():
     moved = dataset().to("cuda")
     for tensor in (

@@ -171,7 +171,7 @@ def test_moving():
     assert task("split").to("cpu").recipe == task("split").recipe
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.cuda
 def test_inputs_have_the_same_bits_on_a_gpu():
     for rule in ("split", "permuted", "rotated"):
         on_gpu = task(rule, 1, data=DATA.to("cuda"))
