@@ -116,8 +116,9 @@ def predict_with(
             _require_outputs(archive, name, facts[name].classes, mixed.shape[1])
         classes = np.array([facts[name].classes for name in names])
         spare = np.arange(mixed.shape[1]) >= classes[:, None]
-        best = mixed.masked_fill_(torch.from_numpy(spare), -torch.inf).softmax(1).max(1)
-        predictions[:], sure[:] = best.indices.numpy(), best.values.numpy()
+        none = torch.from_numpy(spare).to(mixed.device)
+        best = mixed.masked_fill_(none, -torch.inf).softmax(1).max(1)
+        predictions[:], sure[:] = best.indices.cpu().numpy(), best.values.cpu().numpy()
         rows_of.clear()
     for name, rows in rows_of.items():
         chosen = torch.tensor(rows, dtype=torch.int64, device=backbone.device)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from supsup.networks.linear_chain import chain_of
 from supsup.tasks.arrays import Inputs
 
 if TYPE_CHECKING:
-    from supsup.inference.kernels.mixed import AlignedLayers, AlignedMask
+    from supsup.inference.kernels import MixedRows
 
 PACKED_BYTES = 2**28
 """A bit a weight: over eight thousand masks of LeNet-300-100. Twice, where batches mix tasks."""
@@ -82,7 +82,7 @@ class TaskWeights:
             weight_bytes, lambda kept: sum(each.nbytes for each in kept.values())
         )
         self._facts: tuple[object, dict[str, TaskFacts]] = (None, {})
-        self._aligned: LruCache[str, AlignedMask] = LruCache(packed_bytes, lambda mask: mask.nbytes)
+        self._aligned: LruCache[str, Any] = LruCache(packed_bytes, lambda mask: mask.nbytes)
 
     def facts(self, task: str) -> TaskFacts:
         """What a prediction asks of a task, as of the archive's latest state.
@@ -142,39 +142,37 @@ class TaskWeights:
             tasks: one a row.
 
         Returns:
-            None where the network is no chain of linear layers in the processor's memory, or does
-            not take the data.
+            None where the network is no chain of linear layers, or does not take the data, or is
+            on a device that has no kernel for this.
         """
-        from supsup.inference.kernels.mixed import run_mixed
-
-        if self._layers is None or not isinstance(x, Tensor) or x.dtype != torch.float32:
+        if self._rows is None or not isinstance(x, Tensor) or x.dtype != torch.float32:
             return None
         chain = chain_of(self.backbone)
         if chain is None or not chain.takes(x):
             return None
-        layers, layout, archive = self._layers, self.archive.layout, self.archive
+        rows, layout, archive = self._rows, self.archive.layout, self.archive
         masks = {
             task: self._aligned.get(
                 self.facts(task).sha256,
-                lambda task=task: layers.align(archive.get_packed(task), layout),  # type: ignore[misc]
+                lambda task=task: rows.align(archive.get_packed(task), layout),  # type: ignore[misc]
             )
             for task in dict.fromkeys(tasks)
         }
-        rows = x.detach().flatten(1).numpy()
-        return torch.from_numpy(run_mixed(layers, [masks[task] for task in tasks], rows))
+        return rows.run([masks[task] for task in tasks], x.detach().flatten(1))
 
     @cached_property
-    def _layers(self) -> "AlignedLayers | None":
+    def _rows(self) -> "MixedRows[Any] | None":
         """The frozen weights as the kernel for mixed rows takes them."""
-        from supsup.inference.kernels.mixed import AlignedLayers
+        from supsup.inference.kernels import AlignedLayers, mixed_rows_of
 
         chain, backbone = chain_of(self.backbone), self.backbone
-        if chain is None or backbone.device.type != "cpu":
+        if chain is None:
             return None
-        return AlignedLayers.of(
-            [backbone.weights[name].numpy() for name in chain.weights],
+        layers = AlignedLayers.of(
+            [backbone.weights[name].cpu().numpy() for name in chain.weights],
             [
-                None if each is None else each.detach().numpy()
+                None if each is None else each.detach().cpu().numpy()
                 for each in biases_of(backbone, chain)
             ],
         )
+        return mixed_rows_of(layers, backbone.device)

@@ -11,6 +11,9 @@ from torch import Tensor
 
 from maskstore.layout import MaskLayout
 
+VECTOR_LENGTH = 16
+"""Numbers that loops of the processor take at a time, and the bits of a mask for them."""
+
 
 class Kernels(ABC):
     """The three operations on packed masks, for the device that the masks are on.

@@ -11,9 +11,8 @@ from jaxtyping import Float, Float32, Float64, Int32, UInt8
 from numba import njit
 from torch import Tensor
 
-from supsup.inference.kernels.base import Kernels
+from supsup.inference.kernels.base import VECTOR_LENGTH, Kernels
 from supsup.inference.kernels.llvm import (
-    VECTOR_LENGTH,
     copy_selected,
     make_count_selected,
     make_sum_selected,

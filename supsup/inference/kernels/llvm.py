@@ -15,8 +15,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from maskstore.errors import SupsupError
-
-VECTOR_LENGTH = 16
+from supsup.inference.kernels.base import VECTOR_LENGTH
 
 if sys.byteorder != "little":
     raise SupsupError("inference on packed masks needs a little-endian processor")

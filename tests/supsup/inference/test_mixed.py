@@ -8,7 +8,9 @@ from torch import nn
 from maskstore import InvalidInput, MaskLayout, TaskNotFound
 from supsup import SupSup
 from supsup.archives.served import TaskWeights
-from supsup.inference.kernels.mixed import AlignedLayers, run_mixed
+from supsup.inference.kernels import AlignedLayers
+from supsup.inference.kernels.mixed import CpuMixedRows
+from supsup.inference.kernels.mixed_device import DeviceMixedRows, TorchMaskedLinear
 
 SHAPES = {
     "odd": ((7, 13), (5, 7), (3, 5)),
@@ -30,11 +32,34 @@ def one_by_one(layout, weights, biases, packed, x):
     return np.array(out)
 
 
-@pytest.mark.parametrize("threads", [1, 2])
+WAYS = {
+    "one thread": ("cpu", 1, CpuMixedRows),
+    "two threads": ("cpu", 2, CpuMixedRows),
+    "plain PyTorch": ("cpu", 1, lambda layers: on_device(layers, "cpu")),
+    "plain PyTorch on a GPU": ("cuda", 1, lambda layers: on_device(layers, "cuda")),
+    "a GPU": ("cuda", 1, lambda layers: DeviceMixedRows(layers, torch.device("cuda"))),
+}
+"""Where rows are, on how many threads, and what answers them."""
+
+
+def on_device(layers, device: str) -> DeviceMixedRows:
+    return DeviceMixedRows(layers, torch.device(device), TorchMaskedLinear())
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        pytest.param(way, id=name, marks=[pytest.mark.cuda] if way[0] == "cuda" else [])
+        for name, way in WAYS.items()
+    ],
+)
 @pytest.mark.parametrize("batch", [1, 6])
 @pytest.mark.parametrize("shapes", SHAPES.values(), ids=SHAPES)
-def test_every_row_is_answered_under_its_own_mask(shapes, batch, threads, monkeypatch):
+def test_every_row_is_answered_under_its_own_mask(shapes, batch, way, monkeypatch):
+    device, threads, rows_of = way
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    # Two rows of the largest layer at a time.
+    monkeypatch.setattr("supsup.inference.kernels.mixed_device.UNPACKED_BYTES", 2 * 4 * 32 * 72)
     rng = np.random.default_rng(batch)
     layout = MaskLayout({str(at): shape for at, shape in enumerate(shapes)})
     weights = [rng.standard_normal(shape).astype(np.float32) for shape in shapes]
@@ -42,8 +67,10 @@ def test_every_row_is_answered_under_its_own_mask(shapes, batch, threads, monkey
     packed = [layout.pack_flat(rng.integers(0, 2, layout.bits, np.uint8)) for _ in range(batch)]
     packed[-1] = packed[0]
     x = rng.standard_normal((batch, shapes[0][1])).astype(np.float32)
-    layers = AlignedLayers.of(weights, biases)
-    found = run_mixed(layers, [layers.align(each, layout) for each in packed], x)
+    rows = rows_of(AlignedLayers.of(weights, biases))
+    masks = {id(each): rows.align(each, layout) for each in packed}
+    found = rows.run([masks[id(each)] for each in packed], torch.from_numpy(x).to(device))
+    found = found.cpu().numpy()
     expected = one_by_one(layout, weights, biases, packed, x)
     assert found.shape == expected.shape
     assert np.allclose(found, expected, rtol=1e-5, atol=1e-5)
@@ -90,6 +117,23 @@ def test_a_batch_of_many_tasks_is_answered_as_its_rows_are(model, monkeypatch):
     assert set(found.predictions[[0, 5, 10]]) <= {0, 1}  # outputs behind a task's classes: no part
     model.predict(np.repeat(x, 22, axis=0), ["a"] * 260 + ["b"] * 4)
     assert calls == [12]  # many rows a task: products of matrices
+
+
+def test_a_device_is_answered_as_the_processor_is(model, monkeypatch):
+    """All that stands around the kernel, on the processor in the place of a GPU."""
+    x = np.random.default_rng(1).standard_normal((12, 20)).astype(np.float32)
+    names = [*"abcdeabcdeab"]
+    expected = model.predict(x, names)
+    made = []
+    monkeypatch.setattr(
+        "supsup.inference.kernels.mixed_rows_of",
+        lambda layers, device: made.append(on_device(layers, str(device))) or made[-1],
+    )
+    model._weights = TaskWeights(model.archive, model.backbone)
+    found = model.predict(x, names)
+    assert len(made) == 1
+    assert np.array_equal(found.predictions, expected.predictions)
+    assert found.probabilities == pytest.approx(expected.probabilities, rel=1e-5)
 
 
 def test_few_rows_of_a_task_are_answered_from_its_bits_where_room_is_short(model, monkeypatch):

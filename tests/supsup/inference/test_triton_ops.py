@@ -43,18 +43,50 @@ for method in ("one-shot", "binary", "exhaustive", "hybrid"):
         )
         assert np.allclose(fused.evidence, numba.evidence, rtol=1e-4, atol=1e-6), (method, mode)
         assert np.array_equal(fused.predictions, numba.predictions)
+
+from maskstore import MaskLayout
+from supsup.inference.kernels import AlignedLayers
+from supsup.inference.kernels.mixed import CpuMixedRows
+from supsup.inference.kernels.mixed_device import DeviceMixedRows
+from supsup.inference.kernels.triton_mixed import TritonMaskedLinear
+
+for shapes, batch in ((((7, 13), (5, 7), (3, 5)), 6), (((70, 200), (9, 70)), 9), (((1, 1),), 1)):
+    rng = np.random.default_rng(batch)
+    layout = MaskLayout({str(at): shape for at, shape in enumerate(shapes)})
+    layers = AlignedLayers.of(
+        [rng.standard_normal(shape).astype(np.float32) for shape in shapes],
+        [None, *(rng.standard_normal(units).astype(np.float32) for units, _ in shapes[1:])],
+    )
+    packed = [layout.pack_flat(rng.integers(0, 2, layout.bits, np.uint8)) for _ in range(batch)]
+    x = torch.from_numpy(rng.standard_normal((batch, shapes[0][1])).astype(np.float32))
+    logits = []
+    for rows in (
+        CpuMixedRows(layers),
+        DeviceMixedRows(layers, torch.device("cpu"), TritonMaskedLinear()),
+    ):
+        masks = [rows.align(each, layout) for each in packed]
+        logits.append(rows.run([*masks[:-1], masks[0]], x).numpy())
+    assert np.allclose(*logits, rtol=1e-5, atol=1e-5), shapes
 """
 
 COMPILED = """
 import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
+from supsup.inference.kernels.triton_mixed import masked_linear
 from supsup.inference.kernels.triton_ops import count_selected, sum_selected
 
 shared = {"bits": "*u8", "rows": "i32", "size": "i32"}
+floats = dict.fromkeys(("x", "weight", "bias", "out"), "*fp32")
+numbers = dict.fromkeys(("units", "inputs", "first", "width"), "i32")
 for kernel, types, constants in (
     (sum_selected, {"planes": "*fp32", "sums": "*fp32"}, {"ROWS": 16, "BYTES": 256, "LONG": 4096}),
     (count_selected, {"counts": "*i32", "step": "i32"}, {"MANY_ROWS": 256, "BYTES": 256}),
+    (
+        masked_linear,
+        {"which": "*i64"} | floats | numbers,
+        {"RECTIFIED": True, "ROWS": 4, "UNITS": 8, "NUMBERS": 64},
+    ),
 ):
     signature = shared | types | dict.fromkeys(constants, "constexpr")
     signature = {name: signature[name] for name in kernel.arg_names}
