@@ -7,6 +7,7 @@ scratch ``hopfield.py`` there would be imported in the place of the package, and
 
 import sys
 import time
+import warnings
 from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -74,6 +75,8 @@ def _run() -> int | None:
     from supsup_store.console import show_what_cannot_be_encoded
 
     show_what_cannot_be_encoded()
+    # Pillow's own limit lies under the one that pictures are refused by, in a line of ours.
+    warnings.filterwarnings("ignore", message="Image size .* could be decompression bomb")
     find_only_ours()
     try:
         # Not before: these import the packages, and a user's files may have their names.

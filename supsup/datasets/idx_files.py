@@ -44,7 +44,8 @@ def read_files(
         InvalidInput: as :func:`supsup.datasets.load`.
     """
     files = [_File(source, index) for index in range(len(IDX_FILES))]
-    folders = [source.folder] if source.folder else search_folders(source, data_dir)
+    searched = search_folders(source, data_dir)  # refuses what is no folder, needed or not
+    folders = [source.folder] if source.folder else searched
     arrays = {file: _find(file, folders) for file in files}
     missing = [file for file, array in arrays.items() if array is None]
     if missing:

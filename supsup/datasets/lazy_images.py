@@ -4,12 +4,13 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from io import BufferedReader, BytesIO
 from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Int64, UInt8
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from maskstore.errors import InvalidInput
@@ -43,12 +44,28 @@ def open_picture(path: Path, largest: int = LARGEST_PICTURE) -> Iterator[Image.I
         InvalidInput: the file is no readable picture, decoding it in the block fails, or it says
             that it has more than ``largest`` pixels.
     """
-    with foreign_file(path, "picture") as file, Image.open(file) as picture:
-        width, height = picture.size
-        if width * height > largest:
+    with foreign_file(path, "picture") as file, parsed_picture(file, path, largest) as picture:
+        yield picture
+
+
+@contextmanager
+def parsed_picture(
+    file: BufferedReader | BytesIO, where: Path, largest: int = LARGEST_PICTURE
+) -> Iterator[Image.Image]:
+    """A picture, its pixels not yet decoded.
+
+    Raises:
+        InvalidInput: it is of no known format, or says that it has more than ``largest`` pixels.
+    """
+    try:
+        picture = Image.open(file)
+    except UnidentifiedImageError:  # its own words name an object in memory
+        raise InvalidInput(f"{where}: not a readable picture (of no known format)") from None
+    with picture:
+        if picture.width * picture.height > largest:
             raise InvalidInput(
-                f"{path}: {width}×{height} pixels, more than the {largest} that are read; "
-                "scale it down"
+                f"{where}: {picture.width}×{picture.height} pixels, more than the {largest} that "
+                "are read; scale it down"
             )
         yield picture
 

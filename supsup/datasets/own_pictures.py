@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int64, UInt8
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from maskstore.errors import InvalidInput, SupsupError
 from maskstore.foreign import foreign_file, one_line, require_size
-from supsup.datasets.lazy_images import LARGEST_PICTURE, PICTURES, is_picture, square
+from supsup.datasets.lazy_images import PICTURES, is_picture, parsed_picture, square
 from supsup.datasets.pixels import Mode, plain_picture
 
 LARGEST = 2**33
@@ -142,17 +142,10 @@ def _mode_of(file: _File) -> str:
 def _picture(data: bytes, where: Path) -> Iterator[Image.Image]:
     """A picture in memory; raises InvalidInput where it is none, too large, or the block fails."""
     try:
-        with Image.open(BytesIO(data)) as picture:
-            if picture.width * picture.height > LARGEST_PICTURE:
-                raise InvalidInput(
-                    f"{where}: {picture.width}×{picture.height} pixels, more than the "
-                    f"{LARGEST_PICTURE} that are read; scale it down"
-                )
+        with parsed_picture(BytesIO(data), where) as picture:
             yield picture
     except SupsupError:
         raise
-    except UnidentifiedImageError:  # its own words name an object in memory
-        raise InvalidInput(f"{where}: not a readable picture (of no known format)") from None
     except Exception as error:
         raise InvalidInput(f"{where}: not a readable picture ({one_line(error)})") from error
 

@@ -1,6 +1,8 @@
 """infer and eval without the task, on two tasks that a short training tells apart."""
 
 import io
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -132,6 +134,20 @@ def test_a_folder_of_pictures_gives_their_names_in_order(rotated, run, tmp_path)
     found = run("infer", path, "--data", tmp_path, "--json").json()
     assert [row["file"] for row in found["images"]] == [f"{n}.png" for n in (0, 1, 2, 10, 11)]
     assert "10.png" in run("infer", path, "--data", tmp_path).out
+
+
+def test_a_picture_that_is_too_large_is_one_line(rotated, run, tmp_path):
+    path, _, _ = rotated
+    header = struct.pack(">II5B", 13000, 13000, 8, 2, 0, 0, 0)
+    parts = {b"IHDR": header, b"IDAT": zlib.compress(b"")}
+    chunks = [
+        struct.pack(">I", len(part)) + name + part + struct.pack(">I", zlib.crc32(name + part))
+        for name, part in parts.items()
+    ]
+    (tmp_path / "large.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
+    result = run("infer", path, "--data", tmp_path)
+    assert result.err.count("\n") == 1
+    assert "13000×13000 pixels, more than the 67108864 that are read" in result.err
 
 
 def test_pixels_from_0_to_1_are_inferred_as_bytes_are(rotated, run, tmp_path):
