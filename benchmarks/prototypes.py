@@ -43,7 +43,7 @@ FAMILIES = {
     "rotated-mnist": 36,
     "permuted-mnist@250": 250,
 }
-"""Family → tasks; of many every fortieth test image is asked for, at the two smaller sizes."""
+"""Family → tasks; of many every fortieth test image is asked for."""
 IMAGES, MANY_IMAGES = 10_000, 2_000
 """Training images of a task that are measured, and test images that are asked for, at most: where
 there are few tasks, and where there are more than five."""
@@ -81,8 +81,8 @@ def main() -> None:
 
 def family(name: str, count: int) -> dict[str, Any]:
     """Share of test images whose task is found, by size of the features and images a decision."""
-    kind, _, many = name.partition("@")
-    dataset, sizes = load(kind.split("-", 1)[1]), SIZES[:2] if many else SIZES
+    kind = name.partition("@")[0]
+    dataset, sizes = load(kind.split("-", 1)[1]), SIZES
     rows = []
     for seed in SEEDS:
         tasks = [make_task(recipe, dataset) for recipe in task_family(kind, count, seed)]

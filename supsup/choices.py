@@ -19,7 +19,7 @@ OptimizerName = Literal["adam", "normed-sgd", "rmsprop", "sgd"]
 BaselineOptimizerName = Literal["adam", "rmsprop", "sgd"]
 ScheduleName = Literal["constant", "cosine"]
 TransferName = Literal["none", "masks", "scores"]
-OutlierKindName = Literal["shuffled", "rotated"]
+OutlierKindName = Literal["shuffled", "rotated", "gaussian"]
 TensorTypeName = Literal["float32", "float16", "bfloat16", "int8"]
 """Of the parameters that a task keeps beside its mask."""
 PrecisionName = Literal["float32", "tf32", "bfloat16"]

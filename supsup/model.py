@@ -167,6 +167,7 @@ class SupSup:
         ways: int | None = None,
         size: int | None = None,
         name: str | None = None,
+        outliers_from: str | PathLike[str] | None = None,
         parallel: int | None = None,
         codec: str = "auto",
         log: Log | None = None,
@@ -186,6 +187,7 @@ class SupSup:
             ways: classes in a task of a family that splits a data set; None for the family's own.
             size: height and width that pictures of one's own are scaled to.
             name: tasks of a family are called ``name/0``, ``name/1``, …; None for its own names.
+            outliers_from: archive whose prototypes gaussian outliers are drawn from; None for this.
             parallel, codec: as in :func:`supsup.train` and :meth:`MaskArchive.add`.
             log: where figures go beside the archive: ``csv:FILE``, ``tensorboard:DIR``,
                 ``wandb:PROJECT``, ``mlflow:EXPERIMENT``, a
@@ -213,6 +215,9 @@ class SupSup:
             logs = stack.enter_context(logs_of(log))
             bar = stack.enter_context(TrainingBar(total, plain_bar(quiet=quiet)))
             told = Logs([*logs, bar])
+            source = None
+            if outliers_from is not None:
+                source = stack.enter_context(MaskArchive.open(Path(outliers_from)))
             try:
                 for each in iter_train_into(
                     self.archive,
@@ -223,6 +228,7 @@ class SupSup:
                     parallel=parallel,
                     progress=told.progress,
                     resume=resume,
+                    outliers_from=source,
                 ):
                     told.trained(each.name, TaskMetadata.of(each).metrics)
                     stored.append(each)

@@ -94,10 +94,18 @@ def train(
     outlier_kind: Annotated[
         str,
         typer.Option(
-            help=f"What they are: {listed(OutlierKindName)} by quarters, a further class for each "
-            "class and turn (four outputs a class)."
+            help=f"What they are: {listed(OutlierKindName)}: own images shuffled, or turned by "
+            "quarters, a further class for each class and turn (four outputs a class); or drawn "
+            "from the prototypes of other tasks."
         ),
     ] = "shuffled",
+    outliers_from: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="ARCHIVE",
+            help="gaussian: whose prototypes; by default of the archive that is trained into.",
+        ),
+    ] = None,
     optimizer: options.Optimizer = "sgd",
     lr: options.LearningRate = None,
     schedule: options.Schedule = "cosine",
@@ -224,6 +232,7 @@ def train(
         engine=trainer,
         follow=partial(followed, log=logs, quiet=quiet),
         resume=resume,
+        outliers_from=outliers_from,
         parallel=parallel,
         codec=codec,
         embed=embed_weights,

@@ -18,6 +18,7 @@ from supsup.archives.classes import note_of_chance
 from supsup.archives.engine import Engine, LocalEngine
 from supsup.archives.network import check_recipe
 from supsup.archives.opening import NetworkOptions, open_or_create
+from supsup.archives.other_tasks import others_for
 from supsup.archives.training import check_classes, missing_tasks
 from supsup.archives.trunk import trunk_of_family
 from supsup.archives.weights import build_for
@@ -25,14 +26,17 @@ from supsup.datasets.in_memory import Dataset
 from supsup.datasets.own_data import OwnData
 from supsup.datasets.own_source import OwnSource
 from supsup.errors import TrainingDiverged, TrainingStopped
+from supsup.networks.backbone import Backbone
 from supsup.networks.recipe import BackboneRecipe
 from supsup.networks.registry import FLAT_NETS
 from supsup.tasks import TaskRecipe, own_family, task_family
 from supsup.tasks.families.base import Options
 from supsup.training.config import TrainConfig
+from supsup.training.drawn_images import require_others
 from supsup.training.logs import Logs, TrainingLog
 from supsup.training.loop import Progress
 from supsup.training.metadata import TaskMetadata
+from supsup.training.outliers import OUTLIER_KINDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +104,7 @@ def train_family(
     engine: Engine,
     follow: Callable[[int], AbstractContextManager[TrainingLog]],
     resume: bool = False,
+    outliers_from: str | PathLike[str] | None = None,
     parallel: int | None = None,
     codec: str = "auto",
     embed: bool = False,
@@ -122,6 +127,7 @@ def train_family(
         engine: who trains.
         follow: makes the log, of so many tasks that are to be trained; called once all is checked.
         resume: skip the tasks that are there, if they were trained the same way.
+        outliers_from: see :func:`train_recipes`.
         parallel: tasks at a time, see :func:`supsup.train`.
         embed: see :func:`open_or_create`.
 
@@ -182,6 +188,7 @@ def train_family(
             config,
             engine=engine,
             resume=resume,
+            outliers_from=outliers_from,
             parallel=parallel,
             codec=codec,
             trusted_net=network.net,
@@ -230,6 +237,7 @@ def train_recipes(
     *,
     engine: Engine = LocalEngine(),
     resume: bool = False,
+    outliers_from: str | PathLike[str] | None = None,
     parallel: int | None = None,
     codec: str = "auto",
     trusted_net: str | None = None,
@@ -247,6 +255,8 @@ def train_recipes(
 
     Args:
         resume: skip the tasks that are there, if they were trained the same way.
+        outliers_from: archive whose prototypes gaussian outliers are drawn from; None for the one
+            that is trained into.
         trusted_net: a ``module:function`` that may be imported, if the network is just that.
         embed: see :func:`open_or_create`.
         on_begin: told how many tasks are to be trained.
@@ -273,6 +283,7 @@ def train_recipes(
             return 0
     backbone = build_for(path, network, allow_code=network.net == trusted_net)
     with ExitStack() as stack:
+        how = _drawn_of(stack, path, outliers_from, missing, config, engine, backbone)
         train_into = stack.enter_context(engine.begin(missing))
         is_new = not path.exists()
         archive = open_or_create(path, backbone, config, embed=embed, timeout=timeout, lock=lock)
@@ -291,12 +302,45 @@ def train_recipes(
                 parallel=parallel,
                 progress=progress,
                 diverged=diverged,
+                **how,
             ):
                 on_task(stored)
         except KeyboardInterrupt:
             done = sum(recipe.name in archive for recipe in recipes)
             raise TrainingStopped(path, done=done, tasks=len(recipes)) from None
     return len(missing)
+
+
+def _drawn_of(
+    stack: ExitStack,
+    path: Path,
+    outliers_from: str | PathLike[str] | None,
+    recipes: Sequence[TaskRecipe],
+    config: TrainConfig,
+    engine: Engine,
+    backbone: Backbone,
+) -> dict[str, MaskArchive]:
+    """What training is told of where outliers are drawn from; raises InvalidInput where there is
+    nothing to draw from for a task."""
+    draws = OUTLIER_KINDS[config.outlier_kind].draws_others
+    if outliers_from is not None and not draws:
+        raise InvalidInput("outliers_from: goes with outlier_kind gaussian (`--outlier-kind`)")
+    if not draws:
+        return {}
+    if not isinstance(engine, LocalEngine):
+        raise InvalidInput(
+            "--engine ray: gaussian outliers are drawn from an archive, which its machines have "
+            "not; train with them here (--engine local)"
+        )
+    source = Path(path if outliers_from is None else outliers_from)
+    if not source.exists() and outliers_from is None:
+        require_others(None)
+    archive = stack.enter_context(MaskArchive.open(source))
+    others = others_for(config, archive, backbone)
+    assert others is not None
+    for recipe in recipes:
+        others.beside(recipe)
+    return {} if outliers_from is None else {"outliers_from": archive}
 
 
 def train_missing(

@@ -8,6 +8,7 @@ from typing import Any
 from maskstore.archive import MaskArchive
 from maskstore.errors import InvalidInput, TaskExists
 from maskstore.packed import StoredTask
+from supsup.archives.other_tasks import others_for
 from supsup.archives.score_sums import ScoreSums
 from supsup.archives.storing import append
 from supsup.datasets.own_source import OwnSource
@@ -191,6 +192,7 @@ def train_into(
     progress: Callable[[Progress], None] | None = None,
     diverged: Callable[[TrainingDiverged], None] | None = None,
     resume: bool = False,
+    outliers_from: MaskArchive | None = None,
 ) -> list[StoredTask]:
     """Train all tasks now, and append each mask as soon as it is done.
 
@@ -218,6 +220,7 @@ def train_into(
             progress=progress,
             diverged=diverged,
             resume=resume,
+            outliers_from=outliers_from,
         )
     )
 
@@ -234,6 +237,7 @@ def iter_train_into(
     progress: Callable[[Progress], None] | None = None,
     diverged: Callable[[TrainingDiverged], None] | None = None,
     resume: bool = False,
+    outliers_from: MaskArchive | None = None,
 ) -> Generator[StoredTask, None, None]:
     """Train each task and append its mask as soon as it is done, durable when it is yielded.
 
@@ -246,6 +250,8 @@ def iter_train_into(
             default what the archive's last mask was trained with: bits may depend on it.
         resume: skip the tasks whose data a mask was trained on already, by their recipe or
             fingerprint, whatever their names; the settings must be the same.
+        outliers_from: whose prototypes gaussian outliers are drawn from; None for those that the
+            archive has now.
 
     With transfer, all tasks of the archive are the earlier ones. Where it is of scores, these are
     kept in a file beside the archive (:mod:`supsup.archives.score_sums`), for the tasks to come.
@@ -275,6 +281,7 @@ def iter_train_into(
         config,
         parallel=parallel,
         earlier=sums.earlier if sums else (archive.get(task.name) for task in before),
+        others=others_for(config, outliers_from or archive, backbone),
         progress=progress,
         waker=waker,
     )

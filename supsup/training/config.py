@@ -70,7 +70,8 @@ class TrainConfig:
             superfluous outputs (:mod:`supsup.training.outliers`). They make single images of very
             sparse masks tell their task; 0.03 is enough on PermutedMNIST.
         outlier_kind: what they are: images with their numbers ``shuffled``, or ``rotated`` by
-            quarters, which takes four outputs a class.
+            quarters, which takes four outputs a class; or ``gaussian`` draws from what is known of
+            other tasks (:mod:`supsup.training.drawn_images`).
         optimizer: ``adam``, ``rmsprop`` or ``sgd``, with PyTorch's other defaults; ``normed-sgd``:
             ``sgd`` on each layer's gradient scaled to root mean square 1, for ``gradual``, whose
             first gradients are far larger than the later ones.

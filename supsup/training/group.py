@@ -13,6 +13,7 @@ from supsup.tasks.batch import map_inputs, one_tensor
 from supsup.tasks.protocol import TaskData
 from supsup.training.batches import Batches, batches_for
 from supsup.training.config import TrainConfig, rule_of, start_of
+from supsup.training.drawn_images import OtherTasks
 from supsup.training.fused_updates import update_of
 from supsup.training.gradients import gradients_of
 from supsup.training.outcome import Outcome, Outcomes
@@ -37,6 +38,7 @@ def train_group(
     report: Callable[[Progress], None],
     stopped: Callable[[], bool],
     transfer: Transfer | None = None,
+    others: OtherTasks | None = None,
 ) -> list[Outcome]:
     """Train tasks of equally many steps, all in each step; one outcome for each.
 
@@ -46,6 +48,7 @@ def train_group(
         report: told of every task every few steps and at the end.
         stopped: asked at every step.
         transfer: what earlier tasks left, for a task alone.
+        others: that outliers are drawn from.
 
     Raises:
         InvalidInput: a task has no images, or more classes than the backbone has outputs.
@@ -66,6 +69,7 @@ def train_group(
         rows=rows,
         transfer=transfer,
         earlier=None if transfer is None else transfer.count,
+        others=others,
     )
     if transfer is not None:
         transfer.begin(buffers.scores[0])
@@ -73,7 +77,7 @@ def train_group(
     gradients = gradients_of(buffers, backbone, starts)
     update = update_of(buffers, backbone, rule, config)
     own_update = OwnUpdate(buffers, config)
-    for step, (x, y) in enumerate(_batches(backbone, padded, config, steps, stopped)):
+    for step, (x, y) in enumerate(_batches(backbone, padded, config, steps, stopped, others)):
         losses = gradients.losses(x, y, step=step)[: len(tasks)]
         lr = config.lr_at(step, steps)
         update.step(lr, (step + 1) / steps)
@@ -101,6 +105,7 @@ def _batches(
     config: TrainConfig,
     steps: int,
     stopped: Callable[[], bool],
+    others: OtherTasks | None,
 ) -> Batches:
     """The batch of every step, outliers included, on the backbone's device.
 
@@ -120,7 +125,7 @@ def _batches(
                 check_outputs(outputs, task)
             if config.outliers:
                 one_tensor(x, f"outliers: task {tasks[0].name!r}")
-                outliers = Outliers(tasks, config, outputs)
+                outliers = Outliers(tasks, config, backbone, outputs, others)
         if outliers is not None and isinstance(x, Tensor):
             x, y = outliers.join(step, x, y)
         yield x, y

@@ -15,7 +15,9 @@ from supsup.tasks.checked import check_task, test_batches
 from supsup.tasks.protocol import TaskData
 from supsup.training.as_iterated import as_iterated
 from supsup.training.config import TrainConfig
+from supsup.training.drawn_images import OtherTasks, require_others
 from supsup.training.outcome import Outcome, TrainedMask, trained_masks
+from supsup.training.outliers import OUTLIER_KINDS
 from supsup.training.plan import plan_for, precision_on
 from supsup.training.progress import Progress
 from supsup.training.transfer import EarlierScores, Masks, transfer_of
@@ -32,6 +34,7 @@ def train(
     *,
     parallel: int | None = None,
     earlier: Iterable[Masks] | EarlierScores = (),
+    others: OtherTasks | None = None,
     progress: Callable[[Progress], None] | None = None,
     diverged: Callable[[TrainingDiverged], None] | None = None,
 ) -> Generator[TrainedMask, None, None]:
@@ -51,6 +54,8 @@ def train(
             and scores take. What turns out not to fit is halved.
         earlier: of the tasks before, where ``config`` transfers from them: their masks, or their
             scores (:class:`TrainedMask` has them). Tasks are then trained one after another.
+        others: what outliers are drawn from, where ``config`` draws them from other tasks
+            (:func:`supsup.archives.other_tasks.other_tasks` reads it).
         progress: called every few steps and at each task's end, in the caller's thread.
         diverged: told of each task that has no mask because its loss or scores are not finite; the
             others go on.
@@ -67,7 +72,15 @@ def train(
     >>> mask.name, mask.masks["fc1.weight"].shape, mask.masks["fc1.weight"].dtype
     ('sign', (300, 1), dtype('bool'))
     """
-    given = outcomes(backbone, tasks, config, parallel=parallel, earlier=earlier, progress=progress)
+    given = outcomes(
+        backbone,
+        tasks,
+        config,
+        parallel=parallel,
+        earlier=earlier,
+        others=others,
+        progress=progress,
+    )
     yield from trained_masks(given, diverged)
 
 
@@ -78,13 +91,14 @@ def outcomes(
     *,
     parallel: int | None = None,
     earlier: Iterable[Masks] | EarlierScores = (),
+    others: OtherTasks | None = None,
     progress: Callable[[Progress], None] | None = None,
     waker: Waker | None = None,
 ) -> Generator[Outcome | None, None, None]:
     """What :func:`train` makes its masks of, for who has something else to do while it waits.
 
     Args:
-        tasks, parallel, earlier, progress: as of :func:`train`, which says what is raised.
+        tasks, parallel, earlier, others, progress: as of :func:`train`, which says what is raised.
         waker: wakes the caller: None is given before the next outcome is there.
     """
     transfer = transfer_of(config, backbone.layout, earlier)
@@ -93,6 +107,8 @@ def outcomes(
             f"parallel: with transfer each task waits for those before it, got {parallel}; "
             "leave it out"
         )
+    draws = OUTLIER_KINDS[config.outlier_kind].draws_others
+    others = require_others(others) if draws else None
     left = map(check_task, tasks)
     if (first := next(left, None)) is None:
         return
@@ -100,7 +116,9 @@ def outcomes(
     plan = plan_for(backbone, config, first, parallel if transfer is None else 1)
     todo = chain([first], left)
     with precision_on(backbone.device, config.precision):
-        yield from train_groups(backbone, todo, config, plan, progress or _ignore, transfer, waker)
+        yield from train_groups(
+            backbone, todo, config, plan, progress or _ignore, transfer, waker, others
+        )
 
 
 def _look_at(backbone: Backbone, task: TaskData, config: TrainConfig) -> None:

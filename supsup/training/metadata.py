@@ -56,6 +56,7 @@ class TaskMetadata:
         energy: that of training images of the task which training did not see; None where there
             are too few (:data:`supsup.training.batches.HELD_OUT_SHARE`).
         earlier: with transfer, how many tasks the mean is of that the scores started from.
+        drawn_from: of how many other tasks outliers were drawn; None where they were not.
         rows: how many tasks shared each step; None for a task alone. Its key is ``together``.
         metrics: of :class:`supsup.TrainedMask`, or ``level`` and ``steps`` of
             :class:`supsup.task_free.LearnedMask`.
@@ -72,6 +73,7 @@ class TaskMetadata:
     scores: ScoreStart | None = None
     energy: EnergyThreshold | None = None
     earlier: int | None = None
+    drawn_from: int | None = None
     rows: int | None = None
     metrics: Json = field(default_factory=dict)
     sources: tuple[Source, ...] | None = None
@@ -95,6 +97,7 @@ class TaskMetadata:
             "scores": None if self.scores is None else self.scores.to_json(),
             "energy": None if energy is None else energy.to_json(),
             "earlier": self.earlier,
+            "drawn_from": self.drawn_from,
             "together": self.rows,
             "metrics": dict(self.metrics) or None,
             "sources": None if sources is None else [each.to_json() for each in sources],
@@ -119,6 +122,7 @@ class TaskMetadata:
             scores=_start(value.get("scores")),
             energy=EnergyThreshold.from_json(value.get("energy")),
             earlier=_whole(value.get("earlier")),
+            drawn_from=_whole(value.get("drawn_from")),
             rows=_whole(value.get("together")),
             metrics=_object(value.get("metrics")) or {},
             sources=_sources(value.get("sources")),

@@ -24,6 +24,7 @@ from supsup.tasks.order import held_out_images
 from supsup.tasks.protocol import TaskData
 from supsup.training.batches import held_out_of
 from supsup.training.config import TrainConfig, start_of
+from supsup.training.drawn_images import OtherTasks
 from supsup.training.metadata import TaskMetadata
 from supsup.training.progress import diverged, not_finite
 from supsup.training.starts import seeded_start
@@ -83,6 +84,7 @@ class Outcomes:
         steps: of each task.
         rows: that shared a step.
         earlier: tasks that the transfer was a mean of when training began; None without one.
+        others: that outliers were drawn from.
     """
 
     backbone: Backbone
@@ -92,6 +94,7 @@ class Outcomes:
     rows: int
     transfer: Transfer | None
     earlier: int | None
+    others: OtherTasks | None = None
 
     def outcome(
         self,
@@ -128,6 +131,7 @@ class Outcomes:
             scores=seeded_start(self.backbone, start_of(self.config, task.name)),
             energy=self._usual_energy(task, masks, tensors),
             earlier=self.earlier,
+            drawn_from=None if self.others is None else len(self.others.beside(task)),
             rows=self.rows if self.rows > 1 else None,
             classes=task.classes,
             class_names=class_names_of(task),

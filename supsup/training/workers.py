@@ -15,6 +15,7 @@ from supsup.networks.backbone import Backbone
 from supsup.networks.explain import out_of_memory
 from supsup.tasks.protocol import TaskData
 from supsup.training.config import TrainConfig
+from supsup.training.drawn_images import OtherTasks
 from supsup.training.group import train_group
 from supsup.training.outcome import Outcome
 from supsup.training.plan import Plan
@@ -87,6 +88,7 @@ def train_groups(
     report: Callable[[Progress], None],
     transfer: Transfer | None = None,
     waker: Waker | None = None,
+    others: OtherTasks | None = None,
 ) -> Iterator[Outcome | None]:
     """The outcome of each task, in the order of the tasks, as soon as those before it are there.
 
@@ -100,6 +102,7 @@ def train_groups(
         report: called in the caller's thread.
         transfer: from task to task, in a plan of one worker and one row.
         waker: of this training alone.
+        others: that outliers are drawn from.
 
     Raises:
         Whatever the training of a task raises, when that task's turn comes.
@@ -124,6 +127,7 @@ def train_groups(
                         report=events.put,
                         stopped=stop.is_set,
                         transfer=transfer,
+                        others=others,
                     )
                     continue
                 except Exception as error:

@@ -408,6 +408,36 @@ def test_outliers_need_a_superfluous_output_and_are_recorded(run, tmp_path):
     assert third["sha256"] not in (task["sha256"], other["sha256"])
 
 
+def test_gaussian_outliers_are_drawn_from_an_archive(run, tmp_path):
+    first, second, third = (tmp_path / f"{name}.h5" for name in "abc")
+    plain = (*TINY[:-3], "10", *TINY[-2:], "--quiet", "--tasks")
+    drawn = ("--outliers", "0.1", "--outlier-kind", "gaussian")
+    refused = run("train", first, *plain, "2", *drawn)
+    assert (refused.code, len(refused.err.splitlines())) == (1, 1)
+    assert "prototypes of other tasks, and there are none" in refused.err
+    assert not first.exists()
+    assert run("train", first, *plain, "1").code == 0
+    assert run("prototypes", first, "--quiet").code == 0
+    refused = run("train", second, *plain, "1", *drawn, "--outliers-from", first)
+    assert (refused.code, len(refused.err.splitlines())) == (1, 1)
+    assert "no task but 'split-mnist/0' itself has prototypes" in refused.err
+    assert not second.exists()
+    refused = run("train", second, *plain, "1", "--outliers-from", first)
+    assert (refused.code, "goes with outlier_kind gaussian" in refused.err) == (1, True)
+    assert not second.exists()
+    # In the archive itself, those that were there before.
+    assert run("train", first, *plain, "3", *drawn, "--resume").code == 1
+    assert run("train", first, *plain, "3", *drawn, "--name", "again").code == 1
+    assert run("train", first, *plain, "2", "--resume").code == 0
+    assert run("prototypes", first, "--quiet").code == 0
+    assert run("train", second, *plain, "2", *drawn, "--outliers-from", first).code == 0
+    assert run("train", third, *plain, "2").code == 0
+    tasks = [run("list", path, "--json").json()["tasks"] for path in (second, third)]
+    assert [task["metadata"]["drawn_from"] for task in tasks[0]] == [1, 1]
+    for one, other in zip(*tasks, strict=True):
+        assert one["sha256"] != other["sha256"]
+
+
 def test_import_and_export(trained, run, tmp_path):
     from tests.supsup.checkpoints.helpers import reference_checkpoint
 

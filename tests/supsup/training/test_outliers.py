@@ -20,8 +20,13 @@ def batch_of(tasks):
     return torch.stack([x for x, _ in pairs]), torch.stack([y for _, y in pairs])
 
 
+def outliers(tasks, config=CONFIG, outputs=OUTPUTS):
+    backbone = build(small_lenet(pixels=16, outputs=outputs))
+    return Outliers(tasks, config, backbone, outputs)
+
+
 def joined(step, tasks=TASKS):
-    return Outliers(tasks, CONFIG, OUTPUTS).join(step, *batch_of(tasks))
+    return outliers(tasks).join(step, *batch_of(tasks))
 
 
 def test_the_batch_stays_and_shuffled_images_with_superfluous_labels_follow():
@@ -41,7 +46,7 @@ def test_they_depend_on_task_and_step_and_not_on_company():
     (x, y), (other_x, _), (later_x, _) = joined(3), joined(3, TASKS[1:]), joined(4)
     assert torch.equal(x[1:], other_x)
     assert not torch.equal(x[:, 32:], later_x[:, 32:])
-    first, second = (Outliers([task], CONFIG, OUTPUTS).join(0, x[:1], y[:1]) for task in TASKS)
+    first, second = (outliers([task]).join(0, x[:1], y[:1]) for task in TASKS)
     assert not torch.equal(first[0][:, 40:], second[0][:, 40:])
 
 
@@ -49,7 +54,7 @@ def test_they_depend_on_task_and_step_and_not_on_company():
 def test_turned_images_are_further_classes(shape):
     config = replace(CONFIG, outlier_kind="rotated")
     x, y = batch_of(TASKS)
-    made = Outliers(TASKS, config, 8)
+    made = outliers(TASKS, config, 8)
     turns = []
     for step in range(5):
         more_x, more_y = made.join(step, x.reshape(2, 32, *shape), y)
@@ -68,7 +73,7 @@ def test_turned_images_are_further_classes(shape):
 @pytest.mark.parametrize("shape", [(8, 32), (2, 128), (255,), (8,)])
 def test_what_is_no_square_image_is_not_turned(shape):
     x = torch.zeros((2, 32, *shape), dtype=torch.float32, device="cpu")
-    made = Outliers(TASKS, replace(CONFIG, outlier_kind="rotated"), 8)
+    made = outliers(TASKS, replace(CONFIG, outlier_kind="rotated"), 8)
     with pytest.raises(InvalidInput, match=r"rotated ones are of square images, got inputs"):
         made.join(0, x, batch_of(TASKS)[1])
 
@@ -76,12 +81,12 @@ def test_what_is_no_square_image_is_not_turned(shape):
 def test_turned_images_take_four_outputs_a_class():
     config = replace(CONFIG, outlier_kind="rotated")
     with as_users_run_it(), pytest.raises(InvalidInput, match="use a network of 8 or more"):
-        Outliers(TASKS, config, 7)
+        outliers(TASKS, config, 7)
 
 
 def test_a_network_without_superfluous_outputs_is_refused():
     with as_users_run_it(), pytest.raises(InvalidInput, match="2 classes and the network 2 out"):
-        Outliers(TASKS, CONFIG, TASKS[0].classes)
+        outliers(TASKS, CONFIG, TASKS[0].classes)
 
 
 def test_a_mask_trained_with_them_is_in_doubt_about_shuffled_images():

@@ -27,7 +27,7 @@ def groups(monkeypatch):
     """Names and rows of the groups that are trained; a test may make some of them fail."""
     seen, fails = [], []
 
-    def watched(backbone, tasks, config, *, rows, report, stopped, transfer):
+    def watched(backbone, tasks, config, *, rows, report, stopped, transfer, others):
         seen.append(([task.name[-1] for task in tasks], rows))
         for fail in fails:
             fail(tasks, rows)
