@@ -165,7 +165,8 @@ def _write_npz(file: BinaryIO, arrays: Mapping[str, Shaped[np.ndarray, "..."]]) 
     # Not np.savez: it reads a layer named "file" as its own argument of that name.
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as members:
         for name, array in arrays.items():
-            with members.open(f"{name}.npy", "w") as member:
+            # A layer of 2³² weights takes four gigabytes, more than members of old .zip files have.
+            with members.open(f"{name}.npy", "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, array, allow_pickle=False)
 
 

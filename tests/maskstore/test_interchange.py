@@ -22,6 +22,11 @@ def test_numpy_reads_the_npz(tmp_path):
         assert arrays["file"].tolist() == [True, True, True]
 
 
+def test_a_layer_of_more_than_four_gigabytes(tmp_path, monkeypatch):
+    monkeypatch.setattr("zipfile.ZIP64_LIMIT", 20)  # bytes, from which old .zip files end
+    test_numpy_reads_the_npz(tmp_path)
+
+
 @pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
 @pytest.mark.parametrize("content", [b"", b"junk", b"PK\x03\x04" + bytes(40)])
 def test_files_that_are_none(tmp_path, suffix, content):
