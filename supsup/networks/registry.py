@@ -84,9 +84,10 @@ def make_module(recipe: BackboneRecipe, *, allow_code: bool) -> nn.Module:
     try:
         module = make(outputs=recipe.outputs, **recipe.options)
     except TypeError as error:
+        given = {"outputs": recipe.outputs, **recipe.options}
+        asked = ", ".join(f"{name}={value!r}" for name, value in given.items())
         raise InvalidInput(
-            f"net {recipe.net!r}: does not take outputs and options {dict(recipe.options)} "
-            f"({error})"
+            f"net {recipe.net!r}: does not take what it is called with: ({asked}) ({error})"
         ) from error
     if not isinstance(module, nn.Module):
         raise InvalidInput(
