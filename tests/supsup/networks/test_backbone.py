@@ -154,8 +154,16 @@ def test_a_recipe_and_the_module_it_names_agree():
         (":make", {}, "cannot import module ''"),
         (f"{HERE}:NoNet", {}, "has no function 'NoNet'"),
         (f"{HERE}:not_a_module", {}, "expected an nn.Module from it, got int"),
-        (f"{HERE}:ConvNet", {"depth": 3}, r"does not take what it is called with: \(outputs=.*depth=3"),
-        ("lenet-300-100", {"depth": 3}, r"does not take what it is called with: \(outputs=.*depth=3"),
+        (
+            f"{HERE}:ConvNet",
+            {"depth": 3},
+            r"it is called with: \(outputs=.*depth=3",
+        ),
+        (
+            "lenet-300-100",
+            {"depth": 3},
+            r"it is called with: \(outputs=.*depth=3",
+        ),
         ("lenet-300-100", {"hidden": [0]}, "layer width"),
         ("bn-2048", {"width": "wide"}, "layer width"),
         ("bn-2048", {"width": 10**7}, "at most 4294967295 are supported"),

@@ -154,7 +154,7 @@ def test_what_it_does_not_take():
         ({"stem": "none"}, "'stem': expected small or large, got 'none'"),
         ({"width": 2**16}, "more weights than"),
         ({"block": "x"}, "'block': fixed by the net's name"),
-        ({"depth": 3}, r"does not take what it is called with: \(outputs=.*depth=3"),
+        ({"depth": 3}, r"it is called with: \(outputs=.*depth=3"),
     ],
 )
 def test_options_that_cannot_be_used(options, message):
