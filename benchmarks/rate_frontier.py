@@ -3,23 +3,26 @@
     SUPSUP_DATA=DIR python -m benchmarks.rate_frontier
 
 Archives are kept under ``.cache/rate_frontier`` and gone on with, so the study can be run in
-pieces.
+pieces. ``--prototypes`` adds statistics to those that are there already and measures these alone:
+their bytes, and the tasks that they find, which are the same whatever the masks are.
 """
 
 import argparse
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
 
-from benchmarks.results import picture, save_results, study_cache
+from benchmarks.results import picture, save_results, saved_results, study_cache
 from maskstore import MaskArchive
 from maskstore.maintenance import compact
 from maskstore.stats import archive_stats
 from supsup import BackboneRecipe, TrainConfig, build
 from supsup.archives import (
     backbone_of,
+    bank_of,
     create_archive,
     evaluate_archive,
     iter_train_into,
@@ -29,6 +32,7 @@ from supsup.archives import (
 from supsup.datasets import load
 from supsup.evaluation import GNU, evaluate_inferred
 from supsup.inference import MaskBank
+from supsup.inference.prototypes import add_prototypes
 from supsup.plots import OURS, ROW, curve_styles, in_percent
 from supsup.tasks import make_task, task_family
 
@@ -94,21 +98,31 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--images", type=int, default=256, help="of each test set, for GNu")
     parser.add_argument("--train", type=int, help="only train this point, 0 to 8")
+    parser.add_argument("--prototypes", action="store_true", help="only what statistics find")
     arguments = parser.parse_args()
     dataset = load("mnist")
     rows = []
     if arguments.train is not None:
         train_point(POINTS[arguments.train], dataset)
         return
-    for point in POINTS:
+    document = saved_results("rate_frontier")
+    for point in POINTS if not arguments.prototypes else ():
         train_point(point, dataset)
         rows.append(measure(point, arguments.images))
         print(rows[-1], flush=True)
+    rows = rows or document["points"]
+    statistics = by_prototypes(arguments.images)
     save_results(
         "rate_frontier",
-        {"tasks": TASKS, "outputs": OUTPUTS, "images_a_task": arguments.images, "points": rows},
+        {
+            "tasks": TASKS,
+            "outputs": OUTPUTS,
+            "images_a_task": arguments.images,
+            "prototypes": statistics,
+            "points": rows,
+        },
     )
-    draw(rows)
+    draw(rows, statistics)
 
 
 def path_of(point: Point) -> Path:
@@ -178,6 +192,44 @@ def measure(point: Point, images: int) -> dict[str, Any]:
     return row
 
 
+def by_prototypes(images: int) -> dict[str, Any]:
+    """What statistics of the tasks add in bits, and what they find, in a copy of each archive."""
+    found: dict[str, Any] = {}
+    for point in POINTS:
+        if not path_of(point).exists():
+            continue
+        path = path_of(point).with_suffix(".prototypes.h5")
+        shutil.copyfile(path_of(point), path)
+        with MaskArchive.open(path, "a") as archive:
+            backbone, before = backbone_of(archive), archive_stats(archive)
+            add_prototypes(archive, backbone, tasks_of(archive))
+            compact(archive)
+        with MaskArchive.open(path) as archive:
+            stats, bank = archive_stats(archive), bank_of(archive, backbone)
+            assert stats.bits_per_weight is not None
+            assert before.bits_per_weight is not None
+            found["own_bytes"] = stats.tensor_bytes_per_task
+            found["shared_bytes"] = stats.shared_bytes
+            found["bits_per_weight"] = stats.bits_per_weight - before.bits_per_weight
+            rows = found.setdefault("points", {})[point.name] = {
+                "GG_on_these_images": _given(archive, backbone, images)
+            }
+            for mode in ("image", "batch"):
+                answer = evaluate_inferred(
+                    GNU,
+                    bank,
+                    tasks_of(archive),
+                    method="prototypes",
+                    mode=mode,
+                    batch=128,
+                    batches=images // 128,
+                )
+                found[mode] = answer.task_accuracy
+                rows[mode] = answer.accuracy
+            print(point.name, found, flush=True)
+    return found
+
+
 def _given(archive: MaskArchive, backbone: Any, images: int) -> float:
     total = 0.0
     for task in tasks_of(archive):
@@ -187,9 +239,10 @@ def _given(archive: MaskArchive, backbone: Any, images: int) -> float:
     return total / TASKS
 
 
-def draw(rows: list[dict[str, Any]]) -> None:
+def draw(rows: list[dict[str, Any]], statistics: dict[str, Any]) -> None:
     """Against bits: accuracy with the task given, and how often the task is found, of single images
-    and of batches. Filled: with outliers; a line joins the same training without and with them."""
+    and of batches; by statistics at the bits of both. Filled: with outliers; a line joins the same
+    training without and with them."""
     plain = [row for row in rows if not row["point"].endswith(OUTLIERS)]
     pairs = [[row for row in rows if row["point"].startswith(one["point"])] for one in plain]
     ticks = (0.06, 0.12, 0.25, 0.5, 1.0)
@@ -204,6 +257,15 @@ def draw(rows: list[dict[str, Any]]) -> None:
                     shares = [row["GNu"][way]["task_accuracy"] for row in pair]
                     label = way.removesuffix(f", {mode}") if pair is pairs[0] else None
                     _joined(axes, pair, shares, style["marker"], style["color"], label)
+            with_them = [row["bits_per_weight"] + statistics["bits_per_weight"] for row in plain]
+            axes.plot(
+                with_them,
+                [statistics[mode]] * len(with_them),
+                label="prototypes, with their bits",
+                marker="*",
+                color=OURS,
+                linestyle="none",
+            )
             axes.set_ylim(-0.03, 1.03)
         in_percent(left.yaxis, "accuracy with the task given")
         in_percent(found[0].yaxis, "task found, single images")

@@ -101,7 +101,7 @@ DRAWN = {
     "omniglot": ("draw",),
     "one_shot": ("plot",),
     "prototypes": ("draw",),
-    "rate_frontier": ("draw", "points"),
+    "rate_frontier": ("draw", "points", "prototypes"),
     "recovery_report": ("draw",),
     "rotated_binary": ("plot",),
     "sparse_inference": ("plot", "rows"),
@@ -445,6 +445,24 @@ def test_near_strangers():
     assert areas["energy, by task: noise"] == pytest.approx(0.5, abs=0.07)
     assert min(areas["Mahalanobis"], areas["relative Mahalanobis"]) > 0.9
     assert areas["energy"] == pytest.approx(0.5, abs=0.07)
+
+
+def test_outlier_kinds(monkeypatch):
+    module = load("outlier_kinds")
+    monkeypatch.setattr(module, "STEPS", 40)
+    recipes = task_family("split-mnist-sample", 3)
+    tasks = [make_task(recipe, load_data("mnist-sample")) for recipe in recipes]
+    backbone = build(BackboneRecipe(net="lenet-300-100", outputs=10))
+    found = module.measure(tasks, backbone, 0, 2)
+    assert set(found) == set(module.KINDS)
+    assert min(row["given"] for row in found.values()) > 0.9
+    for row in found.values():
+        for way in module.WAYS:
+            if f"{way}: accuracy" in row:
+                assert 1 / 3 < row[f"{way}: accuracy"] <= row[f"{way}: task found"] + 1e-9
+    drawn, without = found["gaussian"], found["none"]
+    assert drawn["entropy: task found"] > without["entropy: task found"] + 0.1
+    assert "prototypes and masks: task found" in drawn
 
 
 def test_prototypes_killed(tmp_path, monkeypatch):

@@ -8,13 +8,14 @@ from typing import Annotated
 import typer
 
 import supsup
-from maskstore import InvalidInput, MaskArchive
+from maskstore import CorruptArchive, InvalidInput, MaskArchive
 from maskstore import maintenance as maintain
 from maskstore import verify as verify_archive
 from maskstore.choices import CodecName, PresetName
 from maskstore.interchange import load_task, require_mask_file, save_masks
 from maskstore.selection import select_from
 from maskstore.stats import MaskStats, archive_stats, layer_stats, task_stats
+from supsup.choices import PROTOTYPES_SET
 from supsup_store import options
 from supsup_store.console import counted, print_json, print_line, print_readable, print_table
 from supsup_store.options import listed
@@ -77,6 +78,14 @@ def show(
                     for name, tensors in opened.shared.items()
                 },
             }
+            if PROTOTYPES_SET in opened.shared:
+                # With PyTorch, which an archive without prototypes need not wait for.
+                from supsup.inference.prototypes import whose_prototypes
+
+                try:
+                    document["prototypes"] = whose_prototypes(opened)
+                except CorruptArchive as error:  # all else is shown as ever
+                    document["prototypes"] = {"unreadable": str(error)}
     if as_json:
         print_json(document)
     else:

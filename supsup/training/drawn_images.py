@@ -37,8 +37,9 @@ _CHECKED = 4
 """One in so many of these images is not fitted, and tells whether the others' fit holds."""
 
 _LEAST_EXPLAINED = 0.5
-"""Share of the variance of these that has to come back. 248 features of a digit give back some
-0.7; with less than half the mean image is most of what is drawn."""
+"""Share of the variance of these that has to come back. 248 features give back 0.55 to 0.7 of
+other tasks' digits (docs/results/outlier_kinds.md); with less than half the mean image is most of
+what is drawn."""
 
 _RIDGE = 1e-3
 """Of the features' mean variance, as inference has it."""

@@ -35,6 +35,24 @@ def test_single_images_find_their_task(run, trained):
     assert again["measured"] == 0
 
 
+def test_show_says_what_a_removed_task_left(run, trained):
+    assert "prototypes" not in run("show", trained, "--json").json()
+    assert run("prototypes", trained, "--quiet").code == 0
+    whole = run("show", trained, "--json").json()["prototypes"]
+    assert whole == {
+        "features": {"size": 248, "seed": 0, "layer": None},
+        "tasks": 5,
+        "in_covariance": 5,
+        "in_covariance_and_not_here": 0,
+    }
+    assert run("remove", trained, "split-mnist/4").code == 0
+    left = run("show", trained, "--json").json()["prototypes"]
+    assert left == whole | {"tasks": 4, "in_covariance_and_not_here": 1}
+    assert run("prototypes", trained, "--rebuild", "--quiet").code == 0
+    anew = run("show", trained, "--json").json()["prototypes"]
+    assert anew == whole | {"tasks": 4, "in_covariance": 4}
+
+
 def test_other_features_need_rebuild(run, trained):
     assert run("prototypes", trained, "--features", "60", "--quiet").code == 0
     refused = run("prototypes", trained, "--features", "70", "--quiet")

@@ -8,6 +8,7 @@ from supsup.inference.prototypes.stored import (
     add_prototypes,
     has_prototypes,
     join_prototypes,
+    whose_prototypes,
 )
 
 __all__ = [
@@ -21,4 +22,5 @@ __all__ = [
     "has_prototypes",
     "join_prototypes",
     "measure",
+    "whose_prototypes",
 ]

@@ -10,6 +10,7 @@ them, at most 256, are kept back, and what the discriminant says of these decide
 import json
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -68,6 +69,26 @@ def stored_covariance(archive: MaskArchive, size: int) -> PooledCovariance:
     return PooledCovariance(
         total=total.astype(np.int64), tasks=frozenset(int(key) for key in tasks)
     )
+
+
+def whose_prototypes(archive: MaskArchive) -> dict[str, Any]:
+    """What an archive's prototypes are of, as ``show`` tells it: the features, how many tasks have
+    means and how many are in the covariance, of these how many whose masks are not here (any more).
+
+    Raises:
+        CorruptArchive: they cannot be read.
+        InvalidInput: there are none.
+    """
+    recipe = stored_recipe(archive)
+    if recipe is None:
+        raise InvalidInput(f"{archive.path}: has no prototypes")
+    summed = stored_covariance(archive, recipe.size).tasks
+    return {
+        "features": recipe.to_json(),
+        "tasks": sum(any(each.name == MEANS for each in task.tensors) for task in archive),
+        "in_covariance": len(summed),
+        "in_covariance_and_not_here": len(summed - {key_of(task.sha256) for task in archive}),
+    }
 
 
 def stored_usual(archive: MaskArchive) -> UsualDistances | None:
