@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from benchmarks import results
 from maskstore import MaskArchive
 from maskstore.seeded import streams as seeded
-from supsup import BackboneRecipe, TrainConfig, build
+from supsup import BackboneRecipe, TensorTask, TrainConfig, build
 from supsup.archives import create_archive, train_into
 from supsup.datasets import load as load_data
 from supsup.figures import FIGURES
@@ -463,6 +463,28 @@ def test_outlier_kinds(monkeypatch):
     drawn, without = found["gaussian"], found["none"]
     assert drawn["entropy: task found"] > without["entropy: task found"] + 0.1
     assert "prototypes and masks: task found" in drawn
+
+
+def test_strangers_peers(monkeypatch):
+    module = load("strangers_peers")
+    monkeypatch.setattr(module, "STEPS", 60)
+    rng = np.random.default_rng(0)
+    centres = torch.from_numpy(4 * rng.normal(size=(3, 2, 20)).astype(np.float32))
+    tasks = []
+    for at in range(3):
+        y = torch.from_numpy(rng.integers(0, 2, 300))
+        x = centres[at][y] + torch.from_numpy(rng.normal(size=(300, 20)).astype(np.float32))
+        tasks.append(TensorTask(f"t/{at}", train=(x, y), test=(x[:60], y[:60]), classes=2))
+    orders = [torch.randperm(300, generator=torch.Generator().manual_seed(0)) for _ in tasks]
+    x, y = module.joined(tasks, [0, 2], orders)
+    assert (x.shape, sorted(set(y.tolist()))) == ((600, 20), [0, 1, 2, 3])
+    network = module.trained(x, y, 0)
+    asked = [next(iter(tasks[at].test_batches(60))) for at in (0, 2)]
+    assert module.accuracy(network, asked) > 0.9
+    assert module.accuracy(network, asked[::-1]) < 0.1  # classes are numbered on, task after task
+    pytest.importorskip("pytorch_ood")
+    for score in module.detectors(network, x, y, None).values():
+        assert module.area(score(next(iter(tasks[1].test_batches(60)))[0]), score(x)) > 0.5
 
 
 def test_prototypes_killed(tmp_path, monkeypatch):
