@@ -1,9 +1,15 @@
-"""What importing the package takes beyond torch, each import in a process of its own, in turns."""
+"""What importing the package takes beyond torch, each import in a process of its own, in turns.
+
+Bytecode is kept, as installed packages have it. Where ``PYTHONDONTWRITEBYTECODE`` is set and nobody
+has compiled the sources, every process does so anew; that is measured beside.
+"""
 
 import argparse
 import os
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 from typing import Any
 
 from benchmarks.results import save_results
@@ -16,25 +22,42 @@ LINES = {
     "from supsup import train": "from supsup import train",
     "from supsup import SupSup": "from supsup import SupSup",
 }
+_NOT_COMPILED = "from supsup import SupSup, sources compiled anew"
 _TIMED = "import time; t = time.process_time(); {}; print(time.process_time() - t)"
 
 
-def seconds_of(line: str) -> float:
-    """CPU seconds of an import in a new process."""
+def seconds_of(line: str, compiled: Path | None) -> float:
+    """CPU seconds of an import in a new process.
+
+    Args:
+        compiled: folder of the bytecode; None for processes that keep none of ours.
+    """
+    environment = dict(os.environ)
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    if compiled is None:
+        environment["PYTHONDONTWRITEBYTECODE"] = "1"
+    else:
+        environment["PYTHONPYCACHEPREFIX"] = str(compiled)
     run = subprocess.run(
-        [sys.executable, "-c", _TIMED.format(line)], capture_output=True, text=True, check=True
+        [sys.executable, "-c", _TIMED.format(line)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment,
     )
     return float(run.stdout)
 
 
 def measure(rounds: int) -> dict[str, Any]:
-    """All in turns, once before so that the files are in memory."""
-    seconds: dict[str, list[float]] = {name: [] for name in LINES}
-    for turn in range(rounds + 1):
-        for name, line in LINES.items():
-            found = seconds_of(line)
+    """All in turns, once before so that the files are in memory and their bytecode is there."""
+    seconds: dict[str, list[float]] = {name: [] for name in [*LINES, _NOT_COMPILED]}
+    with tempfile.TemporaryDirectory() as folder:
+        for turn in range(rounds + 1):
+            found = {name: seconds_of(line, Path(folder)) for name, line in LINES.items()}
+            found[_NOT_COMPILED] = seconds_of(LINES["from supsup import SupSup"], None)
             if turn:
-                seconds[name].append(found)
+                for name, each in found.items():
+                    seconds[name].append(each)
     beyond = {
         name: [a - b for a, b in zip(each, seconds["torch"], strict=True)]
         for name, each in seconds.items()

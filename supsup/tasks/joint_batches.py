@@ -23,6 +23,7 @@ class JointBatches:
         self._images, self._y = first.train_images.flatten(1), first.train_y
         self._index = torch.stack([pixels.index for pixels in maps], 1) if maps else None
         self._weight = torch.stack([pixels.weight for pixels in maps], 1) if maps else None
+        self._moves = all(pixels.moves for pixels in maps)
         self._scale, self._shift = first.scale, first.shift
 
     def train_batch(
@@ -32,10 +33,10 @@ class JointBatches:
         flat = indices.flatten()
         values = self._images.index_select(0, flat).view(*indices.shape, -1).float()
         if self._index is not None and self._weight is not None:
-            taps = [
-                values.gather(2, index.unsqueeze(1).expand_as(values)).mul_(weight.unsqueeze(1))
-                for index, weight in zip(self._index, self._weight, strict=True)
-            ]
+            taps = [values.gather(2, index.unsqueeze(1).expand_as(values)) for index in self._index]
+            if not self._moves:
+                for tap, weight in zip(taps, self._weight, strict=True):
+                    tap.mul_(weight.unsqueeze(1))
             values = taps[0]
             for tap in taps[1:]:
                 values += tap
