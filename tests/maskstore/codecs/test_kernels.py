@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maskstore.codecs import kernels
+from maskstore.codecs.contextual import search
 from maskstore.codecs.contextual.counts import Counts, bits_of, by_place
 from maskstore.codecs.contextual.low_rank import PULLS, Pull
 from maskstore.codecs.contextual.search import Search, Task, code_bits, fit_pull
@@ -249,3 +250,23 @@ def test_importing_maskstore_does_not_load_the_compiler():
     script = "import sys, maskstore._verify, maskstore.maintenance; print('numba' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "False"
+
+
+def test_no_product_of_the_search_is_large_enough_for_several_threads(monkeypatch):
+    """OpenBLAS would put all cores on each, while each core codes a mask of its own."""
+    sizes, multiply = [], np.matmul
+    monkeypatch.setattr(
+        np,
+        "matmul",
+        lambda a, b, **to: (sizes.append(a.size * b.shape[1]), multiply(a, b, **to))[1],
+    )
+    matrix = np.random.default_rng(0).standard_normal((300, 784), np.float32)
+    *_, strength = search._strongest(matrix, 4, seed=0)
+    assert sum(sizes) > 10 * matrix.size
+    assert max(sizes) <= 2**18
+    expected = np.linalg.svd(matrix.astype(np.float64), compute_uv=False)[:4]
+    assert np.all(strength <= expected * 1.0001)
+    assert np.all(strength > 0.8 * expected)
+    thin = np.random.default_rng(1).standard_normal((784, 7), np.float32)
+    exact = matrix.astype(np.float64) @ thin
+    assert np.allclose(search._product(matrix, thin), exact, rtol=1e-4, atol=1e-3)
