@@ -217,6 +217,17 @@ def main() -> None:
     draw(figures)
 
 
+CALLED = {
+    "Ours": "this package",
+    "Sqlite": "SQLite",
+    "Hdf5Datasets": "HDF5, a dataset each",
+    "Zarr": "Zarr, an array each",
+    "Safetensors": "safetensors, a file each",
+    "Npz": ".npz, a file each",
+}
+"""System → what the picture calls it."""
+
+
 def draw(figures: dict[str, dict[str, float]]) -> None:
     """Four bars a system at 10,000 tasks: docs/results/archive_scale.svg."""
     shown = {label.split()[0]: row for label, row in figures.items() if label.endswith(" 10000")}
@@ -230,7 +241,11 @@ def draw(figures: dict[str, dict[str, float]]) -> None:
     with picture("archive_scale", ROW) as figure:
         panels = figure.subplots(1, 4, sharey=True)
         for axes, (key, title) in zip(panels, keys.items(), strict=True):
-            bars = axes.barh(list(shown), [row[key] for row in shown.values()], color=colours)
+            bars = axes.barh(
+                [CALLED[name] for name in shown],
+                [row[key] for row in shown.values()],
+                color=colours,
+            )
             axes.bar_label(bars, [f" {row[key]:,g}" for row in shown.values()], fontsize=7)
             axes.set_xscale("log")
             axes.margins(x=0.35)

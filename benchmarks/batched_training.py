@@ -248,7 +248,15 @@ def draw(figures: dict[str, Any]) -> None:
         for row in figures["comparison"][1:]:
             height = 1000 / row["cpu_seconds_a_task"]
             axes.axhline(height, color=OTHER, linestyle="--")
-            axes.text(8, height, row["what"], fontsize=8, va="bottom", ha="right")
+            axes.annotate(
+                row["what"],
+                (8, height),
+                (0, 3),  # points above the line: it is not to go through what hangs below
+                textcoords="offset points",
+                fontsize=8,
+                va="bottom",
+                ha="right",
+            )
         axes.set(xlabel="tasks at a time", ylabel="tasks of 1,000 steps in 1,000 CPU seconds")
         axes.set_ylim(0)
         axes.legend()

@@ -23,6 +23,12 @@ def faults(figure: Figure) -> list[str]:
     ]
     for axes in figure.axes:
         points = _points(axes)
+        found += [
+            f"{name!r} goes through {text.get_text()!r}"
+            for text in axes.texts
+            for name, at in points
+            if text.get_text().strip() and text.get_window_extent().padded(0.5).count_contains(at)
+        ]
         for legend in _legends(figure, axes):
             box = legend.get_window_extent()
             found += [f"the key is over {name!r}" for name, box_ in _bars(axes) if _area(box, box_)]

@@ -142,6 +142,18 @@ def test_every_published_picture_is_of_vectors_and_has_its_figures():
     assert pictures - {f"reproduced-{name}.svg" for name in REPRODUCED} == {*drawn, "demo.svg"}
 
 
+def test_the_picture_of_the_demo_is_of_what_the_readme_says_that_it_prints():
+    """The README's figures are compared with what the demo prints as it is walked through."""
+    readme = (ROOT / "README.md").read_text("utf-8")
+    shares = re.findall(r"^│ split-mnist/\d │ +([\d.]+) │", readme, re.MULTILINE)
+    (size,) = re.findall(r"^│ archive, all of the file │ +([\d,.]+) │", readme, re.MULTILINE)
+    shown = [f"{100 * float(share):.1f}" for share in shares]
+    shown.append(f" {float(size.replace(',', '')):,.0f}")
+    words = words_of(ROOT / "docs" / "results" / "demo.svg")
+    assert len(shares) == 5
+    assert [each for each in shown if each not in words] == []
+
+
 def test_every_benchmark_that_draws_is_drawn():
     drawing = {
         name
