@@ -11,6 +11,7 @@ from hopfield.descent import Deflated, Schedule
 from hopfield.dynamics import settle
 from hopfield.rules.base import HopfieldMemory
 from maskstore.errors import InvalidInput
+from maskstore.notebook import Shown, counted
 
 Entropy: TypeAlias = Callable[
     [Float[np.ndarray, " unit"], int], tuple[float, Float[np.ndarray, " unit"]]
@@ -60,8 +61,8 @@ class Candidate:
         return self.accept is not None and self.entropy <= self.accept
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recovery:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Recovery(Shown):
     """What was recovered.
 
     Attributes:
@@ -75,6 +76,13 @@ class Recovery:
     restarts: int
     batches: int
     trajectory: tuple[Step, ...]
+
+    def _shown(self) -> str:
+        return (
+            f"{counted(len(self.candidates), 'candidate')} over {len(self.pattern):,} units, "
+            f"best entropy {self.entropy:.4g}; {counted(self.steps, 'step')}, "
+            f"{counted(self.restarts, 'restart')}"
+        )
 
     @property
     def pattern(self) -> Int8[np.ndarray, " unit"]:

@@ -11,6 +11,7 @@ from jaxtyping import Float64, Int64
 from maskstore import bits
 from maskstore.access import require_archive
 from maskstore.errors import InvalidInput, TaskNotFound
+from maskstore.notebook import Shown, counted, first_names
 from maskstore.packed import StoredTask
 from maskstore.reader import ArchiveReader
 from maskstore.registry import check_one_of, did_you_mean
@@ -156,8 +157,8 @@ def _paths(metadata: Mapping[str, Any], path: str = "") -> dict[str, Any]:
     return found
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Overlap:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class Overlap(Shown):
     """How much K masks share.
 
     Attributes:
@@ -169,6 +170,10 @@ class Overlap:
     names: tuple[str, ...]
     layer: str | None
     both: Int64[np.ndarray, "task task"]
+
+    def _shown(self) -> str:
+        where = "" if self.layer is None else f" in {self.layer}"
+        return f"{counted(len(self.names), 'mask')}{where}: {first_names(self.names)}"
 
     @property
     def jaccard(self) -> Float64[np.ndarray, "task task"]:

@@ -2,6 +2,7 @@
 
 from base64 import b64decode
 from dataclasses import replace
+from html import escape
 from io import BytesIO
 from typing import get_args
 
@@ -11,14 +12,20 @@ import torch
 from PIL import Image
 
 from hopfield import FORMS, new_memory
+from hopfield.recovery import Candidate, Recovery, Step
 from maskstore.errors import InvalidInput
+from maskstore.queries import Overlap
 from supsup import BackboneRecipe, SupSup, TensorTask, build
 from supsup.archives import create_archive
 from supsup.archives.inference import bank_of
+from supsup.archives.prediction import Predictions
 from supsup.choices import HopfieldFormName
 from supsup.datasets import ImageSet, load
 from supsup.datasets.thumbnails import row_of
+from supsup.evaluation.metrics import ContinualMetrics
+from supsup.evaluation.score import Evaluation, Skipped, TaskAccuracy
 from supsup.inference import MaskBank
+from supsup.inference.find_task import Inference
 from supsup.networks.backbone import Backbone
 from supsup.recovery import encode_archive
 from supsup.tasks import make_task, task_family
@@ -124,6 +131,72 @@ def test_a_notebook_shows_it_and_obeys_no_name(made, what):
     if picture:
         png = b64decode(picture.partition("base64,")[2].partition('"')[0])
         assert Image.open(BytesIO(png)).size == PICTURED[what]
+
+
+MANY = 10_000
+ANSWERS = {
+    "<Predictions 10,000 images of 1 task: 'a'>": Predictions(
+        tasks=("a",) * MANY,
+        predictions=np.zeros(MANY, np.int64),
+        labels=("0",) * MANY,
+        probabilities=np.ones(MANY, np.float32),
+    ),
+    "<Inference 10,000 images of 2 tasks, found by exhaustive: 'b', 'a'>": Inference(
+        tasks=np.arange(1, MANY + 1) % 2,
+        names=("b", "a") * (MANY // 2),
+        predictions=np.zeros(MANY, np.int64),
+        energy=np.zeros(MANY, np.float32),
+        confidence=np.ones(MANY),
+        margin=np.ones(MANY),
+        evidence=np.zeros((MANY, 2)),
+        method="exhaustive",
+        objective="entropy",
+        reason="",
+    ),
+    "<Evaluation GNu, 10,000 tasks: accuracy 0.5000, task accuracy 0.7500; 1 skipped>": Evaluation(
+        scenario="GNu",
+        method="exhaustive",
+        objective="entropy",
+        batch=128,
+        per_task=(TaskAccuracy(name="a", accuracy=0.5, task_accuracy=0.75),) * MANY,
+        skipped=(Skipped(name="<b>", reason="no data"),),
+    ),
+    "<Evaluation GG, 1 task: accuracy 0.5000>": Evaluation(
+        scenario="GG",
+        method=None,
+        objective=None,
+        batch=128,
+        per_task=(TaskAccuracy(name="a", accuracy=0.5, task_accuracy=1.0),),
+    ),
+    "<ContinualMetrics 2 tasks: average accuracy 0.7500, forgetting 0.2000>": ContinualMetrics(
+        names=("a", "b"),
+        matrix=np.array([[0.9, 0.6], [0.7, 0.8]]),
+        untrained=np.array([0.5, 0.5]),
+    ),
+    "<ContinualMetrics 1 task: average accuracy 0.9000>": ContinualMetrics(
+        names=("a",), matrix=np.array([[0.9]]), untrained=np.array([0.5])
+    ),
+    "<Overlap 2,500 masks in fc1.weight: '0', '1', '2', '3', '4' and 2,495 more>": Overlap(
+        names=tuple(map(str, range(2500))),
+        layer="fc1.weight",
+        both=np.zeros((2500, 2500), np.int64),
+    ),
+    "<Recovery 1 candidate over 4,096 units, best entropy 0.5; 1 step, 0 restarts>": Recovery(
+        candidates=(
+            Candidate(pattern=np.ones(4096, np.int8), entropy=0.5, energy=-1.0, accept=None),
+        ),
+        restarts=0,
+        batches=3,
+        trajectory=(Step(restart=0, energy=0.0, entropy=0.7, pattern=np.ones(4096, np.int8)),) * 2,
+    ),
+}
+"""What calls give back, as large as it gets: the last line of a cell of a notebook shows it."""
+
+
+@pytest.mark.parametrize("line", ANSWERS, ids=lambda line: line.split()[0][1:])
+def test_answers_are_a_line_however_many_there_are(line):
+    assert repr(ANSWERS[line]) == line
+    assert ANSWERS[line]._repr_html_() == f"<p>{escape(line)}</p>"
 
 
 PICTURED = {"data": (280, 28), "task of a family": (280, 28), "task of tensors": (32, 8)}

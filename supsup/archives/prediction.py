@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from maskstore.archive import MaskArchive
 from maskstore.errors import InvalidInput
+from maskstore.notebook import Shown, counted, first_names
 from supsup.archives.classes import label_of
 from supsup.archives.inference import read_for
 from supsup.archives.served import TaskWeights
@@ -36,8 +37,8 @@ _ROWS_BY_BITS = 16
 """Rows of one task up to which its bits are as quick as weights that are kept."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Predictions:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class Predictions(Shown):
     """What the masks of named tasks say of images; every member has one entry an image.
 
     Attributes:
@@ -51,6 +52,12 @@ class Predictions:
     predictions: Int64[np.ndarray, " batch"]
     labels: tuple[str | None, ...]
     probabilities: Float32[np.ndarray, " batch"]
+
+    def _shown(self) -> str:
+        asked = list(dict.fromkeys(self.tasks))
+        return f"{counted(len(self.tasks), 'image')} of {counted(len(asked), 'task')}: " + (
+            first_names(asked)
+        )
 
 
 @plain_modes()

@@ -8,11 +8,12 @@ import numpy as np
 from jaxtyping import Float64
 
 from maskstore.errors import InvalidInput
+from maskstore.notebook import Shown, counted
 from supsup.evaluation.score import Evaluation
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class ContinualMetrics:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class ContinualMetrics(Shown):
     """Accuracies while tasks arrive one after another, and what the field makes of them.
 
     Row i of the matrix is measured after task i was learnt, column j on the test set of task j,
@@ -53,6 +54,10 @@ class ContinualMetrics:
     task_accuracy: float | None = None
     bytes: tuple[int, ...] | None = None
     seconds: tuple[float, ...] | None = None
+
+    def _shown(self) -> str:
+        told = f"{counted(len(self.names), 'task')}: average accuracy {self.average_accuracy:.4f}"
+        return told if self.forgetting is None else f"{told}, forgetting {self.forgetting:.4f}"
 
     def __post_init__(self) -> None:
         count = len(self.names)

@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from maskstore.errors import InvalidInput
+from maskstore.notebook import Shown, counted
 from maskstore.tensors import TensorValue
 from supsup.evaluation.batches import evaluation_batches, whole_batches
 from supsup.evaluation.scenarios import GG, Scenario
@@ -65,8 +66,8 @@ class Skipped:
         return {"name": self.name, "reason": self.reason}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evaluation:
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Evaluation(Shown):
     """A scenario over all tasks; accuracies are the means over tasks."""
 
     scenario: str
@@ -75,6 +76,13 @@ class Evaluation:
     batch: int
     per_task: tuple[TaskAccuracy, ...]
     skipped: tuple[Skipped, ...] = ()
+
+    def _shown(self) -> str:
+        found = f", task accuracy {self.task_accuracy:.4f}" if self.method else ""
+        return (
+            f"{self.scenario}, {counted(len(self.per_task), 'task')}: accuracy {self.accuracy:.4f}"
+            f"{found}{f'; {len(self.skipped):,} skipped' if self.skipped else ''}"
+        )
 
     @classmethod
     def of(

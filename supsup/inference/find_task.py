@@ -10,6 +10,7 @@ from torch import Tensor
 
 from maskstore.archive import MaskArchive
 from maskstore.errors import InvalidInput
+from maskstore.notebook import Shown, counted, first_names
 from maskstore.packed import PackedMasks
 from maskstore.registry import check_one_of
 from supsup.choices import ModeName
@@ -37,8 +38,8 @@ _FAR = 10
 """Times the largest number of training that one may be: bytes among normalised ones are beyond."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Inference:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class Inference(Shown):
     """What was found for a batch; every array has one entry an image.
 
     Attributes:
@@ -78,6 +79,13 @@ class Inference:
     files: tuple[str, ...] | None = None
     note: str = ""
     strangeness: Float64[np.ndarray, " batch"] | None = None
+
+    def _shown(self) -> str:
+        found = list(dict.fromkeys(self.names))
+        return (
+            f"{counted(len(self.names), 'image')} of {counted(len(found), 'task')}, found by "
+            f"{self.method}: {first_names(found)}"
+        )
 
 
 def infer(
