@@ -18,7 +18,7 @@ from rich.text import Text
 _READABLE = 76
 """Characters of a line of JSON for people."""
 
-_NARROW = 24
+_NARROW = 14
 """Columns of the terminal that a column of sentences takes at least, if it has so many."""
 
 stderr = Console(stderr=True, highlight=False, markup=False, emoji=False)

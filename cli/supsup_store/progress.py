@@ -39,12 +39,17 @@ def stage_progress(*, quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
     with progress_bar(quiet=quiet) as bar:
         shown = bar.add_task("", total=None, visible=False)
         stages: list[str] = []
+        told = bar.get_time()
 
         def report(what: str, done: int, total: int) -> None:
+            nonlocal told
             if stages[-1:] != [what]:
                 stages.append(what)
                 bar.reset(shown, description=what, total=total, visible=True)
+                # What is told first is that some of it is done: that took time since the last.
+                bar.tasks[0].start_time = told
             bar.update(shown, completed=done, total=total)
+            told = bar.get_time()
 
         yield report
 
@@ -96,10 +101,15 @@ def line_of(task: Task) -> str:
     parts = [f"{done} of {task.total:,.0f}" if task.total else done]
     if task.completed and task.elapsed:
         rate = task.completed / task.elapsed
-        parts.append(f"{rate:.3g}/s")
+        parts.append(_a_second(rate))
         if task.total:
             parts.append(f"{_duration((task.total - task.completed) / rate)} left")
     return f"{task.description.strip()}: {', '.join(parts)}"
+
+
+def _a_second(rate: float) -> str:
+    """``0.27/s``, ``5.3/s`` or ``48,000/s``."""
+    return f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.2g}/s"
 
 
 def _duration(seconds: float) -> str:
@@ -122,4 +132,4 @@ class _Description(ProgressColumn):
 
 class _Rate(ProgressColumn):
     def render(self, task: Task) -> Text:
-        return Text(f"{task.speed:.2g}/s" if task.speed else "-/s", style="progress.data.speed")
+        return Text(_a_second(task.speed) if task.speed else "-/s", style="progress.data.speed")

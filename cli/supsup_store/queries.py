@@ -95,13 +95,21 @@ def diff(
     if found.metadata:
         print_table(
             ("metadata", "first", "second"),
-            [(path, *map(str, pair)) for path, pair in found.metadata.items()],
+            [(path, *_told(*pair)) for path, pair in found.metadata.items()],
             long=("first", "second"),
         )
     else:
         print_line("no metadata differ")
     if found.tensors:
         print_line(f"tensors that differ: {', '.join(found.tensors)}")
+
+
+def _told(first: object, second: object) -> tuple[str, str]:
+    """Two values as text: numbers of six digits, or of as many as it takes to tell them apart."""
+    short, other = (
+        f"{each:.6g}" if isinstance(each, float) else str(each) for each in (first, second)
+    )
+    return (short, other) if short != other else (str(first), str(second))
 
 
 def overlap(

@@ -41,7 +41,9 @@ def choose(bank: MaskBank, *, images: int, mode: str) -> tuple[Method, str]:
     if bank.class_counts is not None:
         return Exhaustive(), "tasks differ in their number of classes: each is tried over its own"
     if count <= FEW or 4 * bank.source.layout.bits * count <= EXHAUSTIVE_BYTES:
-        return Exhaustive(), f"{count} masks are few enough to try each"
+        return Exhaustive(), (
+            f"{count} masks are few enough to try each" if count > 1 else "the only mask is tried"
+        )
     if bank.sparse is not None:
         return Exhaustive(), (
             f"density {bank.density:.1%} is below {SPARSE_DENSITY:.0%}: all {count} masks have the "

@@ -11,6 +11,7 @@ import sys
 import termios
 import unicodedata
 from contextlib import suppress
+from functools import partial
 from io import StringIO
 
 import numpy as np
@@ -23,7 +24,13 @@ from maskstore.interchange import save_masks
 from supsup import BackboneRecipe, build
 from supsup.archives import create_archive
 from supsup_store.console import counted, print_table, printable
-from supsup_store.progress import ProgressLines, progress_bar, task_progress
+from supsup_store.progress import (
+    ProgressLines,
+    line_of,
+    progress_bar,
+    stage_progress,
+    task_progress,
+)
 from tests.maskstore.helpers import LAYOUT, random_masks
 
 HOSTILE = {
@@ -446,3 +453,45 @@ def test_a_narrow_diff_tells_both_tasks_or_neither(run, tmp_path, monkeypatch):
         monkeypatch.setenv("COLUMNS", str(width))
         head = plain(run("diff", tmp_path / "a.h5", "a", "b").out).splitlines()[2]
         assert ("first" in head, "differ" in head) == ("second" in head, True)
+
+
+def test_a_stage_that_tells_its_first_part_when_that_is_done_took_time_for_it(monkeypatch, capsys):
+    clock = [0.0]
+    lines = partial(ProgressLines, lambda: clock[0])
+    monkeypatch.setattr("supsup_store.progress.ProgressLines", lines)
+    with stage_progress(quiet=False) as report:
+        for clock[0], stage, done in [(40, "one", 1), (80, "one", 2), (180, "two", 1)]:
+            report(stage, done, 2)
+    assert capsys.readouterr().err.splitlines() == [
+        "one: 1 of 2, 0.025/s, 40 s left",
+        "one: 2 of 2, 0.025/s, 0 s left",
+        "two: 1 of 2, 0.01/s, 1 min 40 s left",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("parts", "shown"), [(1, "0.1/s"), (53, "5.3/s"), (996, "100/s"), (480_000, "48,000/s")]
+)
+def test_a_rate_is_no_power_of_ten(parts, shown):
+    now = 0.0
+    bar = ProgressLines(lambda: now)
+    at = bar.add_task("verifying", total=1_000_000)
+    bar.update(at, completed=parts)
+    now = 10.0
+    assert f", {shown}, " in line_of(bar.tasks[0])
+
+
+def test_a_diff_of_metadata_fits_and_tells_numbers_apart(run, tmp_path, monkeypatch):
+    measured = {
+        "a": {"accuracy": 0.9393333333333334, "close": 0.12345678, "start_density": "a-" * 20},
+        "b": {"accuracy": 0.9386666666666666, "close": 0.12345679, "start_density": "b-" * 20},
+    }
+    with MaskArchive.create(tmp_path / "a.h5", LAYOUT) as archive:
+        for name, metrics in measured.items():
+            archive.add(name, random_masks(0), metadata={"training": metrics})
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    monkeypatch.setenv("COLUMNS", "60")
+    shown = plain(run("diff", tmp_path / "a.h5", "a", "b").out)
+    assert max(map(len, shown.splitlines())) <= 60
+    assert "0.939333 │ 0.938667 │" in " ".join(shown.split())
+    assert "0.12345678 │ 0.12345679" in " ".join(shown.split())

@@ -224,6 +224,9 @@ def test_auto_tries_every_mask_that_memory_bandwidth_allows():
     method, why = choose(bank, images=1, mode="batch")
     assert method.name == "exhaustive"
     assert "60 masks are few enough" in why
+    assert choose(MaskBank(odd_net(), random_masks(odd_net(), 1)), images=1, mode="batch")[1] == (
+        "the only mask is tried"
+    )
 
 
 def test_auto_softens_the_entropy():
