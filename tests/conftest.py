@@ -20,6 +20,19 @@ _HERE = {str(folder_of(name).parent): None for name in PACKAGES if ROOT in folde
 os.environ["PYTHONPATH"] = os.pathsep.join([*_HERE, *filter(None, [os.environ.get("PYTHONPATH")])])
 
 
+BESIDE = ("benchmarks", "docs", "examples", "pyproject.toml")
+"""What lies beside the tests and is tested, too, whether the packages are there or installed."""
+
+
+def pytest_configure() -> None:
+    """Refuse tests that were taken out of the checkout alone, before some of them fail oddly."""
+    if missing := [name for name in BESIDE if not (ROOT / name).exists()]:
+        raise pytest.UsageError(
+            f"the tests read {', '.join(missing)}, not found in {ROOT}; take all of the source "
+            "distribution, without its packages to test installed ones (CONTRIBUTING.md)"
+        )
+
+
 @pytest.fixture(scope="session")
 def mnist_dir() -> Path:
     """The folder of the full MNIST files; the test is skipped where there is none."""

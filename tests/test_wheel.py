@@ -101,6 +101,16 @@ def test_the_wheel_needs_nothing_beside_it(wheel, tmp_path, arguments):
             assert run.stdout.startswith(str(tmp_path / "site"))
 
 
+def test_tests_that_were_taken_along_alone_say_what_is_missing(tmp_path):
+    for name in ("__init__", "conftest", "sources", "typechecker", "test_names"):
+        (tmp_path / "tests").mkdir(exist_ok=True)
+        shutil.copy(ROOT / "tests" / f"{name}.py", tmp_path / "tests")
+    command = [sys.executable, "-m", "pytest", "--import-mode=importlib", "tests"]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert run.returncode == pytest.ExitCode.USAGE_ERROR, run.stdout + run.stderr
+    assert "the tests read benchmarks, docs, examples, pyproject.toml, not found" in run.stderr
+
+
 def test_processes_that_tests_start_have_the_packages_that_tests_have():
     where = "import importlib.util as i, sys; print(*(i.find_spec(p).origin for p in sys.argv[1:]))"
     run = subprocess.run(

@@ -45,14 +45,14 @@ def test_mutated_bytes(codec):
     tracemalloc.start()
     for at in range(300):
         data = next(bad[at % len(bad)])
-        start = time.perf_counter()
+        start = time.process_time()  # others may have the processor
         try:
             packed = codec.decode(data, prior)
         except CorruptArchive:
             refused += 1
         else:
             assert packed.shape == (LAYOUT.packed_bytes,)
-        assert time.perf_counter() - start < 2
+        assert time.process_time() - start < 2
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert refused > 20

@@ -173,7 +173,7 @@ def test_mutated_bytes_never_pass(part):
     good = decode_set("task 't'", *stored)
     refused = 0
     for bad in islice(mutations(getattr(stored, part), random.Random(part)), 1500):
-        start = time.perf_counter()
+        start = time.process_time()  # others may have the processor
         try:
             found = decode_set("task 't'", *stored._replace(**{part: bad}))
         except ArchiveError:
@@ -182,7 +182,7 @@ def test_mutated_bytes_never_pass(part):
             assert list(found) == list(good)
             assert all(found[name].tobytes() == good[name].tobytes() for name in good)
             assert all(found[name].dtype == good[name].dtype for name in good)
-        assert time.perf_counter() - start < 5
+        assert time.process_time() - start < 5
     assert refused > 1400
 
 
