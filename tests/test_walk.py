@@ -18,7 +18,7 @@ from tests.pages import FILE, check_shown, snippets_of
 from tests.sources import ROOT
 
 PAGES = (ROOT / "README.md", ROOT / "docs" / "tutorial.md")
-CLONED = ("maskstore", "hopfield", "supsup", "cli", "tests", "benchmarks")
+CLONED = ("maskstore", "hopfield", "supsup", "cli", "tests", "benchmarks", "docs", "examples")
 """Folders that an installation and the tests that are tried take."""
 
 TESTS = "tests/maskstore/test_golden.py"
