@@ -58,3 +58,16 @@ def test_a_flipped_bit_in_a_header_is_refused_by_libhdf5(tmp_path):
     path.write_bytes(file)
     with h5py.File(path) as opened, pytest.raises(RuntimeError):
         list(opened)
+
+
+def test_bytes_that_libhdf5_does_not_look_at():
+    """By the HDF5 file format specification 3.0: II.B, IV.A.1.b, IV.A.2.m."""
+    nowhere = b"\xff" * 8
+    assert hdf5.superblock(1000, 4096)[:44] == b"\x89HDF\r\n\x1a\n" + bytes([2, 8, 8, 0]) + bytes(
+        8
+    ) + nowhere + (4096).to_bytes(8, "little") + (1000).to_bytes(8, "little")
+    attribute = hdf5.group([], [("n", "vv")])
+    sizes = bytes([3, 0, 2, 0, 8, 0, 4, 0, 0])
+    of_type = bytes([0x13, 1, 0, 0, 2, 0, 0, 0])
+    body = sizes + b"n\0" + of_type + bytes([2, 0, 0, 0]) + b"vv"
+    assert bytes([0x0C, len(body), 0, 0]) + body in attribute
