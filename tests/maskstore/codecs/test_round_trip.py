@@ -5,8 +5,9 @@ from hypothesis import strategies as st
 
 from maskstore import MaskLayout
 from maskstore.codecs import BY_NAME, CODECS, PRESETS, encode, parse_codec
+from maskstore.codecs.contextual.layer_model import LayerContexts, LayerModel
 from maskstore.errors import InvalidInput
-from tests.maskstore.codecs.helpers import LAYOUTS, packed_mask, prior_of, trained_masks
+from tests.maskstore.codecs.helpers import LAYOUTS, START, packed_mask, prior_of, trained_masks
 
 
 @pytest.mark.parametrize("density", [0.0, 0.002, 0.1, 0.5, 0.97, 1.0])
@@ -49,6 +50,21 @@ def test_trained_masks_come_back_from_every_codec():
     for name in ("raw", "zstd", "ans", "seeded"):
         stored = BY_NAME[name].encode(packed, prior_of(layout))
         assert np.array_equal(BY_NAME[name].decode(stored, prior_of(layout, None)), packed)
+
+
+def test_flips_that_follow_the_weights_signs_where_no_pull_fits():
+    layout = MaskLayout({"w": (2, 3000)})  # too thin for a pull: its numbers would be too many
+    prior, rng = prior_of(layout), np.random.default_rng(0)
+    start = prior.draw(START)
+    known = LayerContexts(shape=(2, 3000), size=start.size, toward=start.toward, earlier=None)
+    flips = (rng.random(layout.bits) < np.where(start.toward, 0.4, 0.05)).astype(np.uint8)
+    model = LayerModel.choose(flips, known)
+    assert model.oriented
+    assert (model.pull, known.max_rank) == (None, 0)
+    packed = layout.pack_flat(start.mask ^ flips)
+    stored = BY_NAME["seeded"].encode(packed, prior)
+    assert np.array_equal(BY_NAME["seeded"].decode(stored, prior_of(layout, None)), packed)
+    assert len(stored) < 0.8 * layout.packed_bytes
 
 
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
