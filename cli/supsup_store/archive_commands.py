@@ -18,7 +18,7 @@ from maskstore.stats import MaskStats, archive_stats, layer_stats, task_stats
 from supsup.choices import PROTOTYPES_SET
 from supsup_store import options
 from supsup_store.console import counted, print_json, print_line, print_readable, print_table
-from supsup_store.options import listed
+from supsup_store.options import among, listed
 from supsup_store.progress import task_progress
 
 
@@ -30,7 +30,7 @@ def register(app: typer.Typer) -> None:
 
 def add(
     archive: options.Archive,
-    task: options.TaskName,
+    task: Annotated[str, typer.Argument(metavar="TASK", help="Name of the task.")],
     file: Annotated[
         Path,
         typer.Argument(help="Mask: .npz or .safetensors of boolean arrays; tensors/NAME beside."),
@@ -56,7 +56,10 @@ def add(
 
 def show(
     archive: options.Archive,
-    task: Annotated[str | None, typer.Argument(metavar="[TASK]", help="A task, or all.")] = None,
+    task: Annotated[
+        str | None,
+        typer.Argument(metavar="[TASK]", help="A task, or all.", autocompletion=options.task_names),
+    ] = None,
     as_json: options.Json = False,
 ) -> None:
     """Show what the archive is made for or, with TASK, all that is kept of one task."""
@@ -255,7 +258,11 @@ def repair(
 def compact(
     archive: options.Archive,
     codec: Annotated[
-        str | None, typer.Option(help=f"Re-encode every mask: {listed(PresetName, CodecName)}.")
+        str | None,
+        typer.Option(
+            help=f"Re-encode every mask: {listed(PresetName, CodecName)}.",
+            autocompletion=among(PresetName, CodecName),
+        ),
     ] = None,
     timeout: options.Timeout = 10.0,
     no_lock: options.NoLock = False,

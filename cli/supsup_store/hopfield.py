@@ -15,11 +15,17 @@ from maskstore.storage.atomic import require_free
 from supsup.choices import HopfieldFormName, HopfieldRuleName, RecoveryName
 from supsup_store import options
 from supsup_store.console import counted, print_json, print_line, print_table
-from supsup_store.options import listed
+from supsup_store.options import among, listed
 from supsup_store.progress import progress_bar, task_progress
 
 Memory = Annotated[Path, typer.Argument(metavar="MEMORY", help="A memory file of `encode`.")]
-Rule = Annotated[str, typer.Option(help=f"Learning rule: {listed(HopfieldRuleName)}.")]
+Rule = Annotated[
+    str,
+    typer.Option(
+        help=f"Learning rule: {listed(HopfieldRuleName)}.",
+        autocompletion=among(HopfieldRuleName),
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -34,7 +40,10 @@ def encode(
     rule: Rule = "projection",
     form: Annotated[
         str | None,
-        typer.Option(help=f"{listed(HopfieldFormName)}; by default the rule's own."),
+        typer.Option(
+            help=f"{listed(HopfieldFormName)}; by default the rule's own.",
+            autocompletion=among(HopfieldFormName),
+        ),
     ] = None,
     bits: Annotated[
         int | None, typer.Option(help="Bits of a synapse (1, 2, 4 or 8); float32 without.")
@@ -111,7 +120,8 @@ def recover(
         str,
         typer.Option(
             help=f"{listed(RecoveryName)}: the paper's equation 6 by the letter, one pass over the "
-            "images, for memories of rule storkey and form blocks."
+            "images, for memories of rule storkey and form blocks.",
+            autocompletion=among(RecoveryName),
         ),
     ] = "annealed",
     net: options.TrustedNet = None,

@@ -13,15 +13,22 @@ from maskstore.selection import select_from
 from supsup.choices import MethodName, ObjectiveName
 from supsup_store import options
 from supsup_store.console import counted, print_csv, print_json, print_line, print_note, print_table
-from supsup_store.options import listed
+from supsup_store.options import among, listed
 from supsup_store.progress import stage_progress, task_progress
 
 Method = Annotated[
     str,
-    typer.Option(help=f"How the task is found: {listed('auto', MethodName)}."),
+    typer.Option(
+        help=f"How the task is found: {listed('auto', MethodName)}.",
+        autocompletion=among("auto", MethodName),
+    ),
 ]
 Objective = Annotated[
-    str, typer.Option(help=f"What tells the task: {listed('auto', ObjectiveName)}.")
+    str,
+    typer.Option(
+        help=f"What tells the task: {listed('auto', ObjectiveName)}.",
+        autocompletion=among("auto", ObjectiveName),
+    ),
 ]
 Mode = Annotated[
     str,

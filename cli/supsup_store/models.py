@@ -12,7 +12,7 @@ from maskstore.storage.atomic import require_free
 from supsup.choices import CheckpointName
 from supsup_store import options
 from supsup_store.console import counted, print_json, print_line, print_note
-from supsup_store.options import listed
+from supsup_store.options import among, listed
 from supsup_store.progress import task_progress
 
 
@@ -31,7 +31,8 @@ def import_(
         str | None,
         typer.Option(
             help=f"How its scores become masks: {listed(CheckpointName)}; by default what the "
-            "checkpoint says."
+            "checkpoint says.",
+            autocompletion=among(CheckpointName),
         ),
     ] = None,
     density: Annotated[

@@ -9,7 +9,7 @@ import supsup
 from supsup.choices import DEFAULT_NET, DEFAULT_OUTPUTS, AllocationName
 from supsup_store import options
 from supsup_store.console import counted, print_json, print_table
-from supsup_store.options import listed
+from supsup_store.options import among, listed
 from supsup_store.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -37,7 +37,8 @@ def learn(
         typer.Option(
             help=f"{listed(AllocationName)}. Prototypes: by what the data look like. "
             "Uniform: eq. 5 as the paper's code runs it, which trains with "
-            "--optimizer rmsprop --lr 1e-4 --schedule constant --own-scores."
+            "--optimizer rmsprop --lr 1e-4 --schedule constant --own-scores.",
+            autocompletion=among(AllocationName),
         ),
     ] = "level",
     every: Annotated[int, typer.Option(help="Batches between regular decisions.")] = 100,

@@ -1,5 +1,6 @@
 """Options that mean the same in every command, one definition each; a command chooses defaults."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -29,6 +30,26 @@ def listed(*choices: Any) -> str:
     return f"{', '.join(names[:-1])} or {names[-1]}"
 
 
+def among(*choices: Any) -> Callable[[str], list[str]]:
+    """Completes a name that :func:`listed` lists, but those that are typed in, such as URLs."""
+    names = [name for each in choices for name in get_args(each) or (each,) if ":" not in name]
+    return lambda incomplete: [name for name in names if name.startswith(incomplete)]
+
+
+def task_names(context: typer.Context, incomplete: str) -> list[str]:
+    """Completes the name of a task of the archive that was typed before; nothing where that cannot
+    be read."""
+    from maskstore import MaskArchive, SupsupError
+
+    # An option that still lacks its value leaves the arguments before it unnamed.
+    archive = context.params.get("archive") or next(iter(context.args), "")
+    try:
+        with MaskArchive.open(archive) as opened:
+            return [name for name in opened.names() if name.startswith(incomplete)]
+    except SupsupError:
+        return []
+
+
 # Archives.
 Archive = Annotated[
     str,
@@ -36,14 +57,24 @@ Archive = Annotated[
         metavar="ARCHIVE", help="The archive file (*.h5); to read, also a URL (s3://…)."
     ),
 ]
-TaskName = Annotated[str, typer.Argument(metavar="TASK", help="Name of the task.")]
+TaskName = Annotated[
+    str, typer.Argument(metavar="TASK", help="Name of the task.", autocompletion=task_names)
+]
 TaskPattern = Annotated[
     str | None,
-    typer.Option("--task", metavar="PATTERN", help="Only these tasks: a name, or 'split-*'."),
+    typer.Option(
+        "--task",
+        metavar="PATTERN",
+        help="Only these tasks: a name, or 'split-*'.",
+        autocompletion=task_names,
+    ),
 ]
 Codec = Annotated[
     str,
-    typer.Option(help=f"{listed(PresetName, CodecName)}; auto takes the smallest for each mask."),
+    typer.Option(
+        help=f"{listed(PresetName, CodecName)}; auto takes the smallest for each mask.",
+        autocompletion=among(PresetName, CodecName),
+    ),
 ]
 Timeout = Annotated[float, typer.Option(help="Seconds to wait for another writer.")]
 NoLock = Annotated[
@@ -61,10 +92,16 @@ NetOrArchive = Annotated[
         "--net",
         help=f"{listed(NetName, 'torchvision:NAME', 'module:function')}; by default the "
         f"archive's, in a new archive {DEFAULT_NET}.",
+        autocompletion=among(NetName, "torchvision:NAME", "module:function"),
     ),
 ]
 Net = Annotated[
-    str, typer.Option("--net", help=f"{listed(NetName, 'torchvision:NAME', 'module:function')}.")
+    str,
+    typer.Option(
+        "--net",
+        help=f"{listed(NetName, 'torchvision:NAME', 'module:function')}.",
+        autocompletion=among(NetName, "torchvision:NAME", "module:function"),
+    ),
 ]
 OutputsOrArchive = Annotated[
     int | None,
@@ -78,7 +115,8 @@ Init = Annotated[
     str | None,
     typer.Option(
         help=f"{listed(InitName)}, by default the first; with scaled- before it, weights are "
-        "larger for the share that masks leave out."
+        "larger for the share that masks leave out.",
+        autocompletion=among(InitName),
     ),
 ]
 FanDensity = Annotated[
@@ -89,7 +127,8 @@ Statistics = Annotated[
     typer.Option(
         help=f"Of normalisation: {listed(StatisticsName)}; running ones are kept with each task, "
         "so that single images are answered. By default the archive's; in a new archive frozen "
-        "where --weights gives any, batch for bn-2048, else running."
+        "where --weights gives any, batch for bn-2048, else running.",
+        autocompletion=among(StatisticsName),
     ),
 ]
 PerTask = Annotated[
@@ -150,7 +189,10 @@ Dataset = Annotated[
     str,
     typer.Option(
         help=f"Rule and data set of the tasks, such as split-mnist: {listed(TaskRuleName)} with "
-        f"{listed(DatasetName)} (which can only be split); or of your own images, folder."
+        f"{listed(DatasetName)} (which can only be split); or of your own images, folder.",
+        autocompletion=among(
+            *(f"{rule}-{data}" for rule in get_args(TaskRuleName) for data in get_args(DatasetName))
+        ),
     ),
 ]
 Tasks = Annotated[int | None, typer.Option(help="How many tasks; by default all that there are.")]
@@ -158,14 +200,16 @@ Labels = Annotated[
     str | None,
     typer.Option(
         help=f"split: {listed(LabelsName)}; shared (the default) numbers each task's classes from "
-        "0, original keeps the data set's labels, and all its classes compete."
+        "0, original keeps the data set's labels, and all its classes compete.",
+        autocompletion=among(LabelsName),
     ),
 ]
 Sampling = Annotated[
     str | None,
     typer.Option(
         help=f"rotated: {listed(SamplingName)} pixels; by default the first, in the paper's code "
-        "the second."
+        "the second.",
+        autocompletion=among(SamplingName),
     ),
 ]
 Ways = Annotated[int | None, typer.Option("--ways", help="split: classes in a task.")]
@@ -182,18 +226,32 @@ Data = Annotated[
     ),
 ]
 Mask = Annotated[
-    str, typer.Option(help=f"{listed(MaskRuleName)}; gradual is for very sparse masks.")
+    str,
+    typer.Option(
+        help=f"{listed(MaskRuleName)}; gradual is for very sparse masks.",
+        autocompletion=among(MaskRuleName),
+    ),
 ]
 Density = Annotated[float, typer.Option(help="topk, gradual: share of weights kept.")]
 Batch = Annotated[int, typer.Option(help="Images a batch.")]
 Optimizer = Annotated[
-    str, typer.Option(help=f"{listed(OptimizerName)}; normed-sgd is for gradual.")
+    str,
+    typer.Option(
+        help=f"{listed(OptimizerName)}; normed-sgd is for gradual.",
+        autocompletion=among(OptimizerName),
+    ),
 ]
 LearningRate = Annotated[
     float | None,
     typer.Option("--lr", help="Learning rate at the start; by default the optimizer's."),
 ]
-Schedule = Annotated[str, typer.Option(help=f"{listed(ScheduleName)}.")]
+Schedule = Annotated[
+    str,
+    typer.Option(
+        help=f"{listed(ScheduleName)}.",
+        autocompletion=among(ScheduleName),
+    ),
+]
 
 # What is printed.
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]

@@ -12,7 +12,7 @@ from maskstore.task_table import SortKey, accuracy_of, flat_rows, sort_tasks
 from supsup.merging import copy_between
 from supsup_store import options
 from supsup_store.console import counted, print_csv, print_json, print_line, print_note, print_table
-from supsup_store.options import listed
+from supsup_store.options import among, listed, task_names
 
 _MATRIX = 6
 """Tasks whose overlap is printed as a matrix; of more, each with its nearest."""
@@ -32,7 +32,13 @@ def register(app: typer.Typer) -> None:
 def list_tasks(
     archive: options.Archive,
     pattern: Pattern = None,
-    sort: Annotated[str, typer.Option(help=f"{listed(SortKey)}.")] = "index",
+    sort: Annotated[
+        str,
+        typer.Option(
+            help=f"{listed(SortKey)}.",
+            autocompletion=among(SortKey),
+        ),
+    ] = "index",
     reverse: Annotated[bool, typer.Option("--reverse", help="The largest first.")] = False,
     as_csv: options.AsCsv = False,
     as_json: options.Json = False,
@@ -73,8 +79,12 @@ def list_tasks(
 
 def diff(
     archive: options.Archive,
-    first: Annotated[str, typer.Argument(metavar="TASK", help="Name of a task.")],
-    second: Annotated[str, typer.Argument(metavar="OTHER", help="Name of another.")],
+    first: Annotated[
+        str, typer.Argument(metavar="TASK", help="Name of a task.", autocompletion=task_names)
+    ],
+    second: Annotated[
+        str, typer.Argument(metavar="OTHER", help="Name of another.", autocompletion=task_names)
+    ],
     as_json: options.Json = False,
 ) -> None:
     """Set two tasks side by side: the weights that their masks share by layer, and metadata."""
@@ -160,7 +170,12 @@ def _print_overlap(found: Overlap, title: str) -> None:
 
 def copy(
     archive: options.Archive,
-    task: Annotated[str, typer.Argument(metavar="TASK", help="A name, or a pattern: 'split-*'.")],
+    task: Annotated[
+        str,
+        typer.Argument(
+            metavar="TASK", help="A name, or a pattern: 'split-*'.", autocompletion=task_names
+        ),
+    ],
     other: Annotated[Path, typer.Argument(metavar="OTHER", help="An archive of this network.")],
     timeout: options.Timeout = 10.0,
     no_lock: options.NoLock = False,

@@ -10,7 +10,7 @@ import supsup
 from supsup.choices import FigureName
 from supsup_store import options
 from supsup_store.console import print_json, print_line, print_table
-from supsup_store.options import listed
+from supsup_store.options import among, listed
 from supsup_store.progress import stage_progress
 
 
@@ -20,7 +20,14 @@ def register(app: typer.Typer) -> None:
 
 
 def reproduce(
-    figure: Annotated[str, typer.Argument(metavar="FIGURE", help=f"{listed(FigureName)}.")],
+    figure: Annotated[
+        str,
+        typer.Argument(
+            metavar="FIGURE",
+            help=f"{listed(FigureName)}.",
+            autocompletion=among(FigureName),
+        ),
+    ],
     out: Annotated[
         Path, typer.Option(metavar="DIR", help="Folder of archives, numbers and plot.")
     ] = Path("supsup-figures"),

@@ -17,7 +17,7 @@ from supsup.choices import (
 )
 from supsup_store import options
 from supsup_store.console import counted, print_json, print_note, print_table
-from supsup_store.options import listed
+from supsup_store.options import among, listed
 
 
 def register(app: typer.Typer) -> None:
@@ -68,12 +68,19 @@ def train(
         str,
         typer.Option(
             help=f"What --per-task is rounded to and kept as: {listed(TensorTypeName)}, which "
-            "keeps differences from where training started."
+            "keeps differences from where training started.",
+            autocompletion=among(TensorTypeName),
         ),
     ] = "float32",
     mask: options.Mask = "threshold",
     density: options.Density = 0.5,
-    budget: Annotated[str, typer.Option(help=f"topk, gradual: {listed(BudgetName)}.")] = "uniform",
+    budget: Annotated[
+        str,
+        typer.Option(
+            help=f"topk, gradual: {listed(BudgetName)}.",
+            autocompletion=among(BudgetName),
+        ),
+    ] = "uniform",
     multiplier: Annotated[
         float | None,
         typer.Option(
@@ -96,7 +103,8 @@ def train(
         typer.Option(
             help=f"What they are: {listed(OutlierKindName)}: own images shuffled, or turned by "
             "quarters, a further class for each class and turn (four outputs a class); or drawn "
-            "from the prototypes of other tasks."
+            "from the prototypes of other tasks.",
+            autocompletion=among(OutlierKindName),
         ),
     ] = "shuffled",
     outliers_from: Annotated[
@@ -113,11 +121,16 @@ def train(
         str,
         typer.Option(
             help="Start from the running mean of the masks or scores of the tasks before: "
-            f"{listed(TransferName)}."
+            f"{listed(TransferName)}.",
+            autocompletion=among(TransferName),
         ),
     ] = "none",
     precision: Annotated[
-        str, typer.Option(help=f"{listed(PrecisionName)}; tf32 is for CUDA.")
+        str,
+        typer.Option(
+            help=f"{listed(PrecisionName)}; tf32 is for CUDA.",
+            autocompletion=among(PrecisionName),
+        ),
     ] = "float32",
     parallel: Annotated[
         int | None,
@@ -129,7 +142,10 @@ def train(
     device: options.Device = "cpu",
     engine: Annotated[
         str,
-        typer.Option(help=f"{listed(EngineName)}; ray: on the machines of a Ray cluster."),
+        typer.Option(
+            help=f"{listed(EngineName)}; ray: on the machines of a Ray cluster.",
+            autocompletion=among(EngineName),
+        ),
     ] = "local",
     address: Annotated[
         str | None,

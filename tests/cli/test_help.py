@@ -56,9 +56,27 @@ def test_version_names_what_it_runs_on_and_imports_none_of_it():
 
 @pytest.mark.parametrize(
     ("typed", "completed"),
-    [("ev", ["eval"]), ("comp", ["compact", "compare"]), ("list --js", ["--json"])],
+    [
+        ("ev", ["eval"]),
+        ("comp", ["compact", "compare"]),
+        ("list --js", ["--json"]),
+        ("list --sort na", ["name"]),
+        ("train a.h5 --codec s", ["seeded"]),
+        ("train a.h5 --dataset split-mnist-", ["split-mnist-sample"]),
+        ("infer a.h5 --method o", ["one-shot"]),
+        ("show a.h5 fo", ["food/0", "food/1"]),
+        ("diff a.h5 food/0 food/1", ["food/1"]),
+        ("eval a.h5 --task o", ["other"]),
+        ("eval --task o", []),  # of no archive
+        ("add a.h5 fo", []),  # a name that is new
+        ("show none.h5 fo", []),  # a file that is not there
+    ],
 )
-def test_the_shell_completes(typed, completed):
+def test_the_shell_completes(typed, completed, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with MaskArchive.create("a.h5", LAYOUT) as archive:
+        for at, name in enumerate(("food/0", "food/1", "other")):
+            archive.add(name, random_masks(at))
     words = ["supsup-store", *typed.split()]
     environment = os.environ | {
         "_SUPSUP_STORE_COMPLETE": "complete_bash",
