@@ -8,6 +8,7 @@ import json
 import re
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -95,6 +96,7 @@ DRAWN = {
     "conv_tasks": ("plot",),
     "hopfield_bytes": ("draw",),
     "hopfield_capacity": ("draw",),
+    "many_tasks": ("draw", "rows"),
     "mask_coding": ("plot", "archives", "sparse"),
     "mnist_training": ("draw", "runs"),
     "nns": ("plot",),
@@ -382,6 +384,20 @@ def test_task_inference_is_measured_once(trained, tmp_path, monkeypatch):
     assert set(module.RUNS) <= set(found["rows"][0])
     monkeypatch.setattr(module, "measure", lambda *_: pytest.fail("measured again"))
     assert module.measured(trained, 4) == found
+
+
+def test_many_tasks(monkeypatch, tmp_path):
+    module = load("many_tasks")
+    monkeypatch.setattr(module, "ASKED", 5)
+    options = {"dataset": "permuted-mnist-sample", "tasks": 10, "outputs": 20, "steps": 1}
+    sizes = SimpleNamespace(**options, images=2)
+    found = module.study(tmp_path, None, sizes)
+    (row,) = found["rows"]
+    assert (row["tasks"], row["images"]) == (10, 10)
+    assert {"task given", *module.RUNS} <= row.keys()
+    assert found["dense_bytes"] > 31 * found["packed_bytes_of_masks"]
+    monkeypatch.setattr(module, "measure", lambda *_: pytest.fail("measured again"))
+    assert module.study(tmp_path, None, sizes)["rows"] == [row]
 
 
 def test_sparse_inference(trained, monkeypatch):
