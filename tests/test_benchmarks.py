@@ -386,6 +386,18 @@ def test_task_inference_is_measured_once(trained, tmp_path, monkeypatch):
     assert module.measured(trained, 4) == found
 
 
+def test_forged_memory(tmp_path):
+    module = load("forged_memory")
+    path = module.archive(tmp_path / "a.h5", 8)
+    code, megabytes = module.peak("list", path)
+    assert code == 0
+    assert 20 < megabytes < 500
+    assert module.peak("list", module.checkpoint(tmp_path / "a.pt", 100))[0] == 1
+    assert module.size_of(module.picture(tmp_path / "pictures", 100)) < 300
+    with np.load(module.npz(tmp_path / "a.npz", 1001)) as images:
+        assert images["images"].shape == (1001, 784)
+
+
 def test_many_tasks(monkeypatch, tmp_path):
     module = load("many_tasks")
     monkeypatch.setattr(module, "ASKED", 5)
