@@ -59,7 +59,7 @@ def npz(path: Path, rows: int) -> Path:
     return path
 
 
-def picture(folder: Path, side: int) -> Path:
+def pixels(folder: Path, side: int) -> Path:
     """A folder with a black picture, its rows deflated."""
     folder.mkdir()
     packer = zlib.compressobj(9)
@@ -104,8 +104,8 @@ def measure(folder: Path) -> list[dict[str, Any]]:
         "weights": (archive(folder / "weights.h5", SIDE), archive(folder / "few.h5", 8)),
         "9.4 GB of images": (npz(folder / "most.npz", 3_000_000), npz(folder / "few.npz", 8)),
         "images up to the limit": (npz(folder / "many.npz", 340_000), folder / "few.npz"),
-        "169 million pixels": (picture(folder / "largest", 13_000), picture(folder / "small", 28)),
-        "pixels up to the limit": (picture(folder / "large", 8_190), folder / "small"),
+        "169 million pixels": (pixels(folder / "largest", 13_000), pixels(folder / "small", 28)),
+        "pixels up to the limit": (pixels(folder / "large", 8_190), folder / "small"),
         "numbers, repeated": (
             checkpoint(folder / "large.pt", 60_000),
             checkpoint(folder / "small.pt", 8),

@@ -393,7 +393,7 @@ def test_forged_memory(tmp_path):
     assert code == 0
     assert 20 < megabytes < 500
     assert module.peak("list", module.checkpoint(tmp_path / "a.pt", 100))[0] == 1
-    assert module.size_of(module.picture(tmp_path / "pictures", 100)) < 300
+    assert module.size_of(module.pixels(tmp_path / "pictures", 100)) < 300
     with np.load(module.npz(tmp_path / "a.npz", 1001)) as images:
         assert images["images"].shape == (1001, 784)
 
