@@ -24,25 +24,32 @@ from supsup.choices import (
 )
 
 
+def _names(*choices: Any) -> list[str]:
+    """Those of ``Literal`` types, and others, each once."""
+    return list(dict.fromkeys(name for each in choices for name in get_args(each) or (each,)))
+
+
 def listed(*choices: Any) -> str:
     """The names of ``Literal`` types, and others, each once, for a line of help: ``a, b or c``."""
-    names = list(dict.fromkeys(name for each in choices for name in get_args(each) or (each,)))
-    return f"{', '.join(names[:-1])} or {names[-1]}"
+    *names, last = _names(*choices)
+    return f"{', '.join(names)} or {last}"
 
 
 def among(*choices: Any) -> Callable[[str], list[str]]:
-    """Completes a name that :func:`listed` lists, but those that are typed in, such as URLs."""
-    names = [name for each in choices for name in get_args(each) or (each,) if ":" not in name]
+    """Completes a name that :func:`listed` lists, but forms such as ``torchvision:NAME``."""
+    names = [name for name in _names(*choices) if ":" not in name]
     return lambda incomplete: [name for name in names if name.startswith(incomplete)]
 
 
 def task_names(context: typer.Context, incomplete: str) -> list[str]:
     """Completes the name of a task of the archive that was typed before; nothing where that cannot
-    be read."""
+    be read, or is elsewhere: a key that is pressed asks no server."""
     from maskstore import MaskArchive, SupsupError
 
     # An option that still lacks its value leaves the arguments before it unnamed.
     archive = context.params.get("archive") or next(iter(context.args), "")
+    if "://" in archive:
+        return []
     try:
         with MaskArchive.open(archive) as opened:
             return [name for name in opened.names() if name.startswith(incomplete)]

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from supsup.inference.kernels import MixedRows
 
 PACKED_BYTES = 2**28
-"""A bit a weight: over eight thousand masks of LeNet-300-100. Twice, where batches mix tasks."""
+"""A bit a weight: over eight thousand masks of LeNet-300-100. Twice, where rows are answered from
+bits."""
 
 WEIGHT_BYTES = 2**26
 """Of numbers: what is asked for most needs no bit to be unpacked."""

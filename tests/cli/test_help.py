@@ -62,6 +62,7 @@ def test_version_names_what_it_runs_on_and_imports_none_of_it():
         ("list --js", ["--json"]),
         ("list --sort na", ["name"]),
         ("train a.h5 --codec s", ["seeded"]),
+        ("compact a.h5 --codec h", ["history"]),  # a preset and a codec
         ("train a.h5 --dataset split-mnist-", ["split-mnist-sample"]),
         ("infer a.h5 --method o", ["one-shot"]),
         ("show a.h5 fo", ["food/0", "food/1"]),
@@ -70,6 +71,7 @@ def test_version_names_what_it_runs_on_and_imports_none_of_it():
         ("eval --task o", []),  # of no archive
         ("add a.h5 fo", []),  # a name that is new
         ("show none.h5 fo", []),  # a file that is not there
+        ("show file://{folder}/a.h5 fo", []),  # nor is any server asked
     ],
 )
 def test_the_shell_completes(typed, completed, tmp_path, monkeypatch):
@@ -77,7 +79,7 @@ def test_the_shell_completes(typed, completed, tmp_path, monkeypatch):
     with MaskArchive.create("a.h5", LAYOUT) as archive:
         for at, name in enumerate(("food/0", "food/1", "other")):
             archive.add(name, random_masks(at))
-    words = ["supsup-store", *typed.split()]
+    words = ["supsup-store", *typed.format(folder=tmp_path).split()]
     environment = os.environ | {
         "_SUPSUP_STORE_COMPLETE": "complete_bash",
         "COMP_WORDS": " ".join(words),
