@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor
 
+from supsup.tasks.pixel_map import PixelMap
 from supsup.tasks.task import Task
 
 
@@ -22,8 +23,8 @@ class JointBatches:
         assert isinstance(first.train_images, Tensor)
         self._images, self._y = first.train_images.flatten(1), first.train_y
         self._index = torch.stack([pixels.index for pixels in maps], 1) if maps else None
-        self._weight = torch.stack([pixels.weight for pixels in maps], 1) if maps else None
-        self._moves = all(pixels.moves for pixels in maps)
+        weights = [pixels.weight for pixels in maps if pixels.weight is not None]
+        self._weight = torch.stack(weights, 1) if weights else None
         self._scale, self._shift = first.scale, first.shift
 
     def train_batch(
@@ -32,9 +33,9 @@ class JointBatches:
         """Inputs and labels of every task at its row of indices."""
         flat = indices.flatten()
         values = self._images.index_select(0, flat).view(*indices.shape, -1).float()
-        if self._index is not None and self._weight is not None:
+        if self._index is not None:
             taps = [values.gather(2, index.unsqueeze(1).expand_as(values)) for index in self._index]
-            if not self._moves:
+            if self._weight is not None:
                 for tap, weight in zip(taps, self._weight, strict=True):
                     tap.mul_(weight.unsqueeze(1))
             values = taps[0]
@@ -51,11 +52,15 @@ def can_join(tasks: Sequence[object]) -> bool:
         return False
     if first.augment is not None or first.train_images.ndim != 3:
         return False
-    taps = None if first.pixels is None else len(first.pixels.index)
     return all(
         isinstance(task, Task)
         and task.train_images is first.train_images
         and task.train_y is first.train_y
-        and (None if task.pixels is None else len(task.pixels.index)) == taps
+        and _kind(task.pixels) == _kind(first.pixels)
         for task in tasks
     )
+
+
+def _kind(pixels: PixelMap | None) -> tuple[int, bool] | None:
+    """How many taps, and whether they are weighted."""
+    return None if pixels is None else (len(pixels.index), pixels.weight is not None)

@@ -1,7 +1,7 @@
 """PixelMap: new images whose pixels are weighted sums of old ones, many images at once."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import PIL.Image
@@ -19,17 +19,16 @@ class PixelMap:
     device; and the speed is the same (0.9 ms for 128 images of 28×28 on one core, both).
 
     Attributes:
-        moves: whether there is one tap and all its weights are 1: nothing is multiplied then.
+        weight: None for one tap that only moves pixels: nothing is multiplied then.
     """
 
     index: Int64[Tensor, "tap pixel"]
-    weight: Float32[Tensor, "tap pixel"]
-    moves: bool = False
+    weight: Float32[Tensor, "tap pixel"] | None
 
     def __call__(self, images: Float32[Tensor, "b pixel"]) -> Float32[Tensor, "b pixel"]:
         """The images with mapped pixels."""
         out = images.index_select(1, self.index[0])
-        if self.moves:
+        if self.weight is None:
             return out
         out.mul_(self.weight[0])
         for index, weight in zip(self.index[1:], self.weight[1:], strict=True):
@@ -38,13 +37,13 @@ class PixelMap:
 
     def to(self, device: torch.device | str) -> "PixelMap":
         """The same map on another device."""
-        return replace(self, index=self.index.to(device), weight=self.weight.to(device))
+        weight = None if self.weight is None else self.weight.to(device)
+        return PixelMap(index=self.index.to(device), weight=weight)
 
 
 def permute(order: Int64[np.ndarray, " pixel"]) -> PixelMap:
     """Output pixel p is input pixel ``order[p]``."""
-    weight = torch.ones(1, len(order), dtype=torch.float32, device="cpu")
-    return PixelMap(index=torch.from_numpy(order[None].copy()), weight=weight, moves=True)
+    return PixelMap(index=torch.from_numpy(order[None].copy()), weight=None)
 
 
 def rotate(degrees: float, height: int, width: int) -> PixelMap:

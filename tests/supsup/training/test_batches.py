@@ -37,6 +37,8 @@ def test_tasks_of_other_images_are_not_joined():
     )
     assert not can_join(split)
     assert not can_join([permuted[0], rotated[1]])
+    recipe = replace(rotated[1].recipe, options={"sampling": "nearest"})  # one tap, as permuted
+    assert not can_join([permuted[0], make_task(recipe, digits)])
     assert not can_join([object(), permuted[0]])
     assert not can_join([permuted[0], object()])
     x, y = next(batches_for(split, TrainConfig(steps=1, batch=8), CPU))
