@@ -229,6 +229,15 @@ class TestStored:
             batch = infer_in(bank, images_of(task), mode="batch")
             assert set(batch.tasks) == {k}
 
+    @pytest.mark.parametrize("count", [4, 8, 16, 32])
+    def test_about_as_many_images_as_features_are_enough(self, archive, count):
+        """8 images of each of five tasks are 40, as many as features."""
+        backbone, tasks = odd_net(), [blobs(k, 2 * count) for k in range(5)]
+        add_prototypes(archive, backbone, tasks, SMALL)
+        x = torch.cat([images_of(blobs(k)) for k in range(5)])
+        found = TaskPrototypes(archive, backbone).log_likelihoods(x).argmax(1)
+        assert (found == np.repeat(np.arange(5), 60)).mean() > 0.85
+
     def test_a_shortlist_weighs_the_masks_too(self, archive):
         from supsup.inference.methods import Prototypes
 
