@@ -107,12 +107,12 @@ class PrototypeModel:
 def _ridge(means: Sequence[ClassMeans], covariance: PooledCovariance) -> float:
     """Of the mean variance, what is added to every variance: much where images are few.
 
-    The inverse of a covariance of about as many images as features is nothing but noise: with 40
-    images in each of SplitMNIST's tasks it found 0.20 of the tasks of single images, as chance does,
-    and with this ridge, the square of features over images, 0.79. From 5 to 400 images a class the
-    best of the ridges from 0.001 to 1 found at most 0.01 more (SplitMNIST, PermutedMNIST and
-    RotatedMNIST, images held out from the training images of the package). From 32 images a feature
-    on it changes nothing.
+    The inverse of a covariance of about as many images as features is nothing but noise. With 40
+    images in each of SplitMNIST's tasks the task of 0.20 of single images was found, as by chance;
+    with this ridge, the square of features over images, of 0.79. From 5 to 400 images a class the
+    best ridge from 0.001 to 1 found at most 0.02 more (SplitMNIST, PermutedMNIST and RotatedMNIST,
+    images held out from the package's training images). From 32 images a feature on it changes
+    nothing.
     """
     images = float(np.mean([each.counts.sum() - len(each.counts) for each in means]))
     size = means[0].means.shape[1]
