@@ -20,7 +20,7 @@ from supsup.networks.backbone import Backbone
 from supsup.networks.modes import plain_modes
 from supsup.networks.statistics import check_masks_suffice
 from supsup.tasks.protocol import TaskData
-from supsup.training.config import parse_length, set_fields, steps_of
+from supsup.training.config import SCHEDULES, parse_length, set_fields, steps_of
 
 OPTIMIZERS: tuple[str, ...] = get_args(BaselineOptimizerName)
 
@@ -37,7 +37,8 @@ class BaselineConfig:
         batch: images a step.
         optimizer: ``adam``, ``rmsprop`` or ``sgd`` with momentum 0.9, each with PyTorch's other
             defaults; every task begins with a new one.
-        lr: learning rate, the same at every step; None takes the optimizer's own (``DEFAULT_LR``).
+        lr: learning rate at the first step; None takes the optimizer's own (``DEFAULT_LR``).
+        schedule: ``constant``, or ``cosine`` from the rate to 0 over the steps of a training.
         seed: of the order of images, of the heads, and of what a method draws.
 
     Raises:
@@ -49,11 +50,13 @@ class BaselineConfig:
     batch: int = 128
     optimizer: str = "adam"
     lr: float | None = None
+    schedule: str = "constant"
     seed: int = 0
 
     def __post_init__(self) -> None:
         set_fields(self, **parse_length(self.steps, self.epochs, self.batch))
         check_one_of("optimizer", self.optimizer, OPTIMIZERS)
+        check_one_of("schedule", self.schedule, SCHEDULES)
         lr = DEFAULT_LR[self.optimizer] if self.lr is None else self.lr
         set_fields(self, lr=parse_positive("lr", lr), seed=parse_seed(self.seed))
 

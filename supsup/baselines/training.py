@@ -13,6 +13,7 @@ from supsup.errors import TrainingDiverged
 from supsup.tasks.checked import train_images
 from supsup.tasks.order import batches
 from supsup.tasks.protocol import TaskData
+from supsup.training.config import scheduled
 from supsup.training.updates import make_optimizer
 
 LAST_STEPS = 100
@@ -56,7 +57,10 @@ def fit(
     optimizer = make_optimizer(config.optimizer, trained, rate)
     steps = config.steps_for(task.train_size)
     last: deque[Tensor] = deque(maxlen=LAST_STEPS)
-    for images, labels in islice(source or own_batches(task, config), steps):
+    labelled = islice(source or own_batches(task, config), steps)
+    for step, (images, labels) in enumerate(labelled):
+        for group in optimizer.param_groups:
+            group["lr"] = scheduled(config.schedule, rate, step, steps)
         found = loss(weights, images.to(device), labels.to(device))
         optimizer.zero_grad()
         found.backward()

@@ -207,9 +207,7 @@ class TrainConfig:
 
     def lr_at(self, step: int, steps: int) -> float:
         """The learning rate of step 0 … steps-1."""
-        if self.schedule == "constant":
-            return self.peak_lr
-        return self.peak_lr * 0.5 * (1.0 + math.cos(math.pi * step / steps))
+        return scheduled(self.schedule, self.peak_lr, step, steps)
 
     def to_json(self) -> dict[str, Any]:
         """The configuration as JSON; fields of :data:`OMITTED` only where they say something."""
@@ -230,6 +228,13 @@ class TrainConfig:
         # Older releases let stand what the rule did not heed; a bad value is bad all the same.
         cls(steps=1, rule="gradual", **{k: v for k, v in value.items() if k not in heeded})
         return cls(**heeded)
+
+
+def scheduled(schedule: str, peak: float, step: int, steps: int) -> float:
+    """The learning rate of step 0 … steps-1 under one of :data:`SCHEDULES`."""
+    if schedule == "constant":
+        return peak
+    return peak * 0.5 * (1.0 + math.cos(math.pi * step / steps))
 
 
 def set_fields(config: object, **values: object) -> None:

@@ -17,11 +17,12 @@ OPTIMIZERS = {
 }
 
 
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_is_the_plain_training_of_a_module(optimizer):
+def test_is_the_plain_training_of_a_module(optimizer, schedule):
     """Beside a loop as anybody would write it, over the same start and the same order."""
     task = blobs(1)[0]
-    config = BaselineConfig(steps=30, batch=16, optimizer=optimizer, lr=1e-2)
+    config = BaselineConfig(steps=30, batch=16, optimizer=optimizer, lr=1e-2, schedule=schedule)
     baseline = UpperBound(small_net(), config)
     told = baseline.learn(task)
 
@@ -35,6 +36,11 @@ def test_is_the_plain_training_of_a_module(optimizer):
     for layer, name in ((0, "fc1"), (2, "fc2"), (4, "fc3")):
         module[layer].weight.data.copy_(first[f"{name}.weight"])
     step = OPTIMIZERS[optimizer](module.parameters())
+    rate = (
+        torch.optim.lr_scheduler.CosineAnnealingLR(step, 30)
+        if schedule == "cosine"
+        else torch.optim.lr_scheduler.ConstantLR(step, 1.0)
+    )
     losses = []
     order = batches(0, task.name, task.train_size, 16, task.device)
     for _, indices in zip(range(30), order, strict=False):
@@ -42,6 +48,7 @@ def test_is_the_plain_training_of_a_module(optimizer):
         loss = cross_entropy(module(task.x[indices]), task.y[indices])
         loss.backward()
         step.step()
+        rate.step()
         losses.append(loss.item())
     np.testing.assert_allclose(told, np.mean(losses), rtol=1e-5)
     torch.testing.assert_close(
@@ -66,6 +73,7 @@ def test_epochs_are_passes_over_the_training_set():
         ({"steps": 0}, "steps: expected a whole number from 1, got 0"),
         ({"steps": 1, "batch": 0}, "batch: expected a whole number from 1, got 0"),
         ({"steps": 1, "optimizer": "lbfgs"}, "optimizer: expected one of adam, rmsprop, sgd"),
+        ({"steps": 1, "schedule": "linear"}, "schedule: expected one of constant, cosine"),
         ({"steps": 1, "lr": 0.0}, "lr: expected a positive number, got 0.0"),
         ({"steps": 1, "lr": float("nan")}, "lr: expected a positive number, got nan"),
         ({"steps": 1, "seed": -1}, "seed: expected a whole number"),
