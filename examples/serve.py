@@ -1,7 +1,8 @@
 """Serve every task of an archive over HTTP: `ARCHIVE=digits.h5 uvicorn serve:app`.
 
-POST images, an .npy file of float32 rows normalised as in training, to /predict/TASK, or to /infer
-where nobody knows the task. Needs the extra `serve`.
+`NET=my_nets:small_conv` beside it says that the code of an archive's own network may be run. POST
+images, an .npy file of float32 rows normalised as in training, to /predict/TASK, or to /infer where
+nobody knows the task. Needs the extra `serve`.
 """
 
 import io
@@ -15,9 +16,12 @@ from fastapi import FastAPI, HTTPException, Request
 from supsup import SupSup
 
 
-def make_app(archive: str) -> FastAPI:
-    """An application over an archive; masks of tasks that are asked for again stay in memory."""
-    app, model = FastAPI(), SupSup.open(archive)
+def make_app(archive: str, network: Any = None) -> FastAPI:
+    """An application over an archive; masks of tasks that are asked for again stay in memory.
+
+    `network` is what `SupSup.open` takes: a name to trust, or a module.
+    """
+    app, model = FastAPI(), SupSup.open(archive, network)
 
     async def answer(request: Request, ask: Callable[[Any], Any]) -> Any:
         try:
@@ -35,13 +39,14 @@ def make_app(archive: str) -> FastAPI:
     @app.post("/infer")
     async def infer(request: Request) -> dict[str, Any]:
         found = await answer(request, model.infer)
-        return {"tasks": found.names, "classes": found.predictions.tolist()}
+        classes = found.predictions.tolist()
+        return {"tasks": found.names, "classes": classes, "labels": found.labels}
 
     return app
 
 
 if "ARCHIVE" in os.environ:
-    app = make_app(os.environ["ARCHIVE"])
+    app = make_app(os.environ["ARCHIVE"], os.environ.get("NET"))
 elif __name__ == "__main__":  # to try it: a small archive, asked without a network
     import asyncio
 

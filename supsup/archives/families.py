@@ -278,10 +278,16 @@ def train_recipes(
         with MaskArchive.open(path) as archive:
             check_recipe(archive, network)
             missing = missing_tasks(archive, recipes, config, resume=resume)
-        if not missing:
+        file = network.weights_file
+        named_here = file is not None and file.path is not None
+        if not missing and not embed and not named_here:
             on_begin(0)
             return 0
     backbone = build_for(path, network, allow_code=network.net == trusted_net)
+    if not missing:  # but weights that were named are compared, or put into the archive
+        open_or_create(path, backbone, config, embed=embed, timeout=timeout, lock=lock).close()
+        on_begin(0)
+        return 0
     with ExitStack() as stack:
         how = _drawn_of(stack, path, outliers_from, missing, config, engine, backbone)
         train_into = stack.enter_context(engine.begin(missing))

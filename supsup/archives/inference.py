@@ -34,7 +34,10 @@ from supsup.inference.prototypes import (
 from supsup.inference.task_tensors import TaskTensors
 from supsup.networks.backbone import Backbone
 from supsup.tasks import TaskRecipe
+from supsup.tasks.arrays import INTEGERS
 from supsup.training.metadata import TaskMetadata
+
+_TASKS_ASKED = 16
 
 IN_MEMORY_BYTES = 1 << 30
 """Archives with more packed masks than this are streamed in inference, block by block."""
@@ -63,6 +66,7 @@ def bank_of(
         masks,
         classes=[classes_of(stored) or 0 for stored in good],
         levels=levels_of_masks(good),
+        integers=trained_on_integers(good),
         tensors=TaskTensors.of_archive(backbone, archive, names),
         progress=progress,
         prototypes=TaskPrototypes(archive, backbone, names)
@@ -115,6 +119,24 @@ def levels_of_masks(stored: list[StoredTask]) -> tuple[float, float] | None:
     return min(lows), max(highs)
 
 
+def trained_on_integers(stored: list[StoredTask]) -> bool | None:
+    """Whether a mask was trained on integers; None where that is not known of any.
+
+    The first ones are asked: masks of one network are of inputs of one type.
+    """
+    found = [_on_integers(TaskMetadata.of(each)) for each in stored[:_TASKS_ASKED]]
+    known = [each for each in found if each is not None]
+    return any(known) if known else None
+
+
+def _on_integers(metadata: TaskMetadata) -> bool | None:
+    if metadata.answer is not None:
+        return any(kind in INTEGERS for kind in metadata.answer.types)
+    if metadata.data is not None:
+        return metadata.data.low is None
+    return False if metadata.task else None
+
+
 def infer_file(
     archive: MaskArchive,
     backbone: Backbone,
@@ -155,7 +177,8 @@ def read_for(stored: StoredTask, data: Path, *, largest: int = LARGEST_INPUT) ->
         InvalidInput: they cannot be read.
     """
     if not (about := TaskMetadata.of(stored).task):
-        return read_plain(data, largest=largest)
+        integers = bool(trained_on_integers([stored]))
+        return read_plain(data, integers=integers, largest=largest)
     recipe = TaskRecipe.from_json(about)
     if recipe.own is not None:
         return read_own_images(data, recipe.own, largest=largest)

@@ -260,7 +260,7 @@ def check_recipe(archive: MaskArchive, wanted: BackboneRecipe) -> None:
         if found.get(key) != value:
             raise LayoutMismatch(
                 f"{archive.path}: made for {key} {found.get(key)!r}, asked for {value!r}; "
-                "leave the option out to use the archive's network, or name another archive"
+                "take the archive's network, or another path"
             )
 
 

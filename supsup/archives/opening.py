@@ -62,16 +62,21 @@ class NetworkOptions:
         asked = {key: value for key in names if (value := getattr(self, key)) is not None}
         if path is None or not Path(path).exists():
             made = {"net": DEFAULT_NET, "outputs": DEFAULT_OUTPUTS} | asked
-            return self._with_weights(BackboneRecipe(**made))
+            return self.with_weights(BackboneRecipe(**made))
         with MaskArchive.open(Path(path)) as archive:
             if archive.backbone is None:
                 raise InvalidInput(
                     f"{archive.path}: made by hand, without a network; nothing to train"
                 )
             require_net(archive)
-            return self._with_weights(BackboneRecipe.from_json(archive.backbone | asked))
+            return self.with_weights(BackboneRecipe.from_json(archive.backbone | asked))
 
-    def _with_weights(self, recipe: BackboneRecipe) -> BackboneRecipe:
+    def with_weights(self, recipe: BackboneRecipe) -> BackboneRecipe:
+        """A recipe over the trained weights that are named; as it is where none are.
+
+        Raises:
+            InvalidInput: there is no such file, or parameters of it without a file.
+        """
         if self.weights is None:
             if self.weights_for:
                 raise InvalidInput(

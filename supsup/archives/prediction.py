@@ -18,7 +18,7 @@ from maskstore.notebook import Shown, counted, first_names
 from supsup.archives.classes import label_of
 from supsup.archives.inference import read_for
 from supsup.archives.served import TaskWeights
-from supsup.inference.find_task import check_levels
+from supsup.inference.find_task import check_levels, check_type, takes_integers
 from supsup.networks.backbone import Backbone
 from supsup.networks.modes import plain_modes
 from supsup.networks.per_task import fit_heads
@@ -109,6 +109,8 @@ def predict_with(
     for row, name in enumerate(names):
         rows_of[name].append(row)
     for name, rows in rows_of.items():
+        if isinstance(x, Tensor):
+            check_type("data", x, takes_integers(backbone, facts[name].integers))
         if (levels := facts[name].levels) is not None:
             check_levels(map_inputs(lambda each, rows=rows: each[rows], x), *levels)  # type: ignore[misc]
     predictions, sure = np.empty(count, np.int64), np.empty(count, np.float32)

@@ -12,7 +12,7 @@ from torch import Tensor
 from maskstore.archive import MaskArchive
 from maskstore.codecs.cache import LruCache
 from supsup.archives.classes import class_names_of_mask, require_classes
-from supsup.archives.inference import levels_of_masks
+from supsup.archives.inference import levels_of_masks, trained_on_integers
 from supsup.inference.linear import biases_of
 from supsup.networks.backbone import Backbone
 from supsup.networks.linear_chain import chain_of
@@ -41,19 +41,22 @@ class TaskFacts(NamedTuple):
         classes: how many the mask is for.
         class_names: None where nobody knows them.
         levels: the range of the numbers that it was trained on, if it is known.
+        integers: whether these were integers, if it is known.
     """
 
     sha256: str
     classes: int
     class_names: tuple[str, ...] | None
     levels: tuple[float, float] | None
+    integers: bool | None
 
     @classmethod
     def of(cls, archive: MaskArchive, task: str) -> "TaskFacts":
         """Those of a task; raises TaskNotFound, and InvalidInput where nobody said its classes."""
         stored = archive.task(task)
         names, levels = class_names_of_mask(stored), levels_of_masks([stored])
-        return cls(stored.sha256, require_classes(archive, stored), names, levels)
+        integers = trained_on_integers([stored])
+        return cls(stored.sha256, require_classes(archive, stored), names, levels, integers)
 
 
 class TaskWeights:

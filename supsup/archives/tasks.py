@@ -72,11 +72,11 @@ class OwnImages:
         others: what images at the path differ in from those of a recipe; None where they do not.
     """
 
-    def __init__(self, path: str | PathLike[str] | None, *, force: bool = False) -> None:
+    def __init__(self, path: str | PathLike[str] | None, *, force: bool | None = None) -> None:
         """Nothing is read yet.
 
         Args:
-            force: whether others than those of a recipe will do.
+            force: whether others than those of a recipe will do; None where they never do.
         """
         self._path, self._force = path, force
         self.others: InvalidInput | None = None
@@ -109,9 +109,10 @@ class OwnImages:
         found = read_own(self._path, kept=recipe.own)
         difference = recipe.own.difference(found.source)
         if difference is not None and not self._force:
+            otherwise = "" if self._force is None else ", or --force to evaluate on these"
             self.others = InvalidInput(
                 f"{self._path}: not the images that task {name!r} was trained on "
-                f"({difference}); name those, or --force to evaluate on these"
+                f"({difference}); name those{otherwise}"
             )
             raise self.others
         return found.images
@@ -140,12 +141,13 @@ def evaluable(
     data_dir: str | PathLike[str] | None,
     names: Collection[str] | None = None,
     *,
-    force: bool = False,
+    force: bool | None = None,
 ) -> tuple[Iterator[Found], list[Skipped]]:
     """The masks whose data can be remade, one by one, and those that cannot be evaluated alone.
 
     Args:
         names: only these; None for all.
+        force: see :class:`OwnImages`.
 
     Raises:
         InvalidInput: there are masks, and the data of none can be remade; with the first one, its

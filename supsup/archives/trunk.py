@@ -8,6 +8,7 @@ from os import PathLike
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from maskstore.errors import ArchiveExists, InvalidInput
@@ -52,6 +53,25 @@ def require_new_trunk(recipe: BackboneRecipe, file: Path) -> None:
         )
 
 
+def require_trunk_of(archive: Path, weights: WeightsFile, task: str) -> None:
+    """Raise InvalidInput where an archive's weights were not trained on a task, as far as that can
+    be told: a file that is not at hand, as where its weights are inside the archive, is believed.
+    """
+    trained_on = None
+    if weights.file.endswith(ENDING):
+        try:
+            with safe_open(weights.found([archive.parent]).path, "pt") as file:
+                trained_on = (file.metadata() or {}).get("task")
+        except (InvalidInput, OSError, SafetensorError):
+            return
+    if trained_on != task:
+        whose = "" if trained_on is None else f", trained on task {trained_on!r}"
+        raise InvalidInput(
+            f"{archive}: its masks lie over the weights of {weights.file}{whose}; leave "
+            "--backbone-from out to go on over them, or choose another path"
+        )
+
+
 def trunk_of_family(
     archive: Path,
     recipe: BackboneRecipe,
@@ -79,6 +99,7 @@ def trunk_of_family(
     """
     if archive.exists():
         if resume and recipe.weights_file is not None:
+            require_trunk_of(archive, recipe.weights_file, task)
             return recipe
         raise ArchiveExists(
             f"{archive}: --backbone-from trains the network of a new archive, and this one has its "

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32, Real, UInt8
 from torch import Tensor
 
 from maskstore.errors import InvalidInput
@@ -34,12 +34,13 @@ class UnlabelledImages:
     """Images as the networks of a data set take them, normalised.
 
     Attributes:
-        images: of a grey data set rows of pixels, of one in colour (image, 3, height, width).
+        images: of a grey data set rows of pixels, of one in colour (image, 3, height, width);
+            integers where a user's own masks were trained on such.
         files: the name of each image's file; None where they come from one array.
         note: what was taken for granted of their numbers; empty where nothing was.
     """
 
-    images: Float32[Tensor, "image *shape"]
+    images: Real[Tensor, "image *shape"]
     files: tuple[str, ...] | None = None
     note: str = ""
 
@@ -94,24 +95,32 @@ def read_images(path: Path, dataset: str, *, largest: int = LARGEST_INPUT) -> Un
     return UnlabelledImages(images=values.mul_(scale).add_(shift), files=files, note=note)
 
 
-def read_plain(path: Path, *, largest: int = LARGEST_INPUT) -> UnlabelledImages:
+def read_plain(
+    path: Path, *, integers: bool = False, largest: int = LARGEST_INPUT
+) -> UnlabelledImages:
     """Images of a user's own task, which are numbers as they were in training.
 
+    Args:
+        integers: whether these were integers, such as words.
+
     Raises:
-        InvalidInput: no array of floats: nothing says how bytes or pictures became numbers.
+        InvalidInput: no array of such numbers: nothing says how bytes or pictures became others.
     """
+    numbers = "integers" if integers else "floats"
     if os.path.isdir(path):
         raise InvalidInput(
             f"{path}: the masks are of the user's own data, and how pictures became numbers is not "
-            "known; give an .npy or .npz of floats, as in training"
+            f"known; give an .npy or .npz of {numbers}, as in training"
         )
     images = _read_array(path, largest)
-    if images.dtype.kind != "f" or images.ndim < 2 or not images.size:
+    if images.dtype.kind not in ("iu" if integers else "f") or images.ndim < 2 or not images.size:
         raise InvalidInput(
-            f"{path}: expected floats of shape (n, …), as the masks were trained on, got "
+            f"{path}: expected {numbers} of shape (n, …), as the masks were trained on, got "
             f"{images.dtype} of shape {images.shape}"
         )
-    return UnlabelledImages(images=torch.from_numpy(images.astype(np.float32)))
+    bytes_too = np.uint8 if images.dtype == np.uint8 else np.int64
+    kind = bytes_too if integers else np.float32
+    return UnlabelledImages(images=torch.from_numpy(images.astype(kind)))
 
 
 def read_own_images(

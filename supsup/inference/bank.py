@@ -50,6 +50,8 @@ class MaskBank(Shown):
             the classes of its task; else None.
         levels: the least and the largest number of the images that the masks were trained on; None
             where that is not known. Data of another range are refused.
+        integers: whether the masks were trained on integers, such as words; None where that is not
+            known.
         progress: called while an inference runs.
         prototypes: what is known of the tasks' data, of all of them or None.
     """
@@ -61,6 +63,7 @@ class MaskBank(Shown):
         *,
         classes: int | Sequence[int] | None = None,
         levels: tuple[float, float] | None = None,
+        integers: bool | None = None,
         tensors: TaskTensors | None = None,
         kernels: Kernels | None = None,
         progress: Progress = nobody_looks,
@@ -73,6 +76,7 @@ class MaskBank(Shown):
                 packed; or an archive, which is then streamed at every call, block by block.
             classes: one number, or one for each mask; None where every output is a class.
             levels: None where any will do.
+            integers: None where the network says it.
             tensors: None for those of the archive; a network that has any needs them.
             kernels: None for those of the network's device (:func:`kernels_of`).
 
@@ -97,6 +101,7 @@ class MaskBank(Shown):
             self.class_counts = widths if self.classes is None else np.full_like(widths, classes)
             self.classes = int(self.class_counts.max())
         self.levels = levels
+        self.integers = integers
         self.progress = progress
         if prototypes is not None and prototypes.names != list(source.names):
             raise LayoutMismatch(

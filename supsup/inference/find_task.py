@@ -134,7 +134,7 @@ def infer_in(
 ) -> Inference:
     """:func:`infer` with a bank that is there already; raises as it does."""
     check_one_of("mode", mode, MODES)
-    x = parse_data(x, bank.levels, words=_takes_words(bank.backbone))
+    x = parse_data(x, bank.levels, integers=takes_integers(bank.backbone, bank.integers))
     x = map_inputs(lambda each: _plain(each.to(bank.backbone.device)), x)
     look = probe(bank.backbone, x)  # what the network is not fit for is said first
     reason = ""
@@ -182,14 +182,13 @@ def _plain(x: Tensor) -> Tensor:
 
 
 def parse_data(
-    x: Inputs, levels: tuple[float, float] | None = None, *, words: bool = False
+    x: Inputs, levels: tuple[float, float] | None = None, *, integers: bool | None = False
 ) -> Inputs:
     """Images that can be used.
 
     Args:
         levels: the range of the numbers that masks were trained on; None where it is not known.
-        words: whether the network looks integers up, so that they stay what they are; of several
-            tensors they do whatever the network is.
+        integers: see :func:`takes_integers`; several tensors may be what they like.
 
     Raises:
         InvalidInput: no batch of finite float32, parts of different lengths, or numbers of another
@@ -199,7 +198,7 @@ def parse_data(
     if not parts:
         raise InvalidInput(f"data: expected a batch of images, got an empty {type(x).__name__}")
     for what, each in parts.items():
-        _check_part(what, each, integers=words or len(parts) > 1)
+        _check_part(what, each, integers=None if len(parts) > 1 else integers)
     if len({len(each) for each in parts.values()}) > 1:
         found = ", ".join(f"{len(each)} in {what}" for what, each in parts.items())
         raise InvalidInput(f"data: expected as many images in each, got {found}")
@@ -213,19 +212,33 @@ def _named(x: tuple[Tensor, ...] | dict[str, Tensor]) -> dict[str, Tensor]:
     return {f"data [{name}]": each for name, each in named}
 
 
-def _check_part(what: str, x: Tensor, *, integers: bool) -> None:
+def check_type(what: str, x: Tensor, integers: bool | None) -> None:
+    """Raise InvalidInput where an input is not of the type that masks were trained on.
+
+    Args:
+        integers: see :func:`takes_integers`.
+    """
+    if integers is False and x.dtype != torch.float32:
+        raise InvalidInput(
+            f"{what}: expected float32, got {x.dtype}; scale pixels as in training first"
+        )
+    if integers and x.dtype not in INTEGERS:
+        raise InvalidInput(
+            f"{what}: expected integers, as the masks were trained on, got {x.dtype}"
+        )
+
+
+def _check_part(what: str, x: Tensor, *, integers: bool | None) -> None:
     least = 2 if what == "data" else 1  # beside others a number an image may stand
     if x.ndim < least or not len(x):
         raise InvalidInput(
             f"{what}: expected a batch of at least one image, (batch, …), got shape "
             f"{tuple(x.shape)}"
         )
-    if integers and x.dtype in INTEGERS:
+    check_type(what, x, integers)
+    if x.dtype in INTEGERS:
         return
-    if x.dtype != torch.float32:
-        raise InvalidInput(
-            f"{what}: expected float32, got {x.dtype}; scale pixels as in training first"
-        )
+    check_type(what, x, integers=False)
     bad = int((~torch.isfinite(x)).flatten(1).any(1).sum()) if x.ndim > 1 else 0
     if bad or (x.ndim == 1 and not bool(torch.isfinite(x).all())):
         raise InvalidInput(
@@ -250,10 +263,17 @@ def check_levels(x: Inputs, black: float, white: float) -> None:
         )
 
 
-def _takes_words(backbone: Backbone) -> bool:
-    """Whether the network has a table to look integers up in."""
+def takes_integers(backbone: Backbone, known: bool | None) -> bool | None:
+    """Whether a network's one input is integers; None where both are taken.
+
+    Args:
+        known: whether masks were trained on integers. Where that is None, a network with a table to
+            look integers up in takes both, any other real numbers.
+    """
+    if known is not None:
+        return known
     tables = torch.nn.Embedding | torch.nn.EmbeddingBag
-    return any(isinstance(part, tables) for part in backbone.module.modules())
+    return None if any(isinstance(part, tables) for part in backbone.module.modules()) else False
 
 
 def predict(

@@ -24,7 +24,7 @@ from supsup.networks.explain import Raised, out_of_memory
 from supsup.networks.masked_module import MaskedModule
 from supsup.networks.modes import plain_modes
 from supsup.tasks.arrays import Inputs
-from supsup.tasks.batch import map_inputs
+from supsup.tasks.batch import map_inputs, tensors_of
 
 _ROWS = 2
 _CLASSES = 4
@@ -87,6 +87,11 @@ class Answer:
             return False
         scale = max(map(abs, self.logits))
         return bool(np.allclose(found, self.logits, rtol=0, atol=_ROUNDING * scale + 1e-4))
+
+    @property
+    def types(self) -> list[torch.dtype]:
+        """Of the inputs."""
+        return [each.dtype for each in tensors_of(_made_up(self.inputs))]
 
     def to_json(self) -> dict[str, Any]:
         """As JSON."""

@@ -38,11 +38,14 @@ def explained(error: Exception, module: nn.Module, x: Inputs) -> Exception:
     elif isinstance(error, TypeError) and not isinstance(x, Tensor):
         given = ", ".join(x) if isinstance(x, dict) else ", ".join("abcdefgh"[: len(x)])
         advice = f"inputs of each image are arguments of their own: forward(self, {given})"
+    elif isinstance(error, TypeError) and "missing" in reason:
+        advice = "where it takes several inputs, give a tuple or a dict of them"
     elif images[0].dtype in INTEGERS:
         advice = "these are integers: give floats, or say what they stand for (scale=(0, 255))"
     elif torch.get_default_dtype() != torch.float32 and "dtype" in reason:
         advice = f"torch's default type is {torch.get_default_dtype()}, set it back to float32"
-    shape = ", ".join(str(tuple(each.shape)) for each in images)
+    # Without how many they are: one image may have been doubled on its way here.
+    shape = ", ".join(f"({', '.join(['n', *map(str, each.shape[1:])])})" for each in images)
     return InvalidInput(
         f"data of shape {shape}: the network does not take it ({where}{reason}); {advice}"
     )

@@ -15,6 +15,7 @@ from maskstore import MaskArchive
 from maskstore.stats import archive_stats
 from supsup.archives import LocalEngine, make_folder, parse_device, tasks_of, train_missing
 from supsup.archives.families import fitted_to
+from supsup.archives.opening import NetworkOptions
 from supsup.evaluation.score import accuracy
 from supsup.networks.recipe import BackboneRecipe
 from supsup.recovery.encode import encode_archive
@@ -65,6 +66,7 @@ def compare_seed(
     data_dir: str | PathLike[str] | None,
     device: torch.device,
     trusted_net: str | None = None,
+    weights: str | PathLike[str] | None = None,
     on_run: Callable[[str], None],
 ) -> tuple[list[Run], Sizes]:
     """Encode an archive into a file beside it, and :func:`recover_all` its masks."""
@@ -72,7 +74,12 @@ def compare_seed(
     data_dir = None if data_dir is None else Path(data_dir)
     with MaskArchive.open(path) as archive:
         known = encode_archive(
-            archive, rule=rule, device=device, trusted_net=trusted_net, data_dir=data_dir
+            archive,
+            rule=rule,
+            device=device,
+            trusted_net=trusted_net,
+            weights=weights,
+            data_dir=data_dir,
         )
         stored = known.save(path.with_suffix(".memory.h5"))
         stats = archive_stats(archive)
@@ -144,6 +151,8 @@ def compare_family(
     *,
     net: str = "bn-2048",
     outputs: int = 10,
+    weights: str | PathLike[str] | None = None,
+    weights_for: Sequence[str] = (),
     tasks: int | None = None,
     steps: int | None = None,
     epochs: int | None = None,
@@ -163,6 +172,8 @@ def compare_family(
     What is in the folder of an earlier run with these settings is not trained again.
 
     Args:
+        weights: a file of trained weights of the network; None where all are from the seed.
+        weights_for: patterns of the parameters that it gives, by default all.
         tasks: how many; None for all that there are.
         steps, epochs: of each task; one epoch, the paper's, where neither is given.
         labels: of the classes of split tasks, ``shared`` or ``original``; None for the former.
@@ -184,6 +195,7 @@ def compare_family(
     given = {"labels": labels, "ways": ways}
     chosen = {name: value for name, value in given.items() if value is not None}
     place = parse_device(device)
+    trained = NetworkOptions(weights=weights, weights_for=tuple(weights_for))
     runs: list[Run] = []
     sizes: list[Sizes] = []
     for seed in seeds:
@@ -192,7 +204,9 @@ def compare_family(
         )
         make_folder(folder)
         on_seed(seed, len(recipes) * len(seeds))
-        network = BackboneRecipe(net=net, outputs=outputs, seed=seed, statistics="batch")
+        network = trained.with_weights(
+            BackboneRecipe(net=net, outputs=outputs, seed=seed, statistics="batch")
+        )
         path = folder / f"{family}-{'original-' if labels == 'original' else ''}{seed}.h5"
         train_missing(
             path,
@@ -211,6 +225,7 @@ def compare_family(
             data_dir=data_dir,
             device=place,
             trusted_net=net,
+            weights=weights,
             on_run=on_run,
         )
         runs += more

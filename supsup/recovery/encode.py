@@ -26,6 +26,7 @@ def encode_archive(
     bits: int | None = None,
     device: str | torch.device = "cpu",
     trusted_net: str | None = None,
+    weights: str | PathLike[str] | None = None,
     data_dir: str | PathLike[str] | None = None,
     on_task: Callable[[str], None] = lambda name: None,
 ) -> MaskMemory:
@@ -33,6 +34,7 @@ def encode_archive(
 
     Args:
         rule, form: see :func:`hopfield.new_memory`.
+        weights: see :func:`supsup.archives.backbone_of`.
         bits: of each synapse; None for float32.
 
     Raises:
@@ -40,7 +42,7 @@ def encode_archive(
             bits for a memory that is no matrix.
     """
     data_dir = None if data_dir is None else Path(data_dir)
-    backbone = backbone_of(archive, device=device, trusted_net=trusted_net)
+    backbone = backbone_of(archive, device=device, trusted_net=trusted_net, weights=weights)
     if not len(archive):
         raise InvalidInput(f"{archive.path}: no masks to encode; add some first")
     check_masks_suffice(backbone, "a memory of bits")

@@ -19,6 +19,7 @@ from supsup.task_free import task_stream
 from supsup_store.main import main
 from tests.cli.own_case import (
     CASES,
+    CLASSES,
     FOLDER,
     MODULE,
     STEPS,
@@ -164,6 +165,36 @@ def test_infer_and_predict(case, path, run, tmp_path):
         assert told.predictions.tolist() == logits[1][:, :2].argmax(1).tolist()
 
 
+def test_serve(case, path):
+    """Names with spaces and slashes are in the address; each request's images may be one."""
+    import asyncio
+    import io
+    from urllib.parse import quote
+
+    pytest.importorskip("fastapi")
+    import httpx
+
+    from examples.serve import make_app
+
+    app = make_app(str(path), *case.trust[1:])
+    x, _ = images_of(case, 1)
+    body = io.BytesIO()
+    np.save(body, x[:1].numpy())
+
+    async def ask(place: str) -> dict:
+        inside = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=inside, base_url="http://served") as client:
+            return (await client.post(place, content=body.getvalue())).json()
+
+    told = asyncio.run(ask(f"/predict/{quote(case.names[1], safe='')}"))
+    wanted = answers(case, path, case.names[1], x[:1])[0, :2]
+    assert wanted[told["classes"][0]] == pytest.approx(float(wanted.max()), abs=1e-5)
+    found = asyncio.run(ask("/infer"))
+    assert set(found["tasks"]) <= set(case.names)
+    if case.own_images:
+        assert {*told["labels"], *found["labels"]} <= {*CLASSES}
+
+
 def test_stats_report_list(case, path, run, tmp_path):
     parameters = sum(each.numel() for each in module_of(case).parameters())
     found = run("stats", path, "--json").json()
@@ -249,12 +280,45 @@ def test_encode_recover_compare(case, path, run, tmp_path):
     how = (*case.network, "--steps", "12", "--same-data", "--out", together, "--quiet", "--json")
     tasks = () if case.own_images else ("--tasks", "2")
     compared = run("compare", *family, *tasks, *how).json()
-    (archive,) = (each for each in together.glob("*.h5") if "memory" not in each.name)
+    _check_compared(case, together, compared)
+
+
+def _check_compared(case, folder, compared):
+    """Scores of a comparison against those of the masks that it stored."""
+    (archive,) = (each for each in folder.glob("*.h5") if "memory" not in each.name)
     for at, row in enumerate(compared["runs"]):
         assert row["explicit_accuracy"] == pytest.approx(right_share(case, archive, at))
         assert row["exact"] == (row["hamming"] == 0)
         if row["exact"]:
             assert row["hopfield_accuracy"] == row["explicit_accuracy"]
+
+
+def test_compare_over_own_weights(kitchen, run, tmp_path, monkeypatch):
+    """The file is named, and neither beside the archive nor found otherwise."""
+    monkeypatch.chdir(kitchen)
+    torch.manual_seed(2)
+    module = module_of(CASES["module, data"])
+    torch.save(module.state_dict(), tmp_path / "own.pt")
+    case = Case(**vars(CASES["module, data"]) | {"options": ("--weights", tmp_path / "own.pt")})
+    how = (*case.network, "--steps", "12", "--same-data", "--quiet", "--json")
+    compared = run("compare", *case.data, *how, "--out", tmp_path / "both").json()
+    _check_compared(case, tmp_path / "both", compared)
+    other = run("compare", *case.data, *case.network[:4], "--out", tmp_path / "both")
+    assert "made for weights of parameters ['*'], asked for None" in one_line(other)
+
+
+def test_what_cannot_be_forced_is_not_offered(kitchen, run, tmp_path, monkeypatch):
+    monkeypatch.chdir(kitchen)
+    case = CASES["module, data"]
+    memory = tmp_path / "m.h5"
+    assert run("encode", "module, data.h5", "--out", memory, *case.where, *case.trust).code == 0
+    shutil.copytree("food", tmp_path / "food")
+    next((tmp_path / "food" / "train" / "dal").iterdir()).unlink()
+    elsewhere = ("--dataset", "split-folder", "--data", tmp_path / "food")
+    line = one_line(run("recover", memory, *elsewhere, "--task", case.names[1], *case.trust))
+    assert line.endswith("(training images: 120 and 119); name those")
+    line = one_line(run("eval", "module, data.h5", *elsewhere[2:], *case.trust))
+    assert line.endswith("name those, or --force to evaluate on these")
 
 
 @pytest.mark.parametrize("case", BESIDE.values(), ids=BESIDE)

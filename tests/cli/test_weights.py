@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from supsup import BackboneRecipe
 from supsup.networks.registry import make_module
@@ -144,6 +144,31 @@ def test_only_a_new_archive_gets_a_network_that_is_trained_first(run, tmp_path, 
     (tmp_path / "a.trunk.safetensors").write_bytes(b"mine")
     assert "remove it" in one_line(run("train", "a.h5", *FROM))
     assert not (tmp_path / "a.h5").exists()
+
+
+@pytest.mark.parametrize(
+    ("over", "says"),
+    [
+        (("--weights", "w.safetensors"), "lie over the weights of w.safetensors; leave"),
+        (("--backbone-from", "split-mnist/1"), "trained on task 'split-mnist/1'; leave"),
+    ],
+)
+def test_a_training_over_other_weights_is_not_resumed(weights, run, over, says):
+    assert run("train", "a.h5", *TINY, "--outputs", "10", *over, "--quiet").code == 0
+    assert says in one_line(run("train", "a.h5", *FROM, "--resume"))
+
+
+def test_weights_that_are_named_are_heeded_where_nothing_is_left_to_train(weights, run, tmp_path):
+    train = ("train", "a.h5", *TINY, "--outputs", "10", "--quiet")
+    assert run(*train, "--weights", weights).code == 0
+    other = tmp_path / "other.safetensors"
+    save_file({name: 2 * value for name, value in load_file(weights).items()}, other)
+    said = one_line(run(*train, "--resume", "--weights", other))
+    assert sha256_of_file(other) in said
+    assert sha256_of_file(weights) in said
+    assert run(*train, "--resume", "--weights", weights, "--embed-weights").code == 0
+    weights.unlink()
+    assert run("eval", "a.h5", "--quiet").code == 0
 
 
 def test_a_stream_without_names_is_learnt_over_trained_weights(weights, run):
