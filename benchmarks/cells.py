@@ -6,9 +6,10 @@ one stopped.
 
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import Any
 
 import torch
@@ -43,15 +44,26 @@ class Cell:
         return f"{self.arm}/task={self.task}/seed={self.seed}/steps={self.steps}/{rates}"
 
 
-def best_rates(held_out: dict[str, Any]) -> dict[str, tuple[float, float]]:
-    """For each arm that was compared the rates of the best accuracy."""
-    best: dict[str, tuple[float, tuple[float, float]]] = {}
-    for found in held_out.values():
-        arm, rates = found["arm"], (found["lr"], found["own_lr"])
-        right = found["float32"]["accuracy"]
-        if arm not in best or right > best[arm][0]:
-            best[arm] = right, rates
-    return {arm: rates for arm, (_, rates) in best.items()}
+FIELDS = tuple(each.name for each in fields(Cell))
+
+
+def family(arm: str) -> str:
+    """What an arm is a form of: ``full`` of ``full:frozen``; of the forms the best is reported."""
+    return arm.partition(":")[0]
+
+
+def best_cells(held_out: Mapping[str, Any], steps: int) -> dict[str, Cell]:
+    """For each family of arms the held-out cell of the best accuracy at so many steps.
+
+    Where none was compared at so many steps, those at any number of them count.
+    """
+    cells = {name: Cell(**{key: found[key] for key in FIELDS}) for name, found in held_out.items()}
+    best: dict[str, tuple[tuple[bool, float], Cell]] = {}
+    for name, cell in cells.items():
+        rank = cell.steps == steps, held_out[name]["float32"]["accuracy"]
+        if family(cell.arm) not in best or rank > best[family(cell.arm)][0]:
+            best[family(cell.arm)] = rank, cell
+    return {arm: cell for arm, (_, cell) in best.items()}
 
 
 def fit_head(
@@ -94,16 +106,90 @@ def measure_missing(
         about: what holds for all of them.
     """
     for cell in cells:
-        document = saved_results(study)
-        done = document.setdefault(part, {})
-        if cell.key in done:
+        if cell.key in saved_results(study).get(part, {}):
             continue
         begun = time.perf_counter()
         found = measure(cell)
-        done[cell.key] = asdict(cell) | found | {"seconds": round(time.perf_counter() - begun)}
+        seconds = round(time.perf_counter() - begun)
+        # Read now: another process may have added cells meanwhile.
+        document = saved_results(study)
+        done = document.setdefault(part, {})
+        done[cell.key] = asdict(cell) | found | {"seconds": seconds}
         told = document | {"torch": torch.__version__} | about
         save_results(study, told, f"python -m benchmarks.{study} …", quiet=True)
         print(cell.key, found, flush=True)
+
+
+def sum_up(study: str, of_tasks: Sequence[Sequence[int]]) -> dict[str, Any]:
+    """Write the :func:`summary` over each of these sets of tasks into a study's results."""
+    document = saved_results(study)
+    document["summary"] = [
+        row for tasks in of_tasks for row in summary(document.get("cells", {}), tasks)
+    ]
+    save_results(study, document, document["command"], quiet=True)
+    return document
+
+
+def summary(cells: Mapping[str, Any], tasks: Sequence[int]) -> list[dict[str, Any]]:
+    """Mean accuracy over tasks of each arm, and its spread over the seeds that have all of them.
+
+    Accuracy and bytes with own parameters as int8, where an arm keeps any.
+    """
+    groups: dict[tuple[Any, ...], dict[int, dict[int, Any]]] = {}
+    for cell in cells.values():
+        key = cell["arm"], cell["steps"], cell["lr"], cell["own_lr"]
+        of_seed = groups.setdefault(key, {}).setdefault(cell["seed"], {})
+        of_seed[cell["task"]] = cell.get("int8", cell["float32"])
+    rows = []
+    for (arm, steps, lr, own), seeds in groups.items():
+        whole = {
+            seed: [found[task] for task in tasks]
+            for seed, found in sorted(seeds.items())
+            if found.keys() >= set(tasks)
+        }
+        if whole:
+            means = [fmean(each["accuracy"] for each in found) for found in whole.values()]
+            rows.append(
+                {
+                    "arm": arm,
+                    "steps": steps,
+                    "lr": lr,
+                    "own_lr": own,
+                    "tasks": list(tasks),
+                    "seeds": list(whole),
+                    "accuracy": round(fmean(means), 4),
+                    "spread": round(stdev(means), 4) if len(means) > 1 else 0.0,
+                    "by_seed": [round(mean, 4) for mean in means],
+                    "by_task": [
+                        round(fmean(found[at]["accuracy"] for found in whole.values()), 4)
+                        for at in range(len(tasks))
+                    ],
+                    "bytes": round(
+                        fmean(each["bytes"] for found in whole.values() for each in found)
+                    ),
+                }
+            )
+    return sorted(rows, key=lambda row: (row["steps"], row["bytes"]))
+
+
+def table(rows: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> str:
+    """Rows of :func:`summary` that are of the same tasks, as a page shows them, the best first.
+
+    Args:
+        names: arm → what it is called; others are left out.
+    """
+    tasks = rows[0]["tasks"]
+    head = ["", *(f"task {task}" for task in tasks), "mean", "seeds", "bytes a task"]
+    lines = [head, ["---", *["---:"] * (len(head) - 1)]]
+    for row in sorted(rows, key=lambda row: -row["accuracy"]):
+        if row["arm"] in names:
+            mean = f"{row['accuracy']:.3f}"
+            if len(row["seeds"]) > 1:
+                mean += f" ± {row['spread']:.3f}"
+            means = [f"{each:.3f}" for each in row["by_task"]]
+            name = names[row["arm"]].format(**row)
+            lines.append([name, *means, mean, str(len(row["seeds"])), f"{row['bytes']:,}"])
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def kept(backbone: Backbone, trained: TrainedMask, task: TensorTask) -> dict[str, Any]:

@@ -12,24 +12,39 @@ takes its best, and adapters the best scale, too.
 """
 
 import argparse
-from collections.abc import Iterable, Iterator, Mapping
+import copy
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from benchmarks.cells import Cell, best_rates, fit_head, kept, measure_missing
-from benchmarks.minilm_nets import MOST, TASKS, TOKENS, MiniLM, Texts, trained, with_lora
+from benchmarks.cells import Cell, best_cells, family, fit_head, kept, measure_missing, sum_up
+from benchmarks.minilm_nets import (
+    MOST,
+    TASKS,
+    TOKENS,
+    MiniLM,
+    Texts,
+    taken_from_peft,
+    trained,
+    with_lora,
+    with_peft,
+)
 from benchmarks.results import saved_results
 from supsup import Backbone, TensorTask, TrainConfig, TrainedMask, train
 from supsup.networks.per_task import rounded
 
 BATCH, STEPS = 16, 100
+TABLE_TASKS = (0, 1, 2, 3)
+"""Those that more than one seed was trained on."""
 CHOOSE_TASK, CHOOSE_SEED = TASKS - 1, 100
-HEAD = ("head.*",)
+HEAD, GATES = ("head.*",), ("*.gate",)
 TRAINED = ("words.*", "places.*", "kinds.*", "norm.*", *(f"blocks.*{part}.*" for part in (
     "query", "key", "value", "out", "inner", "outer", "norm"
 )))  # fmt: skip
@@ -39,16 +54,37 @@ LAYERS = tuple(
 RATES: dict[str, tuple[tuple[float, float], ...]] = {
     "probe": ((1e-2, 0.0), (1e-3, 0.0), (1e-4, 0.0)),
     "lora": ((1e-3, 3e-3), (3e-3, 3e-3)),
-    "adapters-0.1": ((1e-2, 3e-3),),
-    "adapters-0.3": ((1e-2, 3e-3), (3e-2, 3e-3)),
-    "adapters-1": ((1e-2, 3e-3),),
+    "lora:head": ((1e-3, 3e-3), (1e-3, 1e-3)),
+    "adapters:0.1": ((1e-2, 3e-3),),
+    "adapters:0.3": ((1e-2, 3e-3), (3e-2, 3e-3)),
+    "adapters:1": ((1e-2, 3e-3),),
+    "adapters:gate": ((1e-2, 3e-3),),
+    "adapters:0.1+head": ((1e-2, 1e-3),),
+    "adapters:gate+head": ((1e-2, 3e-3), (1e-2, 1e-3), (3e-2, 3e-3)),
     "masks": ((3e-4, 3e-3), (1e-3, 3e-3)),
+    "masks:head": ((3e-4, 1e-3),),
 }
-"""Arm → pairs of learning rates: of masks or LoRA, and of the head; of the probe the penalty."""
+"""Arm → pairs of learning rates: of masks or LoRA, and of the head; of the probe the penalty.
+
+Arms of a family differ in how they begin: with the linear probe's solution in the head (``head``);
+adapters with what they add times a number, or a ``gate`` of the task's own that begins at 0."""
+
+
+NAMES = {
+    "probe": "linear probe (head alone)",
+    "lora": "LoRA r = 8, head from random weights",
+    "lora:head": "LoRA r = 8",
+    "adapters:0.1": "masks over seeded adapters, head from random weights",
+    "adapters:0.1+head": "masks over seeded adapters",
+    "adapters:gate+head": "masks over seeded adapters behind a gate",
+    "masks": "masks over all trained weights, head from random weights",
+    "masks:head": "masks over all trained weights",
+}
+"""Arm → what a table calls it."""
 
 
 def main() -> None:
-    """Measure what is missing and write docs/results/minilm.json after each cell."""
+    """Measure what is missing and write docs/results/minilm.json after each cell; sum up."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--package", type=Path, required=True, help="model.zip")
     parser.add_argument("--texts", type=Path, required=True, help="the snapshot, made if need be")
@@ -63,19 +99,21 @@ def main() -> None:
     if options.choose:
         cells: Iterable[Cell] = _choices(arms)
     else:
-        chosen = _chosen(saved_results("minilm").get("held_out", {}))
+        chosen = _chosen()
+        if "lora" in chosen:
+            lora = chosen["lora"]
+            chosen["peft"] = replace(lora, arm=lora.arm.replace("lora", "peft"))
         cells = (
-            Cell(arm=chosen[arm].arm, task=task, seed=seed, steps=STEPS, lr=lr, own_lr=own)
+            replace(chosen[arm], task=task, seed=seed)
             for seed in map(int, options.seeds.split(","))
             for task in range(options.tasks)
             for arm in arms
-            for lr, own in ((chosen[arm].lr, chosen[arm].own_lr),)
         )
     measure_missing(
         "minilm",
         "held_out" if options.choose else "cells",
         cells,
-        lambda cell: measure(cell, texts.task(cell.task, held_out=options.choose), options.package),
+        lambda cell: measure(cell, texts, options.package, held_out=options.choose),
         {
             "texts_sha256": texts.digest,
             "sections": texts.sections,
@@ -84,42 +122,39 @@ def main() -> None:
             "batch": BATCH,
         },
     )
+    sum_up("minilm", [range(TASKS - 1), TABLE_TASKS])
 
 
 def _choices(arms: list[str]) -> Iterator[Cell]:
     for arm, rates in RATES.items():
-        if arm.split("-")[0] in arms:
+        if family(arm) in arms:
             for lr, own in rates:
                 yield Cell(
                     arm=arm, task=CHOOSE_TASK, seed=CHOOSE_SEED, steps=STEPS, lr=lr, own_lr=own
                 )
 
 
-def _chosen(held_out: Mapping[str, Any]) -> dict[str, Cell]:
-    """For each arm its best rates, and of adapters the best scale: the cell that had them."""
-    best: dict[str, Cell] = {}
-    right: dict[str, float] = {}
-    for arm, (lr, own) in best_rates(held_out).items():
-        cell = Cell(arm=arm, task=CHOOSE_TASK, seed=CHOOSE_SEED, steps=STEPS, lr=lr, own_lr=own)
-        found, family = held_out[cell.key]["float32"]["accuracy"], arm.split("-")[0]
-        if found > right.get(family, -1.0):
-            best[family], right[family] = cell, found
-    return best
+def _chosen() -> dict[str, Cell]:
+    return best_cells(saved_results("minilm").get("held_out", {}), STEPS)
 
 
-def measure(cell: Cell, task: TensorTask, package: Path) -> dict[str, Any]:
+def measure(cell: Cell, texts: Texts, package: Path, *, held_out: bool) -> dict[str, Any]:
     """Accuracy and bytes of one cell."""
     torch.manual_seed(cell.seed)
-    _, _, scale = cell.arm.partition("-")
-    net = trained(MiniLM(adapter=float(scale or 0)), package)
-    if cell.arm == "lora":
-        return _lora(with_lora(net), task, cell)
-    masks_over = ("*.down.weight", "*.up.weight") if scale else LAYERS
-    backbone = Backbone.pretrained(
-        net, parameters=TRAINED, seed=cell.seed, maskable=masks_over, per_task=HEAD
-    )
-    if cell.arm == "probe":
-        found = _probe(net, backbone, task, cell.lr)
+    task = texts.task(cell.task, held_out=held_out)
+    kind, form = family(cell.arm), cell.arm.partition(":")[2].split("+")
+    scale = None if "gate" in form else float(form[0]) if kind == "adapters" else 0.0
+    net = trained(MiniLM(adapters=kind == "adapters", scale=scale), package)
+    backbone = start = _backbone(net, kind, cell.seed, gates=scale is None)
+    if kind == "probe" or "head" in form:
+        features, labels = _features(texts, package, cell.task, held_out)
+        fit_head(net.head, features, labels, cell.lr if kind == "probe" else _chosen()["probe"].lr)
+        # The head begins here; what an archive keeps is its difference from the seeded one.
+        start = _backbone(net, kind, cell.seed, gates=scale is None, head=True)
+    if kind in ("lora", "peft"):
+        return _lora(net, task, cell)
+    if kind == "probe":
+        found = _unmasked(start, backbone, task)
     else:
         config = TrainConfig(
             steps=cell.steps,
@@ -129,40 +164,56 @@ def measure(cell: Cell, task: TensorTask, package: Path) -> dict[str, Any]:
             per_task_lr=cell.own_lr,
             seed=cell.seed,
         )
-        (found,) = train(backbone, [task], config, parallel=1)
+        (found,) = train(start, [task], config, parallel=1)
     return {"bits": backbone.layout.bits, **found.metrics, **kept(backbone, found, task)}
 
 
-def _probe(net: MiniLM, backbone: Backbone, task: TensorTask, decay: float) -> TrainedMask:
-    """Logistic regression on the features of the training texts, by L-BFGS."""
-    features, labels = [], []
-    with torch.no_grad():
-        for x, y in task.train_batches(100):
-            features.append(net.features(*_pair(x)) * net.head.in_features**0.5)
-            labels.append(y)
-    head = net.head
-    fit_head(head, torch.cat(features), torch.cat(labels), decay)
-    start = backbone.own_parameters
-    return TrainedMask(
-        name=task.name,
-        masks={name: np.ones(shape, bool) for name, shape in backbone.layout.shapes.items()},
-        metrics={},
-        metadata={},
-        tensors=rounded(start, {name: net.get_parameter(name) for name in start}, "float32"),
+def _backbone(net: MiniLM, kind: str, seed: int, *, gates: bool, head: bool = False) -> Backbone:
+    """Masks over adapters or over all layers; a head of each task, that begins at the network's
+    own where ``head``, and gates."""
+    return Backbone.pretrained(
+        net,
+        parameters=(*TRAINED, *(HEAD * head)),
+        seed=seed,
+        maskable=("*.down.weight", "*.up.weight") if kind == "adapters" else LAYERS,
+        per_task=(*HEAD, *(GATES * gates)),
     )
 
 
-def _lora(net: MiniLM, task: TensorTask, cell: Cell) -> dict[str, Any]:
+@lru_cache(maxsize=1)
+def _features(texts: Texts, package: Path, index: int, held_out: bool) -> tuple[Tensor, Tensor]:
+    """Of a task's training texts what the head sees of the network as it is, and their labels."""
+    net = trained(MiniLM(), package)
+    features, labels = [], []
+    with torch.no_grad():
+        for x, y in texts.task(index, held_out=held_out).train_batches(100):
+            features.append(net.features(*_pair(x)) * net.head.in_features**0.5)
+            labels.append(y)
+    return torch.cat(features), torch.cat(labels)
+
+
+def _unmasked(start: Backbone, backbone: Backbone, task: TensorTask) -> TrainedMask:
+    """What the task has of its own where it is now, and no weight left out."""
+    own = rounded(backbone.own_parameters, start.own_parameters, "float32")
+    masks = {name: np.ones(shape, bool) for name, shape in backbone.layout.shapes.items()}
+    return TrainedMask(name=task.name, masks=masks, metrics={}, metadata={}, tensors=own)
+
+
+def _lora(base: MiniLM, task: TensorTask, cell: Cell) -> dict[str, Any]:
     """Train LoRA and the head by Adam, rates falling to 0 along a cosine, as those of masks do."""
-    products = [p for name, p in net.named_parameters() if name.endswith((".a", ".b"))]
-    groups = [
-        {"params": products, "lr": cell.lr},
-        {"params": list(net.head.parameters()), "lr": cell.own_lr},
-    ]
-    optimizer = torch.optim.Adam(groups)
+    peft = family(cell.arm) == "peft"
+    ours = with_lora(copy.deepcopy(base))
+    net = with_peft(base) if peft else ours
+    moved = {name: p for name, p in net.named_parameters() if p.requires_grad}
+    heads = [p for name, p in moved.items() if "head" in name]
+    products = [p for name, p in moved.items() if "head" not in name]
+    optimizer = torch.optim.Adam(
+        [{"params": products, "lr": cell.lr}, {"params": heads, "lr": cell.own_lr}]
+    )
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, cell.steps)
     generator = torch.Generator().manual_seed(cell.seed)
     order = torch.zeros(0, dtype=torch.int64)
+    net.train()
     for _ in range(cell.steps):
         while len(order) < BATCH:
             order = torch.cat([order, torch.randperm(task.train_size, generator=generator)])
@@ -172,13 +223,22 @@ def _lora(net: MiniLM, task: TensorTask, cell: Cell) -> dict[str, Any]:
         F.cross_entropy(net(*_pair(x)), y).backward()
         optimizer.step()
         schedule.step()
-    right = 0
+    net.eval()
+    logits, labels = _logits(net, task)
+    size = 4 * sum(each.numel() for each in moved.values())
+    right = int((logits.argmax(1) == labels).sum()) / len(labels)
+    found: dict[str, Any] = {"float32": {"accuracy": right, "bytes": size}}
+    if peft:
+        taken_from_peft(net, ours)
+        found["ours_apart"] = float((_logits(ours, task)[0] - logits).abs().max())
+    return found
+
+
+def _logits(net: nn.Module, task: TensorTask) -> tuple[Tensor, Tensor]:
+    """Of all test texts, and their labels."""
     with torch.no_grad():
-        for x, y in task.test_batches(100):
-            right += int((net(*_pair(x)).argmax(1) == y).sum())
-    moved = [p for p in net.parameters() if p.requires_grad]
-    size = 4 * sum(each.numel() for each in moved)
-    return {"float32": {"accuracy": right / task.test_size, "bytes": size}}
+        both = [(net(*_pair(x)), y) for x, y in task.test_batches(100)]
+    return torch.cat([each for each, _ in both]), torch.cat([y for _, y in both])
 
 
 def _pair(x: object) -> tuple[Tensor, Tensor]:

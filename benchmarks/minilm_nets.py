@@ -34,31 +34,37 @@ Hidden = Float[Tensor, "text token width"]
 
 
 class Adapter(nn.Module):
-    """A bottleneck whose weights nobody stores: drawn from the seed, a task keeps a mask."""
+    """A bottleneck whose weights nobody stores: drawn from the seed, a task keeps a mask.
 
-    def __init__(self, scale: float) -> None:
-        """Make both layers; what comes out is multiplied by ``scale``."""
+    What comes out is multiplied by a fixed number; or by one that a task has of its own, ``gate``,
+    which begins at 0, so that the network begins as it was trained (Bachlechner et al., 2020).
+    """
+
+    def __init__(self, scale: float | None) -> None:
+        """Make both layers; ``scale`` None is for a gate."""
         super().__init__()
         self.down = nn.Linear(WIDTH, ADAPTER_RANK, bias=False)
         self.up = nn.Linear(ADAPTER_RANK, WIDTH, bias=False)
         self.scale = scale
+        self.gate = nn.Parameter(torch.zeros(1)) if scale is None else None
 
     def forward(self, x: Hidden) -> Hidden:
         """What is added to the block's output."""
-        return self.scale * self.up(F.relu(self.down(x)))
+        scale = self.scale if self.gate is None else self.gate
+        return scale * self.up(F.relu(self.down(x)))
 
 
 class Block(nn.Module):
     """Attention and two layers, each followed by a norm, as in BERT."""
 
-    def __init__(self, adapter: float) -> None:
-        """Make the layers; ``adapter`` is its scale, 0 for none."""
+    def __init__(self, adapter: Adapter | None) -> None:
+        """Make the layers beside an adapter."""
         super().__init__()
         self.query, self.key, self.value, self.out = (nn.Linear(WIDTH, WIDTH) for _ in range(4))
         self.first_norm = nn.LayerNorm(WIDTH, eps=1e-12)
         self.inner, self.outer = nn.Linear(WIDTH, INNER), nn.Linear(INNER, WIDTH)
         self.second_norm = nn.LayerNorm(WIDTH, eps=1e-12)
-        self.adapter = Adapter(adapter) if adapter else None
+        self.adapter = adapter
 
     def forward(self, x: Hidden, seen: Tensor) -> Hidden:
         """Hidden states of a batch; ``seen`` tells tokens from padding."""
@@ -79,14 +85,23 @@ class Block(nn.Module):
 class MiniLM(nn.Module):
     """The six blocks of all-MiniLM-L6-v2, the mean over tokens, and a head."""
 
-    def __init__(self, outputs: int = WAYS, adapter: float = 0.0) -> None:
-        """Make the layers; weights are loaded by :func:`trained`."""
+    def __init__(
+        self, outputs: int = WAYS, *, adapters: bool = False, scale: float | None = None
+    ) -> None:
+        """Make the layers; weights are loaded by :func:`trained`.
+
+        Args:
+            adapters: whether there is one in each block.
+            scale: as :class:`Adapter` has it.
+        """
         super().__init__()
         self.words = nn.Embedding(30522, WIDTH)
         self.places = nn.Embedding(512, WIDTH)
         self.kinds = nn.Embedding(2, WIDTH)
         self.norm = nn.LayerNorm(WIDTH, eps=1e-12)
-        self.blocks = nn.ModuleList(Block(adapter) for _ in range(LAYERS))
+        self.blocks = nn.ModuleList(
+            Block(Adapter(scale) if adapters else None) for _ in range(LAYERS)
+        )
         self.head = nn.Linear(WIDTH, outputs)
 
     def features(
@@ -171,6 +186,34 @@ def with_lora(net: MiniLM) -> MiniLM:
     for block in net.blocks:
         block.query, block.value = LoRA(block.query), LoRA(block.value)
     return net
+
+
+def with_peft(net: MiniLM) -> nn.Module:
+    """The same by PEFT itself, which wraps the layers in place."""
+    from peft import LoraConfig, get_peft_model
+
+    config = LoraConfig(
+        r=LORA_RANK,
+        lora_alpha=2 * LORA_RANK,
+        target_modules=["query", "value"],
+        modules_to_save=["head"],
+    )
+    found: nn.Module = get_peft_model(net, config)  # type: ignore[arg-type]
+    return found
+
+
+def taken_from_peft(theirs: nn.Module, ours: MiniLM) -> None:
+    """Copy what PEFT trained into a network of :func:`with_lora`."""
+    found = dict(theirs.named_parameters())
+    with torch.no_grad():
+        for name, parameter in ours.named_parameters():
+            if not parameter.requires_grad:
+                continue
+            where, _, key = name.rpartition(".")
+            part = {"a": "lora_A.default.weight", "b": "lora_B.default.weight"}.get(
+                key, f"modules_to_save.default.{key}"
+            )
+            parameter.copy_(found[f"base_model.model.{where}.{part}"])
 
 
 class Texts:

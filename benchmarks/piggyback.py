@@ -12,6 +12,8 @@ arm then takes its best. What masks are compared with is in :mod:`benchmarks.pig
 
 import argparse
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,25 +22,56 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.cells import Cell, best_rates, kept, measure_missing
-from benchmarks.piggyback_tuned import accuracy_of, pretrained, probe, tuned, weights_path
-from benchmarks.results import saved_results
+from benchmarks.cells import Cell, best_cells, family, kept, measure_missing, sum_up
+from benchmarks.piggyback_tuned import (
+    HEAD,
+    accuracy_of,
+    make_net,
+    make_projected,
+    pretrained,
+    probe,
+    tuned,
+    weights_path,
+)
+from benchmarks.results import picture, saved_results
 from supsup import Backbone, BackboneRecipe, TensorTask, TrainConfig, TrainedMask, build, train
 from supsup.networks.per_task import rounded
 from supsup.networks.weights_file import WeightsFile
+from supsup.plots import OURS, curve_styles, in_percent, plot_curve
 
 NET = "benchmarks.piggyback_tuned:make_net"
+PROJECTED_NET = "benchmarks.piggyback_tuned:make_projected"
 WAYS, SIZE, BATCH, STEPS = 5, 64, 32, 120
 NORMS = ("*bn*.weight", "*bn*.bias")
+LAST_NORMS = ("_bn1.*", *(f"_blocks.{block}.*bn*" for block in range(12, 16)))
+"""Those of the last four blocks of sixteen, and what follows."""
 TRUNK = "_[!f]*"
 """All parameters but the head's, ``_fc``, which has as many rows as ImageNet classes."""
+
+TABLE_TASKS = (0, 1, 2, 3)
+"""Those that more than one seed was trained on."""
+NAMES = {
+    "projected": "head on random mixtures",
+    "probe": "linear probe",
+    "last-norms": "norms of the last blocks, head",
+    "norms": "norms, head",
+    "masks-norms": "masks at {lr:g}, norms, head",
+    "full": "all weights",
+    "full:frozen": "all weights, frozen statistics",
+    "full:0.1": "all weights, faster statistics",
+}
+"""Arm → what a picture calls it."""
 
 CHOOSE_TASK, CHOOSE_SEED = 19, 100
 RATES: dict[str, tuple[tuple[float, float], ...]] = {
     "masks-norms": ((3e-4, 3e-3), (1e-3, 3e-3), (1e-4, 3e-3), (3e-4, 1e-3)),
     "full": ((1e-3, 1e-3), (3e-4, 1e-3), (1e-3, 3e-3)),
+    "full:frozen": ((1e-3, 3e-3), (3e-4, 3e-3), (1e-4, 3e-3)),
+    "full:0.1": ((1e-3, 3e-3),),
     "norms": ((0.0, 3e-3), (0.0, 1e-3), (0.0, 1e-2)),
     "probe": ((1e-3, 0.0), (1e-4, 0.0), (1e-2, 0.0)),
+    "projected": ((1e-3, 0.0), (1e-4, 0.0), (1e-2, 0.0)),
+    "last-norms": ((0.0, 3e-3), (0.0, 1e-2)),
     "masks": ((3e-4, 3e-3), (1e-4, 3e-3), (1e-3, 3e-3)),
     "random": ((3e-3, 3e-3), (1e-2, 3e-3)),
 }
@@ -47,13 +80,14 @@ linear probe the penalty."""
 
 
 def main() -> None:
-    """Measure what is missing and write docs/results/piggyback.json after each cell."""
+    """Measure what is missing and write docs/results/piggyback.json after each cell; sum up."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, help="cifar100.npz")
     parser.add_argument("--choose", action="store_true", help="compare rates, held out")
     parser.add_argument("--tasks", type=int, default=6)
     parser.add_argument("--seeds", default="0")
-    parser.add_argument("--arms", default=",".join(RATES))
+    parser.add_argument("--arms", default=",".join(dict.fromkeys(map(family, RATES))))
+    parser.add_argument("--lr", type=float, help="of masks, in place of the chosen rate")
     parser.add_argument("--steps", type=int, default=STEPS)
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -64,13 +98,18 @@ def main() -> None:
     if options.choose:
         cells: Iterable[Cell] = _choices(options.arms.split(","), options.steps)
     else:
-        chosen = best_rates(saved_results("piggyback").get("held_out", {}))
+        chosen = best_cells(saved_results("piggyback").get("held_out", {}), options.steps)
         cells = (
-            Cell(arm=arm, task=task, seed=seed, steps=options.steps, lr=lr, own_lr=own)
+            replace(
+                chosen[arm],
+                task=task,
+                seed=seed,
+                steps=options.steps,
+                lr=options.lr or chosen[arm].lr,
+            )
             for seed in map(int, options.seeds.split(","))
             for task in range(options.tasks)
             for arm in options.arms.split(",")
-            for lr, own in (chosen[arm],)
         )
     measure_missing(
         "piggyback",
@@ -79,20 +118,40 @@ def main() -> None:
         lambda cell: measure(cell, images.task(cell.task, held_out=options.choose)),
         about,
     )
+    document = sum_up("piggyback", [TABLE_TASKS])
+    draw(document["summary"])
 
 
 def _choices(arms: list[str], steps: int) -> Iterator[Cell]:
     about = {"task": CHOOSE_TASK, "seed": CHOOSE_SEED, "steps": steps}
-    for arm in arms:
-        for lr, own in RATES[arm]:
-            yield Cell(arm=arm, lr=lr, own_lr=own, **about)
+    for arm, rates in RATES.items():
+        if family(arm) in arms:
+            for lr, own in rates:
+                yield Cell(arm=arm, lr=lr, own_lr=own, **about)
+
+
+def draw(rows: list[dict[str, Any]]) -> None:
+    """Accuracy against bytes a task at ``STEPS`` steps; a band where there are several seeds."""
+    rows = [row for row in rows if row["steps"] == STEPS and row["arm"] in NAMES]
+    labels = [NAMES[row["arm"]].format(**row) for row in rows]
+    small = [row for row in rows if family(row["arm"]) != "full"]
+    with picture("piggyback") as figure:
+        axes = figure.subplots()
+        values = ([row[key] for row in small] for key in ("bytes", "accuracy", "spread"))
+        plot_curve(axes, *values, label="", style={"color": OURS, "linewidth": 0.8})
+        for row, (label, style) in zip(rows, curve_styles(labels).items(), strict=True):
+            bar = {**style, "linestyle": "none", "capsize": 3}
+            axes.errorbar(row["bytes"], row["accuracy"], row["spread"], label=label, **bar)
+        axes.set(xscale="log", xlabel="bytes a task, without the weights file")
+        in_percent(axes.yaxis, f"accuracy, mean of {len(TABLE_TASKS)} tasks")
+        figure.legend(loc="outside lower center", ncols=2)
 
 
 def measure(cell: Cell, task: TensorTask) -> dict[str, Any]:
     """Accuracy and bytes of one cell."""
-    if cell.arm in ("full", "norms", "probe"):
+    if family(cell.arm) in ("full", "norms", "last-norms", "probe", "projected"):
         return _plain(cell, task)
-    backbone = _backbone(cell)
+    backbone = _backbone(cell.arm, cell.seed)
     config = TrainConfig(
         steps=cell.steps,
         batch=BATCH,
@@ -105,19 +164,20 @@ def measure(cell: Cell, task: TensorTask) -> dict[str, Any]:
     return {"density": trained.metrics["density"], **kept(backbone, trained, task)}
 
 
-def _backbone(cell: Cell) -> Backbone:
+@cache
+def _backbone(arm: str, seed: int) -> Backbone:
     """Masks over the convolutions; a head of each task, and scales and shifts where the arm has."""
-    own = ("_fc.*",) if cell.arm in ("masks", "probe") else ("_fc.*", *NORMS)
+    net, head = (PROJECTED_NET, "_fc.head.*") if arm == "projected" else (NET, "_fc.*")
+    own = {"masks": (), "probe": (), "projected": (), "last-norms": LAST_NORMS}.get(arm, NORMS)
+    seeded = arm == "random"
     return build(
         BackboneRecipe(
-            net=NET,
+            net=net,
             outputs=WAYS,
-            seed=cell.seed,
-            weights=None
-            if cell.arm == "random"
-            else WeightsFile.of(weights_path(), parameters=(TRUNK,)),
-            statistics="running" if cell.arm == "random" else "frozen",
-            per_task=own,
+            seed=seed,
+            weights=None if seeded else WeightsFile.of(weights_path(), parameters=(TRUNK,)),
+            statistics="running" if seeded else "frozen",
+            per_task=(head, *own),
         ),
         allow_code=True,
     )
@@ -125,16 +185,22 @@ def _backbone(cell: Cell) -> Backbone:
 
 def _plain(cell: Cell, task: TensorTask) -> dict[str, Any]:
     """An arm without masks. All start where those with masks do."""
-    backbone = _backbone(cell)
+    backbone = _backbone(cell.arm, cell.seed)
     start = backbone.own_parameters
-    net = pretrained(start, WAYS)
-    if cell.arm == "probe":
+    seeded = {
+        name: each for name, each in backbone.module.named_parameters() if name.startswith(HEAD)
+    }
+    make = make_projected if cell.arm == "projected" else make_net
+    net = pretrained(make(WAYS), seeded | start)
+    if cell.arm in ("probe", "projected"):
         probe(net, task, cell.lr)
     else:
         how = {"lr": cell.lr, "own_lr": cell.own_lr, "seed": cell.seed}
-        tuned(net, task, arm=cell.arm, steps=cell.steps, batch=BATCH, **how)
-    if cell.arm == "full":
-        moved = [*net.parameters(), *(each for each in net.buffers() if each.is_floating_point())]
+        tuned(net, task, arm=cell.arm, own=start, steps=cell.steps, batch=BATCH, **how)
+    if family(cell.arm) == "full":
+        moved = list(net.parameters())
+        if cell.arm != "full:frozen":
+            moved += [each for each in net.buffers() if each.is_floating_point()]
         size = 4 * sum(each.numel() for each in moved)
         return {"float32": {"accuracy": accuracy_of(net, task), "bytes": size}}
     trained = TrainedMask(

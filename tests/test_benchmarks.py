@@ -102,6 +102,7 @@ DRAWN = {
     "nns": ("plot",),
     "omniglot": ("draw",),
     "one_shot": ("plot",),
+    "piggyback": ("draw", "summary"),
     "prototypes": ("draw",),
     "rate_frontier": ("draw", "points", "prototypes"),
     "recovery_report": ("draw",),
@@ -776,3 +777,70 @@ def test_gpu_counts_the_marked_tests(tmp_path, monkeypatch):
     (bad,) = found["not_passed"]
     assert bad["test"] == "test_one[2]"
     assert "not one" in bad["says"]
+
+
+def cell(arm, task, seed, accuracy, *, steps=120, lr=1e-3):
+    """A cell as a study's results have it."""
+    about = {"arm": arm, "task": task, "seed": seed, "steps": steps, "lr": lr, "own_lr": 0.0}
+    name = load("cells").Cell(**about).key
+    return {name: about | {"float32": {"accuracy": accuracy, "bytes": 100 + task}}}
+
+
+def test_the_best_form_of_an_arm_is_taken_at_as_many_steps():
+    cells = load("cells")
+    held_out = {
+        **cell("full", 9, 1, 0.8),
+        **cell("full:frozen", 9, 1, 0.9, lr=3e-4),
+        **cell("full:frozen", 9, 1, 0.85, lr=1e-4),
+        **cell("full", 9, 1, 0.7, steps=600),
+        **cell("masks-full", 9, 1, 0.99),
+    }
+    found = {steps: cells.best_cells(held_out, steps)["full"] for steps in (120, 600, 5)}
+    assert (found[120].arm, found[120].lr, found[120].task) == ("full:frozen", 3e-4, 9)
+    assert (found[600].arm, found[600].lr) == ("full", 1e-3)
+    assert found[5] == found[120]
+
+
+def test_means_are_over_the_seeds_that_have_every_task():
+    cells = load("cells")
+    measured = {
+        **cell("probe", 0, 0, 0.5),
+        **cell("probe", 1, 0, 0.7),
+        **cell("probe", 0, 1, 0.7),
+        **cell("probe", 1, 1, 0.9),
+        **cell("probe", 0, 2, 0.1),
+        **cell("full", 0, 0, 0.9),
+    }
+    (row,) = cells.summary(measured, (0, 1))
+    assert (row["seeds"], row["by_seed"], row["by_task"]) == ([0, 1], [0.6, 0.8], [0.6, 0.8])
+    assert (row["accuracy"], row["spread"], row["bytes"]) == (0.7, 0.1414, 100)
+    assert cells.table([row], {"probe": "head alone"}).splitlines()[2] == (
+        "| head alone | 0.600 | 0.800 | 0.700 ± 0.141 | 2 | 100 |"
+    )
+
+
+PAGES = {"piggyback": 1, "minilm": 2}
+"""Study → how many sets of tasks its page has a table of."""
+
+
+@pytest.mark.parametrize(("study", "count"), PAGES.items())
+def test_tables_are_of_the_published_figures(study, count):
+    module, cells = load(study), load("cells")
+    page = (ROOT / "docs" / "results" / f"{study}.md").read_text("utf-8")
+    rows = results.saved_results(study)["summary"]
+    sets = {tuple(row["tasks"]) for row in rows}
+    assert len(sets) == count
+    for tasks in sets:
+        of_tasks = [row for row in rows if tuple(row["tasks"]) == tasks]
+        assert cells.table(of_tasks, module.NAMES) in page
+
+
+@torch.no_grad()
+def test_lora_and_a_gated_adapter_add_nothing_at_first():
+    nets = load("minilm_nets")
+    torch.manual_seed(0)
+    x = torch.randn(2, 3, nets.WIDTH)
+    assert not nets.Adapter(None)(x).any()
+    assert nets.Adapter(0.1)(x).any()
+    layer = torch.nn.Linear(nets.WIDTH, nets.WIDTH)
+    assert torch.equal(nets.LoRA(layer)(x), layer(x))
