@@ -66,6 +66,12 @@ def best_cells(held_out: Mapping[str, Any], steps: int) -> dict[str, Cell]:
     return {arm: cell for arm, (_, cell) in best.items()}
 
 
+def require_chosen(arms: Sequence[str], chosen: Mapping[str, Cell]) -> None:
+    """End the program where no rates were compared for an arm that is to be measured."""
+    if missing := [arm for arm in arms if arm not in chosen]:
+        raise SystemExit(f"--arms: no rates for {', '.join(missing)}; compare them with --choose")
+
+
 def fit_head(
     head: nn.Linear,
     features: Float32[Tensor, "image feature"],
@@ -120,14 +126,13 @@ def measure_missing(
         print(cell.key, found, flush=True)
 
 
-def sum_up(study: str, of_tasks: Sequence[Sequence[int]]) -> dict[str, Any]:
-    """Write the :func:`summary` over each of these sets of tasks into a study's results."""
+def sum_up(study: str, tasks: Sequence[int]) -> list[dict[str, Any]]:
+    """Write the :func:`summary` over these tasks into a study's results."""
     document = saved_results(study)
-    document["summary"] = [
-        row for tasks in of_tasks for row in summary(document.get("cells", {}), tasks)
-    ]
+    document["summary"] = summary(document.get("cells", {}), tasks)
     save_results(study, document, document["command"], quiet=True)
-    return document
+    found: list[dict[str, Any]] = document["summary"]
+    return found
 
 
 def summary(cells: Mapping[str, Any], tasks: Sequence[int]) -> list[dict[str, Any]]:
@@ -187,7 +192,7 @@ def table(rows: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> str:
             if len(row["seeds"]) > 1:
                 mean += f" ± {row['spread']:.3f}"
             means = [f"{each:.3f}" for each in row["by_task"]]
-            name = names[row["arm"]].format(**row)
+            name = names[row["arm"]]
             lines.append([name, *means, mean, str(len(row["seeds"])), f"{row['bytes']:,}"])
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 

@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.cells import Cell, best_cells, family, kept, measure_missing, sum_up
+from benchmarks.cells import Cell, best_cells, family, kept, measure_missing, require_chosen, sum_up
 from benchmarks.piggyback_tuned import (
     HEAD,
     accuracy_of,
@@ -43,24 +43,21 @@ NET = "benchmarks.piggyback_tuned:make_net"
 PROJECTED_NET = "benchmarks.piggyback_tuned:make_projected"
 WAYS, SIZE, BATCH, STEPS = 5, 64, 32, 120
 NORMS = ("*bn*.weight", "*bn*.bias")
-LAST_NORMS = ("_bn1.*", *(f"_blocks.{block}.*bn*" for block in range(12, 16)))
-"""Those of the last four blocks of sixteen, and what follows."""
 TRUNK = "_[!f]*"
 """All parameters but the head's, ``_fc``, which has as many rows as ImageNet classes."""
 
 TABLE_TASKS = (0, 1, 2, 3)
-"""Those that more than one seed was trained on."""
+"""Those that the table and the picture are of."""
 NAMES = {
-    "projected": "head on random mixtures",
-    "probe": "linear probe",
-    "last-norms": "norms of the last blocks, head",
-    "norms": "norms, head",
-    "masks-norms": "masks at {lr:g}, norms, head",
-    "full": "all weights",
-    "full:frozen": "all weights, frozen statistics",
-    "full:0.1": "all weights, faster statistics",
+    "projected": "head on 192 random mixtures",
+    "probe": "linear probe (head alone)",
+    "norms": "scales, shifts and head",
+    "masks-norms": "masks, scales, shifts and head",
+    "full": "all weights, statistics moving",
+    "full:frozen": "all weights, statistics frozen",
+    "full:0.1": "all weights, statistics moving fast",
 }
-"""Arm → what a picture calls it."""
+"""Arm → what the table and the picture call it."""
 
 CHOOSE_TASK, CHOOSE_SEED = 19, 100
 RATES: dict[str, tuple[tuple[float, float], ...]] = {
@@ -71,7 +68,6 @@ RATES: dict[str, tuple[tuple[float, float], ...]] = {
     "norms": ((0.0, 3e-3), (0.0, 1e-3), (0.0, 1e-2)),
     "probe": ((1e-3, 0.0), (1e-4, 0.0), (1e-2, 0.0)),
     "projected": ((1e-3, 0.0), (1e-4, 0.0), (1e-2, 0.0)),
-    "last-norms": ((0.0, 3e-3), (0.0, 1e-2)),
     "masks": ((3e-4, 3e-3), (1e-4, 3e-3), (1e-3, 3e-3)),
     "random": ((3e-3, 3e-3), (1e-2, 3e-3)),
 }
@@ -87,7 +83,6 @@ def main() -> None:
     parser.add_argument("--tasks", type=int, default=6)
     parser.add_argument("--seeds", default="0")
     parser.add_argument("--arms", default=",".join(dict.fromkeys(map(family, RATES))))
-    parser.add_argument("--lr", type=float, help="of masks, in place of the chosen rate")
     parser.add_argument("--steps", type=int, default=STEPS)
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -95,21 +90,17 @@ def main() -> None:
         parser.error("--data: name the .npz of CIFAR-100")
     images = Images(options.data)
     about = {"ways": WAYS, "pixels": SIZE, "batch": BATCH}
+    arms = options.arms.split(",")
     if options.choose:
-        cells: Iterable[Cell] = _choices(options.arms.split(","), options.steps)
+        cells: Iterable[Cell] = _choices(arms, options.steps)
     else:
         chosen = best_cells(saved_results("piggyback").get("held_out", {}), options.steps)
+        require_chosen(arms, chosen)
         cells = (
-            replace(
-                chosen[arm],
-                task=task,
-                seed=seed,
-                steps=options.steps,
-                lr=options.lr or chosen[arm].lr,
-            )
+            replace(chosen[arm], task=task, seed=seed, steps=options.steps)
             for seed in map(int, options.seeds.split(","))
             for task in range(options.tasks)
-            for arm in options.arms.split(",")
+            for arm in arms
         )
     measure_missing(
         "piggyback",
@@ -118,8 +109,7 @@ def main() -> None:
         lambda cell: measure(cell, images.task(cell.task, held_out=options.choose)),
         about,
     )
-    document = sum_up("piggyback", [TABLE_TASKS])
-    draw(document["summary"])
+    draw(sum_up("piggyback", TABLE_TASKS))
 
 
 def _choices(arms: list[str], steps: int) -> Iterator[Cell]:
@@ -133,7 +123,7 @@ def _choices(arms: list[str], steps: int) -> Iterator[Cell]:
 def draw(rows: list[dict[str, Any]]) -> None:
     """Accuracy against bytes a task at ``STEPS`` steps; a band where there are several seeds."""
     rows = [row for row in rows if row["steps"] == STEPS and row["arm"] in NAMES]
-    labels = [NAMES[row["arm"]].format(**row) for row in rows]
+    labels = [NAMES[row["arm"]] for row in rows]
     small = [row for row in rows if family(row["arm"]) != "full"]
     with picture("piggyback") as figure:
         axes = figure.subplots()
@@ -149,7 +139,7 @@ def draw(rows: list[dict[str, Any]]) -> None:
 
 def measure(cell: Cell, task: TensorTask) -> dict[str, Any]:
     """Accuracy and bytes of one cell."""
-    if family(cell.arm) in ("full", "norms", "last-norms", "probe", "projected"):
+    if family(cell.arm) in ("full", "norms", "probe", "projected"):
         return _plain(cell, task)
     backbone = _backbone(cell.arm, cell.seed)
     config = TrainConfig(
@@ -168,7 +158,7 @@ def measure(cell: Cell, task: TensorTask) -> dict[str, Any]:
 def _backbone(arm: str, seed: int) -> Backbone:
     """Masks over the convolutions; a head of each task, and scales and shifts where the arm has."""
     net, head = (PROJECTED_NET, "_fc.head.*") if arm == "projected" else (NET, "_fc.*")
-    own = {"masks": (), "probe": (), "projected": (), "last-norms": LAST_NORMS}.get(arm, NORMS)
+    own = () if arm in ("masks", "probe", "projected") else NORMS
     seeded = arm == "random"
     return build(
         BackboneRecipe(
