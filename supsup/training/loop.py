@@ -112,6 +112,7 @@ def outcomes(
     left = map(check_task, tasks)
     if (first := next(left, None)) is None:
         return
+    _check_heeded(backbone, config)
     _look_at(backbone, first, config)
     plan = plan_for(backbone, config, first, parallel if transfer is None else 1)
     todo = chain([first], left)
@@ -119,6 +120,17 @@ def outcomes(
         yield from train_groups(
             backbone, todo, config, plan, progress or _ignore, transfer, waker, others
         )
+
+
+def _check_heeded(backbone: Backbone, config: TrainConfig) -> None:
+    """Raise InvalidInput where settings are of parameters that no task has of its own."""
+    given = (config.per_task_lr is not None, config.per_task_dtype != "float32")
+    for name, said in zip(("per_task_lr", "per_task_dtype"), given, strict=True):
+        if said and not backbone.own_parameters:
+            raise InvalidInput(
+                f"{name}: tasks of network {backbone.name} have no parameters of their own; name "
+                f"some when the archive is made (--per-task), or leave {name} out"
+            )
 
 
 def _look_at(backbone: Backbone, task: TaskData, config: TrainConfig) -> None:

@@ -11,7 +11,7 @@ from torch.func import functional_call
 from maskstore.errors import InvalidInput
 from maskstore.seeded.scores import ScoreStart
 from maskstore.tensors import BFloat16
-from supsup import BackboneRecipe, TrainConfig, build, train
+from supsup import BackboneRecipe, TensorTask, TrainConfig, build, train
 from supsup.evaluation.score import accuracy
 from supsup.networks import Backbone
 from supsup.networks.linear_chain import chain_of
@@ -184,6 +184,12 @@ def test_settings_that_are_none_leave_the_configuration_as_it_was():
     assert "per_task" not in BackboneRecipe(net=NET, outputs=2).to_json()
 
 
+def trained_without_own(**settings) -> list:
+    backbone = build(BackboneRecipe(net="lenet-300-100", outputs=2, options={"inputs": 8}))
+    task = TensorTask("a", train=(torch.ones(4, 8), [0, 1, 0, 1]), test=(torch.ones(2, 8), [0, 1]))
+    return list(train(backbone, [task], TrainConfig(steps=1, **settings)))
+
+
 @pytest.mark.parametrize(
     ("make", "match"),
     [
@@ -197,6 +203,8 @@ def test_settings_that_are_none_leave_the_configuration_as_it_was():
         (lambda: build(small_bn(per_task="bn*")), "no parameter that a mask could cover"),
         (lambda: TrainConfig(steps=1, per_task_lr=0), "per_task_lr"),
         (lambda: TrainConfig(steps=1, per_task_dtype="int4"), "per_task_dtype"),
+        (lambda: trained_without_own(per_task_lr=0.1), "per_task_lr: tasks of network .* no param"),
+        (lambda: trained_without_own(per_task_dtype="int8"), "per_task_dtype: tasks of network"),
     ],
 )
 def test_what_cannot_be_is_one_line(make, match):
