@@ -10,11 +10,15 @@ import numpy as np
 from jaxtyping import Float64, UInt8
 
 from maskstore.codecs import Prior
+from maskstore.parallel import product_here
 
 BLOCK = 64
 """Tasks that arrived one after another, among which references are looked for."""
 _SAMPLE = 1 << 16
 _SIZES = 16
+_PIECE = 1024
+"""Weights whose flips are counted in one product, so that it is small enough to stay on a thread.
+"""
 _TOLD_ANYWAY = 0.05
 """Bits a weight that a reference tells without telling more than the task's own pull does, about:
 the 0.15 of RotatedMNIST's neighbours save 0.03, the 0.10 of the next but one 0.01
@@ -88,7 +92,10 @@ def _mutual_information(
     total = np.zeros((len(flips), len(flips)))
     for size_bin in range(_SIZES):
         chosen = flips[:, size // (128 // _SIZES) == size_bin].astype(np.float32)
-        both = (chosen @ chosen.T).astype(np.float64)
+        both = np.zeros(total.shape)
+        # Whole numbers: added up in pieces, they are the same.
+        for piece in np.array_split(chosen, 1 + chosen.shape[1] // _PIECE, axis=1):
+            both += product_here(piece, np.ascontiguousarray(piece.T))
         ones = np.diag(both)
         one, other = ones[:, None], ones[None, :]
         count = chosen.shape[1]

@@ -14,6 +14,7 @@ from jaxtyping import Float32, Float64, Int16, Int32, Int64, UInt8
 from maskstore.codecs.contextual.counts import CUT_LIMIT, REACH, Counts, bits_of, by_place, chance
 from maskstore.codecs.contextual.low_rank import HEAD_BITS, STEPS, Pull
 from maskstore.codecs.contextual.vectors import MAX_NUMBER, costs_of_moves, ideal_bits, widths_of
+from maskstore.parallel import product_here
 
 _ITERATIONS = 2
 _TOGETHER = 5
@@ -187,31 +188,12 @@ def _strongest(
     for _ in range(_ITERATIONS):
         image = right
         for _ in range(2):
-            image = _product(matrix.T, _product(matrix, image))
+            image = product_here(matrix.T, product_here(matrix, image))
         right = image @ _principal(image)[1]
-    image = _product(matrix, right)
+    image = product_here(matrix, right)
     axes, scaled, sizes = _principal(image)
     left, right = (image @ scaled)[:, :number], (right @ axes)[:, :number]
     return left.T * math.sqrt(m), right.T * math.sqrt(n), sizes[:number]
-
-
-_ON_ONE_THREAD = 2**18
-"""Multiplications up to which OpenBLAS keeps a product on the thread that asks for it."""
-
-
-def _product(
-    a: Float32[np.ndarray, "m n"], b: Float32[np.ndarray, "n k"]
-) -> Float32[np.ndarray, "m k"]:
-    """``a @ b`` on this thread.
-
-    Each core codes a mask of its own. Were a BLAS to put all of them on every such product, thin
-    as it is, they would wait for each other most of the time: coding took five times the seconds.
-    """
-    rows = max(1, _ON_ONE_THREAD // b.size)
-    out = np.empty((len(a), b.shape[1]), np.float32)
-    for start in range(0, len(a), rows):
-        np.matmul(a[start : start + rows], b, out=out[start : start + rows])
-    return out
 
 
 def _principal(

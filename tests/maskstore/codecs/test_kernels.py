@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from maskstore.codecs import kernels
+from maskstore.codecs import kernels, references
 from maskstore.codecs.contextual import search
 from maskstore.codecs.contextual.counts import Counts, bits_of, by_place
 from maskstore.codecs.contextual.low_rank import PULLS, Pull
@@ -17,6 +17,7 @@ from maskstore.codecs.contextual.vectors import costs_of_moves, ideal_bits, put_
 from maskstore.codecs.entropy.coder import Decoder, Encoder
 from maskstore.codecs.entropy.levels import put_bits, take_bits
 from maskstore.codecs.kernels.search import MIDDLE
+from maskstore.parallel import product_here
 
 SEEDS = st.integers(0, 2**32)
 SHIFT = 3
@@ -252,14 +253,35 @@ def test_importing_maskstore_does_not_load_the_compiler():
     assert run.stdout.strip() == "False"
 
 
-def test_no_product_of_the_search_is_large_enough_for_several_threads(monkeypatch):
-    """OpenBLAS would put all cores on each, while each core codes a mask of its own."""
-    sizes, multiply = [], np.matmul
+@pytest.fixture
+def sizes(monkeypatch) -> list[int]:
+    """Multiplications of each product that NumPy is asked for."""
+    found, multiply = [], np.matmul
     monkeypatch.setattr(
         np,
         "matmul",
-        lambda a, b, **to: (sizes.append(a.size * b.shape[1]), multiply(a, b, **to))[1],
+        lambda a, b, **to: (found.append(a.size * b.shape[1]), multiply(a, b, **to))[1],
     )
+    return found
+
+
+def test_no_product_of_the_references_is_large_enough_for_several_threads(sizes):
+    make = np.random.default_rng(0)
+    size = make.integers(0, 128, 20_000).astype(np.uint8)
+    flips = (make.random((64, 20_000)) < 0.1).astype(np.uint8)
+    flips[1] = flips[0]
+    told = references._mutual_information(flips, size)
+    assert sum(sizes) == 64 * 64 * 20_000
+    assert max(sizes) <= 2**18
+    share = np.array([flips[0][size // 8 == each].mean() for each in range(16)])
+    weight = np.bincount(size // 8, minlength=16) / len(size)
+    own = -(weight * (share * np.log2(share) + (1 - share) * np.log2(1 - share))).sum()
+    assert told[0, 1] == pytest.approx(own)
+    assert told[0, 2] < 0.01 * own
+
+
+def test_no_product_of_the_search_is_large_enough_for_several_threads(sizes):
+    """OpenBLAS would put all cores on each, while each core codes a mask of its own."""
     matrix = np.random.default_rng(0).standard_normal((300, 784), np.float32)
     *_, strength = search._strongest(matrix, 4, seed=0)
     assert sum(sizes) > 10 * matrix.size
@@ -269,4 +291,4 @@ def test_no_product_of_the_search_is_large_enough_for_several_threads(monkeypatc
     assert np.all(strength > 0.8 * expected)
     thin = np.random.default_rng(1).standard_normal((784, 7), np.float32)
     exact = matrix.astype(np.float64) @ thin
-    assert np.allclose(search._product(matrix, thin), exact, rtol=1e-4, atol=1e-3)
+    assert np.allclose(product_here(matrix, thin), exact, rtol=1e-4, atol=1e-3)
