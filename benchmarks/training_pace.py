@@ -24,22 +24,28 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.results import save_results, saved_results
 from benchmarks.textures import WAYS, texture_tasks
 from maskstore.parallel import THREADS
-from supsup import Backbone, BackboneRecipe, TrainConfig, accuracy, build, train
+from supsup import Backbone, BackboneRecipe, TensorTask, TrainConfig, accuracy, build, train
 from supsup.archives import create_archive, iter_train_into
 from supsup.datasets import load
 from supsup.networks import resnet
-from supsup.tasks import Task, make_task, task_family
-from supsup.training.batches import batches_for
+from supsup.tasks import make_task, task_family
+from supsup.tasks.protocol import TaskData
+from supsup.training import sparse_batch
+from supsup.training.batches import batches_for, sparse_batches_for
 from supsup.training.config import start_of
-from supsup.training.fused_updates import update_of
+from supsup.training.fused_updates import turned_for, update_of
 from supsup.training.gradients import gradients_of
 from supsup.training.group import begin, rule_of
+from supsup.training.sparse_batch import SparseBatch
 from supsup.training.updates import make_optimizer
 
-PARTS = ("conv", "norm", "lenet", "storing")
+PARTS = ("conv", "norm", "lenet", "shares", "storing")
 LENET = TrainConfig(steps=1000, optimizer="rmsprop", lr=1e-4, schedule="constant")
 CONV = TrainConfig(steps=41, rule="topk", density=0.3, optimizer="adam", lr=0.01)
 FAMILIES = ("permuted-mnist", "rotated-mnist", "split-mnist")
+NOISY = "digits under noise"
+"""The first task of SplitMNIST with noise on every pixel, so that no number is common."""
+SHARES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
 OUTPUTS = 500
 
 Result = TypeVar("Result")
@@ -50,14 +56,16 @@ Step = Callable[[], float]
 class Ours:
     """The package's own training of one task, a step at a time."""
 
-    def __init__(self, recipe: BackboneRecipe, task: Task, config: TrainConfig) -> None:
+    def __init__(self, recipe: BackboneRecipe, task: TaskData, config: TrainConfig) -> None:
         """Begin where the seed of the configuration says."""
         self.backbone, self.rule = build(recipe), rule_of(config, build(recipe).layout)
         starts = [start_of(config, task.name)]
-        self._buffers = begin(self.backbone, self.rule, starts, torch.float32)
+        begun = begin(self.backbone, self.rule, starts, torch.float32)
+        self._buffers = begun.turn(turned_for(self.backbone, torch.float32, self.rule, config))
         self._gradients = gradients_of(self._buffers, self.backbone, starts)
         self._update = update_of(self._buffers, self.backbone, self.rule, config)
-        self._batches = batches_for([task], config, self.backbone.device)
+        make = sparse_batches_for if self._gradients.sparse else batches_for
+        self._batches = make([task], config, self.backbone.device)
         self._config, self._task, self._done = config, task, 0
 
     def step(self) -> float:
@@ -83,7 +91,7 @@ class Ours:
 class Plain:
     """What a user would write: images as floats in memory, autograd, PyTorch's optimizer."""
 
-    def __init__(self, recipe: BackboneRecipe, task: Task, config: TrainConfig) -> None:
+    def __init__(self, recipe: BackboneRecipe, task: TaskData, config: TrainConfig) -> None:
         """Begin at the same scores, where the task is; images come in an order of their own."""
         place = task.device
         self.backbone, self.rule = build(recipe).to(place), rule_of(config, build(recipe).layout)
@@ -91,7 +99,9 @@ class Plain:
         self._scores = {
             name: torch.from_numpy(s).to(place).requires_grad_() for name, s in start.items()
         }
-        self.x, self._y = task.train_batch(torch.arange(task.train_size, device=place))
+        x, self._y = task.train_batch(torch.arange(task.train_size, device=place))
+        assert isinstance(x, Tensor)
+        self.x = x
         self._optimizer = make_optimizer(
             config.optimizer,
             list(self._scores.values()),
@@ -265,10 +275,30 @@ def flops_of(work: Callable[[], object]) -> int:
     return counter.get_total_flops()
 
 
+def first_task(family: str) -> tuple[TaskData, float]:
+    """The first task of a family, and the share of its inputs that are not the commonest one."""
+    recipe = task_family("split-mnist" if family == NOISY else family, 1)[0]
+    task: TaskData = make_task(recipe, load(recipe.dataset, quiet=True))
+    if family == NOISY:
+        (x, y), tests = (
+            task.train_batch(torch.arange(task.train_size)),
+            list(task.test_batches(500)),
+        )
+        generator = torch.Generator().manual_seed(0)
+        noise = partial(torch.randn, generator=generator, dtype=torch.float32, device="cpu")
+        test_x, test_y = torch.cat([x for x, _ in tests]), torch.cat([y for _, y in tests])
+        train_pair = (x + 0.1 * noise(x.shape), y)
+        task = TensorTask(
+            NOISY, train=train_pair, test=(test_x + 0.1 * noise(test_x.shape), test_y)
+        )
+    x, _ = task.train_batch(torch.arange(min(task.train_size, 10_000)))
+    assert isinstance(x, Tensor)
+    return task, float((x != x.flatten().mode().values).float().mean())
+
+
 def measure_lenet(family: str, *, rounds: int, steps: int) -> dict[str, Any]:
     """The first task of a family, some steps of each at a time; the bare products beside."""
-    recipe = task_family(family, 1)[0]
-    task = make_task(recipe, load(recipe.dataset, quiet=True))
+    task, share = first_task(family)
     net = BackboneRecipe(net="lenet-300-100", outputs=OUTPUTS)
     ours, plain = Ours(net, task, LENET), Plain(net, task, LENET)
     runs = {
@@ -278,6 +308,7 @@ def measure_lenet(family: str, *, rounds: int, steps: int) -> dict[str, Any]:
     }
     return {
         "family": family,
+        "share": round(share, 3),
         "net": net.net,
         "outputs": OUTPUTS,
         "unit": f"{steps} steps",
@@ -308,6 +339,39 @@ def bare_products(backbone: Backbone, batch: int) -> Step:
         return 0.0
 
     return step
+
+
+def measure_shares(*, rounds: int, repeats: int) -> list[dict[str, Any]]:
+    """The first layer's two products with images of which so many numbers are not the commonest.
+
+    Beside the matrix products, made by the same numbers; random places, batches of 128.
+    """
+    batch, inputs, units = LENET.batch, 784, 300
+    generator = torch.Generator().manual_seed(0)
+    make = partial(torch.rand, generator=generator, dtype=torch.float32, device="cpu")
+    weight, pull, gradient = make(inputs, 304), make(batch, units), torch.zeros(inputs, 304)
+    weight[:, units:] = 0
+    found = []
+    for share in SHARES:
+        x = make(batch, inputs) * (make(batch, inputs) < share)
+        most, sparse_batch.MOST = sparse_batch.MOST, 1.0
+        sparse = SparseBatch(batch, inputs)
+        sparse_batch.MOST = most
+
+        def by_the_others(x: Tensor = x, sparse: SparseBatch = sparse) -> float:
+            assert sparse.take(x)
+            sparse.times(weight, None)
+            sparse.gradient(pull, gradient)
+            return 0.0
+
+        def by_all(x: Tensor = x) -> float:
+            torch.mm(x, weight[:, :units])
+            torch.mm(x.T, pull, out=gradient[:, :units])
+            return 0.0
+
+        runs = {"sparse": many(by_the_others, repeats), "dense": many(by_all, repeats)}
+        found.append({"share": share, "unit": f"{repeats} times", **in_turns(runs, rounds)})
+    return found
 
 
 def measure_storing(*, rounds: int, tasks: int, steps: int) -> dict[str, Any]:
@@ -362,7 +426,11 @@ def main() -> None:
         elif part == "norm":
             figures[part] = measure_norm(rounds=20)
         elif part == "lenet":
-            figures[part] = [measure_lenet(each, rounds=10, steps=100) for each in FAMILIES]
+            figures[part] = [
+                measure_lenet(each, rounds=10, steps=100) for each in (*FAMILIES, NOISY)
+            ]
+        elif part == "shares":
+            figures[part] = measure_shares(rounds=10, repeats=100)
         else:
             torch.set_num_threads(os.cpu_count() or 1)
             figures[part] = [

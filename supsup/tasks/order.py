@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from itertools import count
 
+import numpy as np
 import torch
 from jaxtyping import Int64
 from torch import Tensor
@@ -29,13 +30,13 @@ def batches(
     """
     if size - held_out < 1:
         raise InvalidInput(f"task {name!r}: no training images")
-    without = held_out_images(seed, name, size, held_out)
+    seen = np.ones(size, np.bool_)
     waiting = torch.empty(0, dtype=torch.int64, device=device)
     for epoch in count():
         order = _pass(seed, name, size, epoch)
-        if held_out:
-            order = order[~torch.isin(order, without)]
-        waiting = torch.cat([waiting, order.to(device)])
+        if epoch == 0:
+            seen[order[size - held_out :]] = False
+        waiting = torch.cat([waiting, torch.from_numpy(order[seen[order]]).to(device)])
         while waiting.numel() >= batch:
             yield waiting[:batch]
             waiting = waiting[batch:]
@@ -43,8 +44,8 @@ def batches(
 
 def held_out_images(seed: int, name: str, size: int, count: int) -> Int64[Tensor, " count"]:
     """Indices of the training images that training does not see: the last ``count`` of pass 0."""
-    return _pass(seed, name, size, 0)[size - count :]
+    return torch.from_numpy(_pass(seed, name, size, 0)[size - count :])
 
 
-def _pass(seed: int, name: str, size: int, epoch: int) -> Int64[Tensor, " image"]:
-    return torch.from_numpy(permutation(seed, f"order/{name}/{epoch}", size))
+def _pass(seed: int, name: str, size: int, epoch: int) -> Int64[np.ndarray, " image"]:
+    return permutation(seed, f"order/{name}/{epoch}", size)

@@ -14,10 +14,16 @@ from supsup.tasks.joint_batches import JointBatches, can_join
 from supsup.tasks.loader_task import LoaderTask
 from supsup.tasks.order import batches
 from supsup.tasks.protocol import TaskData
+from supsup.tasks.task import Task
 from supsup.training.config import TrainConfig
+from supsup.training.grey_batches import GreyBatches, are_grey
+from supsup.training.sparse_batch import SparseBatch
 
 Batches = Iterator[tuple[Inputs, Int64[Tensor, "task batch"]]]
 """Inputs and labels, with an axis for the task in front."""
+
+SparseBatches = Iterator[tuple[Inputs | SparseBatch, Int64[Tensor, "task batch"]]]
+"""The same, where inputs of one task alone may be a sparse batch, which has no such axis."""
 
 Order = Iterator[Int64[Tensor, " batch"]]
 
@@ -38,6 +44,15 @@ def batches_for(tasks: Sequence[TaskData], config: TrainConfig, device: torch.de
     return _one_by_one(tasks, config, device)
 
 
+def sparse_batches_for(
+    tasks: Sequence[TaskData], config: TrainConfig, device: torch.device
+) -> SparseBatches:
+    """:func:`batches_for`, sparse where that is known of the images of a task that is alone."""
+    if len(tasks) == 1 and are_grey(tasks[0]):
+        return _grey(tasks[0], config)  # type: ignore[arg-type]
+    return batches_for(tasks, config, device)
+
+
 def held_out_of(task: TaskData) -> int:
     """How many training images of a task are kept from training; 0 where a loader chooses them."""
     if isinstance(task, LoaderTask):
@@ -48,6 +63,13 @@ def held_out_of(task: TaskData) -> int:
 
 def _order(task: TaskData, seed: int, batch: int, device: torch.device) -> Order:
     return batches(seed, task.name, task.train_size, batch, device, held_out=held_out_of(task))
+
+
+def _grey(task: Task, config: TrainConfig) -> SparseBatches:
+    made = GreyBatches(task, config.batch)
+    for indices in _order(task, config.seed, config.batch, task.device):
+        x, y = made.train_batch(indices)
+        yield x if isinstance(x, SparseBatch) else x[None], y[None]
 
 
 def _one_by_one(tasks: Sequence[TaskData], config: TrainConfig, device: torch.device) -> Batches:
@@ -68,7 +90,7 @@ def _side_by_side(tasks: Sequence[TaskData], inputs: Sequence[Inputs]) -> Inputs
                 f"{_form(inputs[0])}; train them in calls of their own, or one at a time "
                 "(parallel=1)"
             )
-    return join_inputs(inputs, torch.stack)
+    return join_inputs(inputs, lambda each: torch.stack(each) if len(each) > 1 else each[0][None])
 
 
 def _form(x: Inputs) -> str:

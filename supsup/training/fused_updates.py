@@ -16,6 +16,7 @@ from supsup._lazy import compiled
 from supsup.masking.base import MaskRule
 from supsup.masking.threshold import Threshold
 from supsup.networks.backbone import Backbone
+from supsup.networks.linear_chain import chain_of
 from supsup.training.buffers import Buffers
 from supsup.training.config import TrainConfig
 from supsup.training.updates import OptimizerUpdate, Update, refresh
@@ -31,7 +32,12 @@ class FusedUpdate(Update):
     def __init__(
         self, buffers: Buffers, frozen: Float32[Tensor, " bits"], config: TrainConfig
     ) -> None:
-        """Take the scores as they are, and make ``buffers.weights`` fit them."""
+        """Take the scores as they are, and make ``buffers.weights`` fit them.
+
+        Args:
+            frozen: in the order of the layout.
+        """
+        (frozen,) = buffers.as_here(frozen[None])
         refresh(buffers, frozen, Threshold())
         self._arrays = (
             buffers.scores.numpy(),
@@ -99,10 +105,27 @@ FUSED: dict[str, Callable[..., FusedUpdate]] = {
 def update_of(buffers: Buffers, backbone: Backbone, rule: MaskRule, config: TrainConfig) -> Update:
     """The quickest update of this rule and optimizer on this device."""
     frozen = backbone.flat_weights()
-    fits = frozen.device.type == "cpu" and buffers.weights.dtype == torch.float32
-    if fits and config.optimizer in FUSED and type(rule) is Threshold:
+    if _fits(backbone, buffers.weights.dtype, rule, config):
         return FUSED[config.optimizer](buffers, frozen, config)
     return OptimizerUpdate(buffers, frozen, rule, config)
+
+
+def turned_for(
+    backbone: Backbone, dtype: torch.dtype, rule: MaskRule, config: TrainConfig
+) -> tuple[str, ...]:
+    """The layers that are trained more quickly turned in memory.
+
+    It is the first of a chain, whose products with sparse images read the weights of an input in
+    one piece, and where the update is fused: that takes numbers in any order.
+    """
+    chain = chain_of(backbone)
+    fits = chain is not None and _fits(backbone, dtype, rule, config)
+    return chain.weights[:1] if chain is not None and fits else ()
+
+
+def _fits(backbone: Backbone, dtype: torch.dtype, rule: MaskRule, config: TrainConfig) -> bool:
+    here = backbone.device.type == "cpu" and dtype == torch.float32
+    return here and config.optimizer in FUSED and type(rule) is Threshold
 
 
 # error_model="numpy": no branch for a division by zero, so that the loops become vector code.

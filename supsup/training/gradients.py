@@ -21,18 +21,25 @@ from supsup.networks.probe import trainable
 from supsup.tasks.arrays import Inputs
 from supsup.tasks.batch import map_inputs
 from supsup.training.buffers import Buffers
+from supsup.training.sparse_batch import SparseBatch
 
 Layers = Mapping[str, Tensor]
 """Tensors by the names of a layout."""
 
 
 class Gradients(ABC):
-    """Runs the network of every row of some buffers on the row's own images."""
+    """Runs the network of every row of some buffers on the row's own images.
+
+    Attributes:
+        sparse: whether it takes sparse batches, too.
+    """
+
+    sparse = False
 
     @abstractmethod
     def losses(
         self,
-        x: Inputs,
+        x: Inputs | SparseBatch,
         y: Int64[Tensor, "task batch"],
         *,
         step: int = 0,
@@ -58,9 +65,14 @@ class ChainGradients(Gradients):
         names = chain.weights
         weights, gradients = buffers.layers(buffers.weights), buffers.layers(buffers.gradient)
         self._weights = [weights[name] for name in names]
-        self._turned = [weight.mT for weight in self._weights]
         self._gradients = [gradients[name] for name in names]
         self._type = buffers.weights.dtype
+        # Which read the first layer column by column.
+        self.sparse = names[0] in buffers.turned
+        if self.sparse:
+            self._columns = buffers.columns(buffers.weights, names[0])
+            self._column_gradients = buffers.columns(buffers.gradient, names[0])
+        self._room: list[SparseBatch] = []
         self._biases = [
             None if name is None else backbone.module.get_parameter(name).to(self._type)
             for name in chain.biases
@@ -68,36 +80,93 @@ class ChainGradients(Gradients):
 
     def losses(
         self,
-        x: Inputs,
+        x: Inputs | SparseBatch,
         y: Int64[Tensor, "task batch"],
         *,
         step: int = 0,
     ) -> Float[Tensor, " task"]:
-        assert isinstance(x, Tensor)
-        inputs = [x.flatten(2).to(self._type)]
-        *hidden, last = zip(self._turned, self._biases, strict=True)
-        for weight, bias in hidden:
-            inputs.append(_affine(inputs[-1], weight, bias).relu_())
-        log_p = _affine(inputs[-1], *last).float().log_softmax(2)
-        losses = log_p.gather(2, y.unsqueeze(2)).mean((1, 2)).neg_()
+        images: Tensor | None = None
+        sparse: Sequence[SparseBatch | None]
+        if isinstance(x, SparseBatch):
+            sparse = [x]
+        else:
+            assert isinstance(x, Tensor)
+            images = x.flatten(2).to(self._type)
+            sparse = self._indexed(images)
+        out = self._first(images, sparse)
+        inputs = []
+        for weight, bias in zip(self._weights[1:], self._biases[1:], strict=True):
+            inputs.append(out.relu_())
+            out = _affine(inputs[-1], weight, bias)
+        logits, correct = out.float(), y.unsqueeze(2)
         # ∂loss/∂logits = (softmax - one-hot) / batch.
-        pull = log_p.exp_()
-        pull.scatter_add_(2, y.unsqueeze(2), pull.new_full((1, 1, 1), -1.0).expand(*y.shape, 1))
+        pull = logits.softmax(2)
+        # log Σ exp by the largest logit, whose probability is not small: one pass of exp, not two.
+        total = logits.amax(2, keepdim=True) - pull.amax(2, keepdim=True).log_()
+        losses = (total - logits.gather(2, correct)).mean((1, 2))
+        pull.scatter_add_(2, correct, pull.new_full((1, 1, 1), -1.0).expand(*y.shape, 1))
         pull = pull.div_(y.shape[1]).to(self._type)
-        for at in reversed(range(len(self._weights))):
-            torch.bmm(pull.mT, inputs[at], out=self._gradients[at])
-            if at:
-                pull = torch.bmm(pull, self._weights[at])
-                pull = torch.ops.aten.threshold_backward(pull, inputs[at], 0)
+        for at in reversed(range(len(inputs))):
+            torch.bmm(pull.mT, inputs[at], out=self._gradients[at + 1])
+            pull = torch.bmm(pull, self._weights[at + 1])
+            pull = torch.ops.aten.threshold_backward(pull, inputs[at], 0)
+        self._first_gradient(images, pull, sparse)
         return losses
+
+    def _indexed(self, x: Float[Tensor, "task batch input"]) -> Sequence[SparseBatch | None]:
+        """The images of each task as a sparse batch, where they are one."""
+        if not self.sparse:
+            return [None] * len(x)
+        if not self._room or self._room[0].shape != x.shape[1:]:
+            self._room = [SparseBatch(*x.shape[1:]) for _ in x]
+        return [
+            room if room.take(images) else None for room, images in zip(self._room, x, strict=True)
+        ]
+
+    def _first(
+        self, x: Float[Tensor, "task batch input"] | None, sparse: Sequence[SparseBatch | None]
+    ) -> Float[Tensor, "task batch unit"]:
+        """What the first layer gives."""
+        weight, bias = self._weights[0], self._biases[0]
+        if x is not None and not any(sparse):
+            return _affine(x, weight, bias)
+        parts = []
+        for at, indexed in enumerate(sparse):
+            if indexed is None:
+                assert x is not None
+                parts.append(_affine(x[at : at + 1], weight[at : at + 1], bias))
+            else:
+                out = indexed.times(self._columns[at], bias)
+                parts.append(out[None, :, : weight.shape[1]])
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def _first_gradient(
+        self,
+        x: Float[Tensor, "task batch input"] | None,
+        pull: Float[Tensor, "task batch unit"],
+        sparse: Sequence[SparseBatch | None],
+    ) -> None:
+        gradient = self._gradients[0]
+        if x is not None and not any(sparse):
+            if self.sparse:
+                torch.bmm(x.mT, pull, out=gradient.mT)
+            else:
+                torch.bmm(pull.mT, x, out=gradient)
+            return
+        for at, indexed in enumerate(sparse):
+            if indexed is None:
+                assert x is not None
+                torch.mm(x[at].T, pull[at], out=gradient[at].T)
+            else:
+                indexed.gradient(pull[at], self._column_gradients[at])
 
 
 def _affine(
     x: Float[Tensor, "task batch input"],
-    weight: Float[Tensor, "task input unit"],
+    weight: Float[Tensor, "task unit input"],
     bias: Float[Tensor, " unit"] | None,
 ) -> Float[Tensor, "task batch unit"]:
-    return torch.bmm(x, weight) if bias is None else torch.baddbmm(bias, x, weight)
+    return torch.bmm(x, weight.mT) if bias is None else torch.baddbmm(bias, x, weight.mT)
 
 
 class AnyModule(Gradients):
@@ -119,11 +188,12 @@ class AnyModule(Gradients):
 
     def losses(
         self,
-        x: Inputs,
+        x: Inputs | SparseBatch,
         y: Int64[Tensor, "task batch"],
         *,
         step: int = 0,
     ) -> Float[Tensor, " task"]:
+        assert not isinstance(x, SparseBatch)
         inputs = [map_inputs(itemgetter(row), x) for row in range(len(y))]
         found = trainable(self._backbone, inputs[0])
         layers = self._buffers.layers(self._buffers.weights)

@@ -1,6 +1,7 @@
 """Training a group of tasks in step, from initial scores to masks."""
 
 from collections.abc import Callable, Sequence
+from operator import itemgetter
 
 import torch
 from torch import Tensor
@@ -11,14 +12,15 @@ from supsup.networks.modes import plain_modes
 from supsup.tasks.arrays import Inputs
 from supsup.tasks.batch import map_inputs, one_tensor
 from supsup.tasks.protocol import TaskData
-from supsup.training.batches import Batches, batches_for
+from supsup.training.batches import SparseBatches, batches_for, sparse_batches_for
 from supsup.training.config import TrainConfig, rule_of, start_of
 from supsup.training.drawn_images import OtherTasks
-from supsup.training.fused_updates import update_of
+from supsup.training.fused_updates import turned_for, update_of
 from supsup.training.gradients import gradients_of
 from supsup.training.outcome import Outcome, Outcomes
 from supsup.training.outliers import Outliers
 from supsup.training.progress import LossMeter, Progress
+from supsup.training.sparse_batch import SparseBatch
 from supsup.training.starts import begin
 from supsup.training.transfer import Transfer
 from supsup.training.updates import OwnUpdate
@@ -73,11 +75,14 @@ def train_group(
     )
     if transfer is not None:
         transfer.begin(buffers.scores[0])
+    buffers = buffers.turn(turned_for(backbone, low, rule, config))
     meter = LossMeter([task.name for task in tasks], steps, report, backbone.device)
     gradients = gradients_of(buffers, backbone, starts)
     update = update_of(buffers, backbone, rule, config)
     own_update = OwnUpdate(buffers, config)
-    for step, (x, y) in enumerate(_batches(backbone, padded, config, steps, stopped, others)):
+    for step, (x, y) in enumerate(
+        _batches(backbone, padded, config, steps, stopped, others, sparse=gradients.sparse)
+    ):
         losses = gradients.losses(x, y, step=step)[: len(tasks)]
         lr = config.lr_at(step, steps)
         update.step(lr, (step + 1) / steps)
@@ -85,11 +90,12 @@ def train_group(
         meter.add(losses)
         if meter.all_failed:
             break
-    layers = buffers.layers(buffers.scores)
+    scores = buffers.as_in_layout(buffers.scores)
+    layers = backbone.layout.split(scores)
     return [
         outcomes.outcome(
             task,
-            buffers.scores[at],
+            scores[at],
             {name: layer[at] for name, layer in layers.items()},
             {name: each[at] for name, each in {**buffers.tensors, **buffers.own}.items()},
             loss=meter.means[at],
@@ -106,24 +112,32 @@ def _batches(
     steps: int,
     stopped: Callable[[], bool],
     others: OtherTasks | None,
-) -> Batches:
+    *,
+    sparse: bool,
+) -> SparseBatches:
     """The batch of every step, outliers included, on the backbone's device.
+
+    Args:
+        sparse: whether they may be sparse.
 
     Raises:
         InvalidInput: with the first one, where the network does not fit a task.
         Stopped: ``stopped`` said so.
     """
-    source = batches_for(tasks, config, backbone.device)
+    # Outliers are made of floats.
+    make = sparse_batches_for if sparse and not config.outliers else batches_for
+    source = make(tasks, config, backbone.device)
     outliers: Outliers | None = None
     for step in range(steps):
         if stopped():
             raise Stopped
         x, y = next(source)
         if step == 0:
-            outputs = _outputs(backbone, map_inputs(lambda each: each[0], x))
+            outputs = _outputs(backbone, x)
             for task in tasks:
                 check_outputs(outputs, task)
             if config.outliers:
+                assert not isinstance(x, SparseBatch)
                 one_tensor(x, f"outliers: task {tasks[0].name!r}")
                 outliers = Outliers(tasks, config, backbone, outputs, others)
         if outliers is not None and isinstance(x, Tensor):
@@ -131,6 +145,7 @@ def _batches(
         yield x, y
 
 
-def _outputs(backbone: Backbone, x: Inputs) -> int:
+def _outputs(backbone: Backbone, x: Inputs | SparseBatch) -> int:
+    first = x.dense() if isinstance(x, SparseBatch) else map_inputs(itemgetter(0), x)
     with torch.no_grad():
-        return backbone.run(x, backbone.weights).shape[1]
+        return backbone.run(first, backbone.weights).shape[1]

@@ -68,8 +68,13 @@ class OptimizerUpdate(Update):
         rule: MaskRule,
         config: TrainConfig,
     ) -> None:
-        """Take the scores as they are, and make ``buffers.weights`` fit them."""
-        self._buffers, self._frozen, self._rule = buffers, frozen, rule.at(0.0)
+        """Take the scores as they are, and make ``buffers.weights`` fit them.
+
+        Args:
+            frozen: in the order of the layout.
+        """
+        self._buffers, self._rule = buffers, rule.at(0.0)
+        (self._frozen,) = buffers.as_here(frozen[None])
         self._pull = torch.empty_like(buffers.scores)
         self._normed = config.optimizer == "normed-sgd"
         self._optimizer = make_optimizer(
@@ -80,7 +85,7 @@ class OptimizerUpdate(Update):
             weight_decay=config.weight_decay,
         )
         buffers.scores.grad = self._pull
-        refresh(buffers, frozen, self._rule)
+        refresh(buffers, self._frozen, self._rule)
 
     def step(self, lr: float, done: float) -> None:
         buffers = self._buffers
@@ -99,7 +104,11 @@ class OptimizerUpdate(Update):
 
 
 def refresh(buffers: Buffers, frozen: Float32[Tensor, " bits"], rule: MaskRule) -> None:
-    """Make ``buffers.weights`` the frozen weights under the masks of the scores."""
+    """Make ``buffers.weights`` the frozen weights under the masks of the scores.
+
+    Args:
+        frozen: in the order of the buffers.
+    """
     weights = buffers.layers(buffers.weights)
     whole = buffers.layers(frozen.unsqueeze(0))
     for name, layer in buffers.layers(buffers.scores).items():
