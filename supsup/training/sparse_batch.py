@@ -201,13 +201,6 @@ def _product(starts: Any, places: Any, values: Any, rows: Any, base: Any, out: A
                 sum4 = total[u] + v0 * r0[u] + v1 * r1[u] + v2 * r2[u] + v3 * r3[u]
                 total[u] = sum4 + v4 * r4[u] + v5 * r5[u] + v6 * r6[u] + v7 * r7[u]
             at += 8
-        if at + 4 <= end:
-            v0, v1, v2, v3 = values[at], values[at + 1], values[at + 2], values[at + 3]
-            r0, r1 = rows[places[at]], rows[places[at + 1]]
-            r2, r3 = rows[places[at + 2]], rows[places[at + 3]]
-            for u in range(width):
-                total[u] = total[u] + v0 * r0[u] + v1 * r1[u] + v2 * r2[u] + v3 * r3[u]
-            at += 4
         while at < end:
             value, row = values[at], rows[places[at]]
             for u in range(width):
