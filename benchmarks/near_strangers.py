@@ -44,8 +44,6 @@ FAMILIES = ("split-mnist", "split-fashion-mnist")
 SEEDS, CHOSEN_ON = (11, 12, 13), (5, 6)
 SIZES = (248, 1000)
 TASKS, STEPS, HELD_OUT = 5, 400, 1_000
-RIDGE = 1e-3
-"""Of the mean variance, as inference has it."""
 UNION = ("energy", "relative Mahalanobis")
 KNOWN_BY = ("energy, by task", "prototypes")
 """Scores with a bar: free energy against that of the found task, and what ``known`` goes by."""
@@ -73,8 +71,7 @@ class Known:
         total = PooledCovariance.empty(means.shape[1])
         for _, covariance in parts:
             total = total.joined(covariance)
-        within = total.matrix(means.shape[1])
-        within += np.eye(len(within)) * RIDGE * np.trace(within) / len(within)
+        within = total.regular(means.shape[1], [each for each, _ in parts])
         starts = np.cumsum([0, *(len(each.means) for each, _ in parts[:-1])]).tolist()
         counts = np.concatenate([each.counts for each, _ in parts]).astype(np.float64)
         return cls(means=means, counts=counts, starts=starts, within=within)

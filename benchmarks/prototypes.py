@@ -1,9 +1,11 @@
 """Whose task is one image? Prototypes beside trying every mask, on tasks that are alike.
 
-    SUPSUP_DATA=DIR python -m benchmarks.prototypes [--families split-mnist,…] [--speed]
+    SUPSUP_DATA=DIR python -m benchmarks.prototypes [--families split-mnist,…] [--speed] [--few]
 
-Features, width and ridge were chosen on held-out training images of SplitMNIST under the seeds 5
-to 7; here the test sets are asked under the seeds 11 to 13. Speed: made-up means, one thread.
+Features and width were chosen on held-out training images of SplitMNIST under the seeds 5 to 7, the
+ridge on those of SplitMNIST, SplitFashionMNIST, PermutedMNIST and Omniglot under seed 5; here the
+test sets are asked under the seeds 11 to 13. ``--few``: means of few training images. Speed:
+made-up means, one thread.
 """
 
 import argparse
@@ -47,6 +49,8 @@ FAMILIES = {
 IMAGES, MANY_IMAGES = 10_000, 2_000
 """Training images of a task that are measured, and test images that are asked for, at most: where
 there are few tasks, and where there are more than five."""
+FEW = (20, 50, 200, 1_000)
+"""Training images of a task."""
 BATCHES = (1, 4, 16, 128)
 TASKS = (10, 100, 1_000, 10_000)
 MASKS_TRIED = 1_000
@@ -58,21 +62,28 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--families", default=",".join(FAMILIES))
     parser.add_argument("--speed", action="store_true", help="speed alone")
+    parser.add_argument("--few", action="store_true", help="few training images alone")
     options = parser.parse_args()
     torch.set_num_threads(1)
     document = saved_results("prototypes")
     found = document.get("families", {})
-    if not options.speed:
+    if options.few:
+        names = [name for name in options.families.split(",") if name.startswith("split")]
+        document["few"] = document.get("few", {}) | {name: few(name) for name in names}
+        print(document["few"], flush=True)
+    elif not options.speed:
         for name in options.families.split(","):
             found[name] = family(name, FAMILIES[name])
             print(name, found[name], flush=True)
-    speed_rows = speed(TASKS) if options.speed or "speed" not in document else document["speed"]
+    measured = options.speed or "speed" not in document
+    speed_rows = speed(TASKS) if measured else document["speed"]
     save_results(
         "prototypes",
         {
             "seeds": list(SEEDS),
             "images": [IMAGES, MANY_IMAGES],
             "families": found,
+            "few": document.get("few", {}),
             "speed": speed_rows,
         },
     )
@@ -101,15 +112,35 @@ def family(name: str, count: int) -> dict[str, Any]:
     return result
 
 
-def prototypes(tasks: Sequence[Task], size: int, seed: int) -> dict[str, Any]:
-    """Measure the tasks and ask for those of all test images."""
+def few(name: str) -> dict[str, dict[str, dict[str, float]]]:
+    """Training images of a task → size of the features → share of single test images whose task
+    is found."""
+    dataset = load(name.split("-", 1)[1])
+    shares: dict[tuple[int, int], list[float]] = {}
+    for seed in SEEDS:
+        tasks = [make_task(recipe, dataset) for recipe in task_family(name, 5, seed)]
+        for images in FEW:
+            for size in SIZES[1:]:
+                row = prototypes(tasks, size, seed, images)["found"]["1"]
+                shares.setdefault((images, size), []).append(row)
+    return {
+        str(images): {str(size): summary(shares[images, size]) for size in SIZES[1:]}
+        for images in FEW
+    }
+
+
+def prototypes(
+    tasks: Sequence[Task], size: int, seed: int, images: int | None = None
+) -> dict[str, Any]:
+    """Measure the tasks, on so many training images each where it is said, and ask for those of
+    all test images."""
     backbone = build(BackboneRecipe(net="lenet-300-100", outputs=10, seed=seed))
     features = Features(FeatureRecipe(size=size, seed=seed), backbone)
     means, total = [], PooledCovariance.empty(size)
-    images = IMAGES if len(tasks) <= 5 else MANY_IMAGES
+    usual = IMAGES if len(tasks) <= 5 else MANY_IMAGES
     for at, task in enumerate(tasks):
         chosen = torch.randperm(task.train_size, generator=torch.Generator().manual_seed(seed))
-        parts = (task.train_batch(part) for part in chosen[:images].split(2048))
+        parts = (task.train_batch(part) for part in chosen[: images or usual].split(2048))
         batches = ((features(x), y.numpy()) for x, y in parts)
         own, steps = measure(batches, classes=task.classes, size=size, task=task.name)
         means.append(own)
@@ -120,7 +151,7 @@ def prototypes(tasks: Sequence[Task], size: int, seed: int) -> dict[str, Any]:
     labels = [0, 0]
     for at, task in enumerate(tasks):
         # Spread over the whole set: MNIST's first test images are by other writers than its last.
-        every = 1 if images == IMAGES else 40 if len(tasks) > 100 else 10_000 // images
+        every = 1 if usual == IMAGES else 40 if len(tasks) > 100 else 10_000 // usual
         scores = [(features(x[::every]), y[::every]) for x, y in task.test_batches(1000)]
         values = np.concatenate([model.task_scores(each) for each, _ in scores])
         if len(tasks) <= 5:  # class and task at once, where no label is shared

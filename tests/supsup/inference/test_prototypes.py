@@ -190,6 +190,47 @@ class TestStatistics:
         assert b.joined(a.joined(b)).tasks == {0, 1}
 
 
+def ridged(total: PooledCovariance, size: int, images: int) -> np.ndarray:
+    """By eigenvalues: the square of features over images, of the mean one, at least 1e-3."""
+    values, vectors = np.linalg.eigh(total.matrix(size))
+    values += values.mean() * max(1e-3, (size / images) ** 2) + 1e-9
+    return (vectors * values) @ vectors.T
+
+
+class TestFewImages:
+    """Features are many beside the images: the covariance has no inverse of its own."""
+
+    @pytest.mark.parametrize("size", [248, 1000, 2048])
+    @pytest.mark.parametrize("count", [16, 60])
+    def test_tasks_are_found(self, tmp_path, size, count):
+        backbone, tasks = odd_net(), [blobs(k, count, spread=0.2) for k in range(5)]
+        recipe = FeatureRecipe(size=size)
+        features = Features(recipe, backbone)
+        means, total = [], PooledCovariance.empty(size)
+        for k, task in enumerate(tasks):
+            x, y = training_set(task)
+            own, steps = measure([(features(x), y.numpy())], classes=2, size=size, task=task.name)
+            means.append(own)
+            total = total.joined(PooledCovariance(total=steps, tasks=frozenset({k})))
+        model = PrototypeModel(means, total)
+        asked = [features(images_of(blobs(k, 120, spread=0.2))) for k in range(5)]
+        right = [(model.task_scores(x).argmax(1) == k).mean() for k, x in enumerate(asked)]
+        assert np.mean(right) > 0.9
+
+    def test_what_rounding_turned_below_zero(self):
+        """A thousand features that vary in five directions alone."""
+        size, rng = 1000, np.random.default_rng(0)
+        latent = rng.normal(size=(8000, 5)) @ rng.normal(size=(5, size)) / 5**0.5
+        labels = np.arange(8000) % 2
+        means, steps = measure(
+            [(latent.astype(np.float32), labels)], classes=2, size=size, task="t"
+        )
+        covariance = PooledCovariance(total=steps, tasks=frozenset({1}))
+        rounded = np.linalg.eigvalsh(covariance.matrix(size))
+        assert rounded[0] < -2e-3  # more than the smallest ridge
+        assert np.linalg.eigvalsh(covariance.regular(size, [means]))[0] > 0
+
+
 def test_scores_are_log_densities():
     """Against scipy: differences between tasks are those of mixtures of normal densities."""
     size, rng = 6, np.random.default_rng(3)
@@ -197,8 +238,7 @@ def test_scores_are_log_densities():
     total = PooledCovariance(total=sum(steps for _, steps in parts), tasks=frozenset({1, 2, 3}))
     model = PrototypeModel([means for means, _ in parts], total)
     x = rng.normal(size=(9, size)).astype(np.float32)
-    within = total.matrix(size)
-    within += np.eye(size) * (1e-3 * np.trace(within) / size + 1e-9)
+    within = ridged(total, size, images=3 * 80 - 6)
     expected = np.stack(
         [
             np.logaddexp.reduce(

@@ -21,7 +21,7 @@ from supsup.inference.prototypes.strangers import UsualDistances
 from supsup.merging import merge_archives
 from supsup.tasks.subset import named
 from tests.supsup.inference.helpers import odd_net, random_masks
-from tests.supsup.inference.test_prototypes import SMALL, blobs, images_of, labelled
+from tests.supsup.inference.test_prototypes import SMALL, blobs, images_of, labelled, ridged
 
 MANY = 1200
 """Images of a task of blobs, half of them to train with: 60 of those are kept back."""
@@ -36,8 +36,7 @@ def test_distances_are_those_of_normal_densities():
     tasks = np.arange(9) % 3
     relative, near = model.distances(x, tasks)
 
-    within = total.matrix(size)
-    within += np.eye(size) * (1e-3 * np.trace(within) / size + 1e-9)
+    within = ridged(total, size, images=3 * 80 - 6)
     every = np.concatenate([means.means for means, _ in parts]).astype(np.float64)
     weights = np.concatenate([means.counts for means, _ in parts]) / 240
     middle = weights @ every
