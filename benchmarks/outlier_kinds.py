@@ -1,16 +1,17 @@
 """Tasks that are alike: which outliers make masks doubt each other's images?
 
-    SUPSUP_DATA=DIR python -m benchmarks.outlier_kinds [--families split-mnist,…]
+    SUPSUP_DATA=DIR python -m benchmarks.outlier_kinds [--families split-mnist,…] [--kinds none …]
 
 Masks are trained without outliers, with shuffled, rotated and gaussian ones: the last drawn from
 prototypes of all other tasks, which the archive of the first training keeps, or of the tasks before
 alone, as they are when tasks come one after another. Then every mask is tried on single test
-images. The share of outliers was chosen on held-out training images under the seeds 5 and 6.
+images, and beside prototypes of 248 and of 1,000 features. The share of outliers was chosen on
+held-out training images under the seeds 5 and 6.
 """
 
 import argparse
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from supsup.inference.bank import MaskBank
 from supsup.inference.find_task import infer_in
 from supsup.inference.methods import Exhaustive, Method, Prototypes
 from supsup.inference.objectives import Energy, Entropy, Objective
-from supsup.inference.prototypes import add_prototypes
+from supsup.inference.prototypes import FeatureRecipe, add_prototypes
 from supsup.networks.backbone import Backbone
 from supsup.tasks import Task, make_task, task_family
 
@@ -39,6 +40,8 @@ FAMILIES = {
 }
 """Family → tasks, options, outputs, and one test image in so many that is asked for. Many tasks are
 not measured again beside the masks, nor trained one after another."""
+MORE = 1_000
+"""Features of the prototypes that masks trained with gaussian outliers are tried beside, too."""
 KINDS = ("none", "shuffled", "rotated", "gaussian", "gaussian, of tasks before")
 WAYS: dict[str, tuple[Method, Objective]] = {
     "entropy": (Exhaustive(), Entropy(temperature=1.5)),
@@ -46,6 +49,7 @@ WAYS: dict[str, tuple[Method, Objective]] = {
     "prototypes": (Prototypes(), Entropy(temperature=1.5)),
     "prototypes and masks": (Prototypes(shortlist=5), Entropy(temperature=1.5)),
 }
+PROTOTYPES = {name: way for name, way in WAYS.items() if isinstance(way[0], Prototypes)}
 
 
 def main() -> None:
@@ -53,17 +57,21 @@ def main() -> None:
     stays."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--families", default=",".join(FAMILIES))
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, help="these alone, and none")
     options = parser.parse_args()
     torch.set_num_threads(1)
     found = saved_results("outlier_kinds").get("families", {})
     for name in options.families.split(","):
         count, about, outputs, every = FAMILIES[name]
+        before = {run["seed"]: run["kinds"] for run in found.get(name, {}).get("runs", [])}
         runs: list[dict[str, Any]] = []
         for seed in SEEDS:
             recipes = task_family(name, count, seed, about)
             tasks = [make_task(recipe, load(name.split("-", 1)[1])) for recipe in recipes]
             backbone = build(BackboneRecipe(net="lenet-300-100", outputs=outputs, seed=seed))
-            runs.append({"seed": seed, "kinds": measure(tasks, backbone, seed, every)})
+            kinds = measure(tasks, backbone, seed, every, options.kinds or KINDS)
+            kept = before.get(seed, {}) if options.kinds else {}
+            runs.append({"seed": seed, "kinds": kept | kinds})
             means = {
                 kind: {
                     figure: summary([run["kinds"][kind][figure] for run in runs])
@@ -78,7 +86,11 @@ def main() -> None:
 
 
 def measure(
-    tasks: Sequence[Task], backbone: Backbone, seed: int, every: int
+    tasks: Sequence[Task],
+    backbone: Backbone,
+    seed: int,
+    every: int,
+    kinds: Sequence[str] = KINDS,
 ) -> dict[str, dict[str, float]]:
     """Kind of outliers → accuracy with the task given, and by each way task found and accuracy."""
     plain = TrainConfig(steps=STEPS, seed=seed)
@@ -86,6 +98,8 @@ def measure(
     with tempfile.TemporaryDirectory() as folder:
         first = Path(folder) / "none.h5"
         for kind in KINDS[: None if len(tasks) <= FEW else -1]:
+            if kind not in ("none", *kinds):
+                continue
             path = Path(folder) / f"{kind.replace(', ', '-').replace(' ', '-')}.h5"
             name = kind.partition(",")[0]
             config = (
@@ -107,6 +121,11 @@ def measure(
                     add_prototypes(archive, backbone, tasks)
                 bank = bank_of(archive, backbone)
                 rows[kind] = {"given": given(archive)} | asked(bank, tasks, every)
+                if kind == "gaussian" and bank.prototypes is not None:
+                    recipe = FeatureRecipe(size=MORE, seed=seed)
+                    add_prototypes(archive, backbone, tasks, recipe, rebuild=True)
+                    more = asked(bank_of(archive, backbone), tasks, every, PROTOTYPES)
+                    rows[kind] |= {f"{MORE}: {figure}": share for figure, share in more.items()}
     return rows
 
 
@@ -128,10 +147,15 @@ def given(archive: MaskArchive) -> float:
     return float(np.mean([stored.metadata["metrics"]["accuracy"] for stored in archive]))
 
 
-def asked(bank: MaskBank, tasks: Sequence[Task], every: int) -> dict[str, float]:
+def asked(
+    bank: MaskBank,
+    tasks: Sequence[Task],
+    every: int,
+    ways: Mapping[str, tuple[Method, Objective]] = WAYS,
+) -> dict[str, float]:
     """Of single test images, those whose task was found, and those whose class besides."""
     found: dict[str, float] = {}
-    for name, (method, objective) in WAYS.items():
+    for name, (method, objective) in ways.items():
         if bank.prototypes is None and isinstance(method, Prototypes):
             continue
         right, both, seen = 0, 0, 0

@@ -504,6 +504,8 @@ def test_outlier_kinds(monkeypatch):
     drawn, without = found["gaussian"], found["none"]
     assert drawn["entropy: task found"] > without["entropy: task found"] + 0.1
     assert "prototypes and masks: task found" in drawn
+    assert drawn["1000: prototypes: task found"] > 0.8
+    assert set(module.measure(tasks, backbone, 0, 20, ("rotated",))) == {"none", "rotated"}
 
 
 def test_strangers_peers(monkeypatch):
@@ -557,6 +559,50 @@ def test_prototypes_trained(monkeypatch):
     assert min(row["task_found"], row["class_by_prototypes"], row["given_by_prototypes"]) > 0.9
     assert row["class_by_masks"] <= row["task_found"]
     assert row["bytes_a_task"] > 2 * (32 + 8)
+
+
+def test_pixels_are_chosen_on_training_images(tmp_path, monkeypatch):
+    module = load("prototypes_trained")
+    for name, value in (("CLASSES", 3), ("POOLED", 48), ("SIZES", (32,))):
+        monkeypatch.setattr(module, name, value)
+    net = torch.nn.Sequential()
+    net.add_module(module.LAYER, torch.nn.AdaptiveAvgPool2d(4))
+    monkeypatch.setattr(module, "network", lambda: net)
+    rng = np.random.default_rng(0)
+    colours = rng.integers(0, 255, (3, 1, 1, 3))
+    y = np.repeat(np.arange(3), 50)
+    x = np.clip(colours[y] + rng.integers(-9, 9, (150, 32, 32, 3)), 0, 255).astype(np.uint8)
+    np.savez(tmp_path / "all.npz", x_train=x, y_train=y, x_test=x[::-1], y_test=y[::-1])
+    assert module.choose(tmp_path / "all.npz", tmp_path, 64) == {"32": 1.0}
+    files = sorted(path.name for path in (tmp_path / "chosen-64").iterdir())
+    assert files == [f"train-00{part}.npy" for part in range(4)]
+
+
+def test_few_images(monkeypatch):
+    module = load("prototypes")
+    monkeypatch.setattr(module, "SIZES", (128, 248))
+    monkeypatch.setattr(module, "FEW", (20, 200))
+    monkeypatch.setattr(module, "SEEDS", (0, 1))
+    shares = module.few("split-mnist-sample")
+    assert 0.6 < shares["20"]["248"]["mean"] < shares["200"]["248"]["mean"] < 0.95
+
+
+def test_recovery_guided():
+    """Down the cross-entropy, judged by the entropy."""
+    module = load("recovery_guided")
+    backbone = build(BackboneRecipe(net="lenet-300-100", outputs=2))
+    x = torch.from_numpy(np.random.default_rng(0).random((150, 1, 28, 28), np.float32))
+    labels = torch.arange(150) % 2
+    entropy = module.MaskEntropy(backbone, x, classes=2)
+    mask = np.random.default_rng(1).random(backbone.layout.bits)
+    for step in range(3):
+        value, slope = module.Guided(entropy, x, labels)(mask, step)
+        assert value == entropy(mask, step)[0]
+        at = slice(64 * (step % 2), 64 * (step % 2) + 64)
+        flat = torch.from_numpy(mask.astype(np.float32)).requires_grad_()
+        logits = backbone.run(x[at], backbone.masked(backbone.layout.split(flat)))
+        torch.nn.functional.nll_loss(logits.log_softmax(1), labels[at]).backward()
+        assert np.allclose(slope, flat.grad.numpy(), atol=1e-6)
 
 
 def test_prototypes_omniglot(monkeypatch):
