@@ -2,10 +2,9 @@
 
     SUPSUP_DATA=DIR python -m benchmarks.prototypes [--families split-mnist,…] [--speed] [--few]
 
-Features and width were chosen on held-out training images of SplitMNIST under the seeds 5 to 7, the
-ridge on those of SplitMNIST, SplitFashionMNIST, PermutedMNIST and Omniglot under seed 5; here the
-test sets are asked under the seeds 11 to 13. ``--few``: means of few training images. Speed:
-made-up means, one thread.
+Features and width were chosen on held-out training images of SplitMNIST under the seeds 5 to 7;
+here the test sets are asked under the seeds 11 to 13. ``--few``: means of few training images.
+Speed: made-up means, one thread.
 """
 
 import argparse
