@@ -17,18 +17,21 @@ from supsup.task_free.allocation.base import Allocation, Verdict
 ENOUGH_IMAGES = 64
 """Images of a batch that are looked at: the mean loss of so many is known to a tenth of the gap."""
 
+SCREENING_IMAGES, SCREENED = 8, 64
+"""Of more masks than so many, those of lowest loss on the first images alone are looked at."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Level(Allocation):
     """The mask with the lowest loss on the labelled batch, if that is like on its own batches.
 
     Scenario NNs hides the task in training, not the labels. Every mask is tried where that is
-    affordable (:func:`supsup.inference.auto`); of more, those whose gradient stands out (paper,
-    eq. 5). That gradient is a good way to candidates but a poor measure of novelty: on a new task
-    k · max v of masks of the default training is 1.2 to 1.6 from k = 50 on, where the paper's code
-    takes 1.125 for familiar (:class:`supsup.task_free.Uniform`). A mask's loss says it plainly,
-    whatever k: on PermutedMNIST 0.06 to 0.24 on its own task and 2.7 to 3.6 on another, with 1 to
-    200 masks (docs/results/nns.md).
+    affordable (:func:`supsup.inference.auto`), most of them on a few images only; of more, those
+    whose gradient stands out (paper, eq. 5). That gradient is a good way to candidates but a poor
+    measure of novelty: on a new task k · max v of masks of the default training is 1.2 to 1.6 from
+    k = 50 on, where the paper's code takes 1.125 for familiar (:class:`supsup.task_free.Uniform`).
+    A mask's loss says it plainly, whatever k: on PermutedMNIST 0.06 to 0.24 on its own task and 2.7
+    to 3.6 on another, with 1 to 200 masks (docs/results/nns.md).
 
     The bar is ``share`` of the way from the mask's level, its running mean loss, to ln(classes),
     the loss of who knows nothing, so it follows a mask while it learns and has no scale to tune.
@@ -61,12 +64,11 @@ class Level(Allocation):
         if isinstance(method, Hybrid):
             query = Query(bank=bank, x=x, objective=AUTO_OBJECTIVE, per_image=False)
             listed = method.listed(query)[0]
-
-        def reduce(logits: Tensor, masks: Int64[np.ndarray, " task"]) -> Tensor:
-            right = y.expand(len(logits), -1).unsqueeze(-1)
-            return -logits.log_softmax(-1).gather(-1, right).squeeze(-1)
-
-        losses = forward_masks(bank, x, reduce, rows=listed).mean(1)
+        if len(listed) > SCREENED:
+            few = slice(SCREENING_IMAGES)
+            order = _losses(bank, x[few], y[few], listed).argsort(kind="stable")
+            listed = np.sort(listed[order[:SCREENED]])
+        losses = _losses(bank, x, y, listed)
         at = int(losses.argmin())
         best = int(listed[at])
         assert bank.classes is not None
@@ -84,3 +86,18 @@ class Level(Allocation):
         guess = math.log(classes)
         # A mask that knows nothing recognises nothing.
         return level + self.share * (guess - level) if level < guess else -math.inf
+
+
+def _losses(
+    bank: MaskBank,
+    x: Float[Tensor, "batch ..."],
+    y: Int64[Tensor, " batch"],
+    rows: Int64[np.ndarray, " n"],
+) -> Float64[np.ndarray, " n"]:
+    """The mean loss of each of these masks on a labelled batch."""
+
+    def reduce(logits: Tensor, masks: Int64[np.ndarray, " task"]) -> Tensor:
+        right = y.expand(len(logits), -1).unsqueeze(-1)
+        return -logits.log_softmax(-1).gather(-1, right).squeeze(-1)
+
+    return forward_masks(bank, x, reduce, rows=rows).mean(1)

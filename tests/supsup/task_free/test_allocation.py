@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from maskstore.errors import InvalidInput
 from supsup.inference import Entropy, MaskBank, Superfluous
 from supsup.task_free import ALLOCATIONS, Level, Uniform, parse_allocation
+from supsup.task_free.allocation.level import SCREENED
 from tests.supsup.inference.helpers import (
     brute_gradient,
     brute_logits,
@@ -52,6 +53,21 @@ def test_level_takes_the_lowest_loss(count, affordable, monkeypatch):
         levels = low.copy()
         levels[best] = level
         assert rule.judge(bank, levels, x, y).known is known
+
+
+@pytest.mark.parametrize("owner", [0, 117, 199])
+def test_screening_keeps_the_lowest_loss(owner):
+    count = 200
+    backbone, masks, bank, x, _ = case(count)
+    x = 4 * x
+    y = brute_logits(backbone, x, masks)[owner].argmax(1)
+    losses = brute_losses(backbone, masks, x, y)
+    asked = []
+    bank.progress = lambda _, done, of: asked.append(of) if done == of else None
+    verdict = Level().judge(bank, np.full(count, losses.min()), x, y)
+    assert verdict.mask == losses.argmin()
+    assert verdict.known
+    assert asked == [count, SCREENED]
 
 
 def test_level_of_a_mask_that_knows_nothing():
