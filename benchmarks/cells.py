@@ -52,6 +52,11 @@ def family(arm: str) -> str:
     return arm.partition(":")[0]
 
 
+def accuracy_of(found: Mapping[str, Any]) -> float:
+    """A cell's, with own parameters in full where it has any."""
+    return float(found.get("float32", found)["accuracy"])
+
+
 def best_cells(held_out: Mapping[str, Any], steps: int) -> dict[str, Cell]:
     """For each family of arms the held-out cell of the best accuracy at so many steps.
 
@@ -60,7 +65,7 @@ def best_cells(held_out: Mapping[str, Any], steps: int) -> dict[str, Cell]:
     cells = {name: Cell(**{key: found[key] for key in FIELDS}) for name, found in held_out.items()}
     best: dict[str, tuple[tuple[bool, float], Cell]] = {}
     for name, cell in cells.items():
-        rank = cell.steps == steps, held_out[name]["float32"]["accuracy"]
+        rank = cell.steps == steps, accuracy_of(held_out[name])
         if family(cell.arm) not in best or rank > best[family(cell.arm)][0]:
             best[family(cell.arm)] = rank, cell
     return {arm: cell for arm, (_, cell) in best.items()}

@@ -13,7 +13,7 @@ training images of each class to learn from and ten others to ask for, under see
 
 import argparse
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ from supsup.inference.prototypes import (
     add_prototypes,
 )
 from supsup.inference.prototypes import measure as measure_means
+from supsup.tasks import TaskData
 
 CLASSES, PIXELS, POOLED = 100, 160, 1280
 LAYER = "_avg_pooling"
@@ -236,7 +237,7 @@ def measure(parts: dict[str, Pooled], ways: int, seed: int) -> Iterator[dict[str
             }
 
 
-def without_masks(model: SupSup, tasks: list[TensorTask], ways: int) -> dict[str, float]:
+def without_masks(model: SupSup, tasks: Sequence[TaskData], ways: int) -> dict[str, float]:
     """Shares of test images whose class the discriminant names: of all classes, of its task's."""
     known = TaskPrototypes(model.archive, model.backbone)
     features = Features(known.recipe, model.backbone)

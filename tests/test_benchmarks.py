@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from benchmarks import results
 from maskstore import MaskArchive
 from maskstore.seeded import streams as seeded
-from supsup import BackboneRecipe, TensorTask, TrainConfig, build
+from supsup import BackboneRecipe, SupSup, TensorTask, TrainConfig, build
 from supsup.archives import create_archive, train_into
 from supsup.datasets import load as load_data
 from supsup.figures import FIGURES
@@ -85,7 +85,11 @@ def test_every_benchmark_starts(name, monkeypatch, capsys):
     assert "usage:" in capsys.readouterr().out
 
 
-NAMED = {"mnist_training": "mnist-training", "recovery_report": "hopfield_recovery"}
+NAMED = {
+    "mnist_training": "mnist-training",
+    "recovery_report": "hopfield_recovery",
+    "split_cifar100_report": "split_cifar100",
+}
 """Benchmark → what its results are called, where that is not its own name."""
 
 DRAWN = {
@@ -108,6 +112,7 @@ DRAWN = {
     "recovery_report": ("draw",),
     "rotated_binary": ("plot",),
     "sparse_inference": ("plot", "rows"),
+    "split_cifar100_report": ("draw", "rows"),
     "task_inference": ("plot", "archives"),
     "transfer": ("draw", "points"),
     "unknown_tasks": ("draw", "points"),
@@ -625,6 +630,105 @@ def test_prototypes_omniglot(monkeypatch):
     assert found["prototypes, 16: task found"] == 1
     assert found["area: prototypes, 16"] > 0.9
     assert 0 <= found["one-shot: task found"] <= 1
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory):
+    """An ``.npz`` as CIFAR-100's, of ten pictures a class to learn from and two to test on."""
+    rng = np.random.default_rng(0)
+    arrays = {"classes": np.array([f"class {at}" for at in range(100)])}
+    for part, count in (("train", 10), ("test", 2)):
+        arrays[f"x_{part}"] = rng.integers(0, 256, (100 * count, 32, 32, 3), np.uint8)
+        arrays[f"y_{part}"] = np.repeat(np.arange(100), count)
+    path = tmp_path_factory.mktemp("photographs") / "cifar100.npz"
+    np.savez(path, **arrays)
+    return path
+
+
+def split_cifar100(photographs, folder, monkeypatch, **how):
+    """The benchmark and a study of its tasks whose masks are kept in a folder."""
+    module = load("split_cifar100")
+    monkeypatch.setattr(module, "CACHE", Cache(folder=folder))
+    return module, module.Study(data=module.images(photographs), batch=8, width=2, **how)
+
+
+def cifar_cell(module, arm, task):
+    return module.Cell(arm=arm, task=task, seed=0, steps=2, lr=1e-2, own_lr=1e-2)
+
+
+@pytest.mark.parametrize("arm", ["upper-bound", "batche", "separate-heads", "supsup s=8, transfer"])
+def test_split_cifar100_goes_on_where_nothing_is_kept(arm, photographs, tmp_path, monkeypatch):
+    module, study = split_cifar100(photographs, tmp_path / "one", monkeypatch)
+    first, second = (study.measure(cifar_cell(module, arm, task)) for task in (0, 1))
+    module, anew = split_cifar100(photographs, tmp_path / "other", monkeypatch)
+    again = anew.measure(cifar_cell(module, arm, 1))
+    assert {**again, "cpu_seconds": 0} == {**second, "cpu_seconds": 0}
+    assert (first["bytes"] > 2 * second["bytes"]) == (arm in module.SHARED)
+
+
+def test_split_cifar100_counts_the_statistics_of_masks(photographs, tmp_path, monkeypatch):
+    module, study = split_cifar100(photographs, tmp_path, monkeypatch)
+    sparse, dense = (study.measure(cifar_cell(module, arm, 0)) for arm in list(module.MASKS)[::2])
+    assert sparse["density"] < dense["density"]
+    assert sparse["statistics_bytes"] > 4 * 2 * 2 * (1 + 2 + 4 + 8)
+
+
+def test_split_cifar100_chooses_on_training_images(photographs, tmp_path, monkeypatch):
+    _, study = split_cifar100(photographs, tmp_path, monkeypatch, trial=True)
+    (task,) = study.tasks(seed=0, until=0)
+    kept = {image.numpy().tobytes() for image in task.train_images}
+    held = {image.numpy().tobytes() for image in task.test_images}
+    every = {image.numpy().tobytes() for image in study.data.train_images}
+    assert (len(kept), len(held), kept & held) == (40, 10, set())
+    assert kept | held <= every
+    assert task.test_y.bincount().tolist() == [2] * 5
+
+
+def test_split_cifar100_sums_up():
+    module = load("split_cifar100_report")
+    cells = {}
+    for arm, rates in (("supsup 0.3", (0.5, 0.7)), ("supsup 0.3, transfer", (0.5, 0.8))):
+        for task, accuracy in enumerate(rates):
+            found = {"accuracy": accuracy, "bytes": 100 + task, "statistics_bytes": 4}
+            about = {"arm": arm, "task": task, "seed": 0, "steps": 2, "cpu_seconds": 6.0}
+            cells[f"{arm}/{task}"] = about | found
+    found = {"accuracy": 0.9, "bytes": 1000, "statistics_bytes": 0, "cpu_seconds": 1.0}
+    for task in (0, 1):
+        cells[f"dense/{task}"] = {
+            "arm": "upper-bound",
+            "task": task,
+            "seed": 0,
+            "steps": 2,
+            **found,
+        }
+    dense, best, other = module.summary(cells)
+    assert (best["arm"], best["first_task"], best["accuracy"], best["bytes"]) == (
+        "supsup 0.3, transfer",
+        0.5,
+        0.8,
+        104 + 19 * 105,
+    )
+    assert (best["to_no_transfer"], best["to_dense"], dense["to_dense"]) == (0.1, -0.1, None)
+    assert (other["accuracy"], other["later_tasks"], other["cpu_minutes"]) == (0.7, 1, 0.2)
+
+
+def test_split_cifar100_inferred(photographs, tmp_path, monkeypatch):
+    module, study = split_cifar100(photographs, tmp_path, monkeypatch)
+    inferred = load("split_cifar100_inferred")
+    tasks = study.tasks(seed=0, until=1)
+    with study.archive(cifar_cell(module, "supsup 0.3", 0), tasks) as archive:
+        path = archive.path
+    with SupSup.open(path, mode="a") as model:
+        masks = inferred.Masks(model=model, tasks=tasks, seed=0)
+        found = {name: measure() for name, measure in inferred.methods(masks)}
+    assert found["task given"]["mask_bytes"] > 0
+    alone = inferred.of_all_classes(study, 0, 16, "layer4")
+    assert 0 < alone["class_by_prototypes"] <= alone["task_found"] + 0.1
+    features = "prototypes, 248 features of layer4"
+    assert found[features]["prototype_bytes_a_task"] == 5 * 256
+    assert found[features]["images"] == 20
+    assert found[f"{features}, masks of 5"]["images"] == 4
+    assert all(0 <= each["accuracy"] <= 1 for each in found.values())
 
 
 def test_unknown_tasks():
