@@ -102,12 +102,12 @@ class Masks:
 def methods(masks: Masks) -> Iterator[tuple[str, Callable[[], Figures]]]:
     """What is measured, by name."""
     yield "task given", masks.given
+    for method in ("exhaustive", "one-shot", "logits"):
+        yield method, partial(masks.by, method, every=PART)
     for layer, size, shortlist in product(LAYERS, SIZES, (0, SHORTLIST)):
         of = _named(size, layer)
         name = f"{of}, masks of {shortlist}" if shortlist else of
         yield name, partial(masks.prototypes, size, layer, shortlist)
-    for method in ("exhaustive", "one-shot", "logits"):
-        yield method, partial(masks.by, method, every=PART)
 
 
 def _named(size: int, layer: str | None) -> str:
