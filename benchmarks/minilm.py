@@ -50,7 +50,7 @@ from supsup import Backbone, TensorTask, TrainConfig, TrainedMask, train
 from supsup.networks.per_task import rounded
 
 BATCH, STEPS = 16, 100
-TABLE_TASKS = (0, 1, 2)
+TABLE_TASKS = tuple(range(TASKS - 1))
 """Those that the table is of."""
 CHOOSE_TASK, CHOOSE_SEED = TASKS - 1, 100
 HEAD, GATES = ("head.*",), ("*.gate",)
