@@ -4,11 +4,11 @@
 
 A stream visits every task once and never says which it is, or that another begins; a rule has to
 tell whether a batch is of a mask that is there: ``level``, ours, or ``uniform``, eq. 5 as the
-paper's code runs it, where each mask has scores of its own. LeNet-300-100 with 500
-outputs, RMSprop at 3e-4, 200 batches a task: a fifth of the paper's, at three times its rate (on
-40 permutations of another seed single images are then right in 0.915 of the cases, at 1e-4 in
-0.888). Learning, over half an hour on one core, goes on where it stopped; so does what is measured
-for each number of tasks, which is asked as :mod:`benchmarks.many_tasks` asks it.
+paper's code runs it, where each mask has scores of its own. LeNet-300-100 with 500 outputs, RMSprop
+at 3e-4, 200 batches a task: a fifth of the paper's, at three times its rate, which was chosen on
+permutations of another seed. Learning, over half an hour on one core, goes on where it stopped; so
+does what is measured for each number of tasks, which is asked as :mod:`benchmarks.many_tasks` asks
+it.
 """
 
 import argparse

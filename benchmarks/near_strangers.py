@@ -22,7 +22,7 @@ from scipy.special import logsumexp
 from scipy.stats import mannwhitneyu
 from torch import Tensor
 
-from benchmarks.prototypes import summary
+from benchmarks.prototypes import statistics, summary
 from benchmarks.results import save_results, saved_results
 from maskstore import MaskArchive
 from supsup import BackboneRecipe, TrainConfig, build
@@ -34,7 +34,6 @@ from supsup.inference.prototypes import (
     FeatureRecipe,
     Features,
     PooledCovariance,
-    measure,
 )
 from supsup.inference.prototypes.strangers import UsualDistances
 from supsup.networks.backbone import Backbone
@@ -155,20 +154,6 @@ def far_strangers(name: str, images: Sequence[Tensor], seed: int) -> dict[str, T
         "permuted pixels": some.flatten(1)[:, order].reshape(some.shape),
         "noise": torch.randn(some.shape, generator=draws),
     }
-
-
-def statistics(
-    task: Task, at: int, chosen: Tensor, features: Features
-) -> tuple[ClassMeans, PooledCovariance]:
-    """Of the chosen training images."""
-    batches = (task.train_batch(part) for part in chosen.split(2048))
-    means, steps = measure(
-        ((features(x), y.numpy()) for x, y in batches),
-        classes=task.classes,
-        size=features.recipe.size,
-        task=task.name,
-    )
-    return means, PooledCovariance(total=steps, tasks=frozenset({at}))
 
 
 def energies_of(

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from benchmarks.results import picture, save_results, saved_results
 from maskstore import MaskArchive, PackedMasks
@@ -30,7 +31,6 @@ from supsup.inference.prototypes import (
     PrototypeModel,
     measure,
 )
-from supsup.inference.prototypes.statistics import key_of
 from supsup.networks.backbone import Backbone
 from supsup.plots import in_percent
 from supsup.tasks import Task, make_task, task_family
@@ -128,6 +128,34 @@ def few(name: str) -> dict[str, dict[str, dict[str, float]]]:
     }
 
 
+def statistics(
+    task: Task, at: int, chosen: Tensor, features: Features
+) -> tuple[ClassMeans, PooledCovariance]:
+    """Of the chosen training images."""
+    batches = (task.train_batch(part) for part in chosen.split(2048))
+    means, steps = measure(
+        ((features(x), y.numpy()) for x, y in batches),
+        classes=task.classes,
+        size=features.recipe.size,
+        task=task.name,
+    )
+    return means, PooledCovariance(total=steps, tasks=frozenset({at}))
+
+
+def model_of(
+    tasks: Sequence[Task], features: Features, chosen: Sequence[Tensor] | None = None
+) -> PrototypeModel:
+    """The discriminant of tasks, by the chosen training images of each, or by all."""
+    if chosen is None:
+        chosen = [torch.arange(task.train_size, device=task.device) for task in tasks]
+    means, total = [], PooledCovariance.empty(features.recipe.size)
+    for at, (task, images) in enumerate(zip(tasks, chosen, strict=True)):
+        own, covariance = statistics(task, at, images, features)
+        means.append(own)
+        total = total.joined(covariance)
+    return PrototypeModel(means, total)
+
+
 def prototypes(
     tasks: Sequence[Task], size: int, seed: int, images: int | None = None
 ) -> dict[str, Any]:
@@ -135,17 +163,13 @@ def prototypes(
     all test images."""
     backbone = build(BackboneRecipe(net="lenet-300-100", outputs=10, seed=seed))
     features = Features(FeatureRecipe(size=size, seed=seed), backbone)
-    means, total = [], PooledCovariance.empty(size)
     usual = IMAGES if len(tasks) <= 5 else MANY_IMAGES
-    for at, task in enumerate(tasks):
-        chosen = torch.randperm(task.train_size, generator=torch.Generator().manual_seed(seed))
-        parts = (task.train_batch(part) for part in chosen[: images or usual].split(2048))
-        batches = ((features(x), y.numpy()) for x, y in parts)
-        own, steps = measure(batches, classes=task.classes, size=size, task=task.name)
-        means.append(own)
-        key = key_of(f"{at:064x}"[::-1])
-        total = total.joined(PooledCovariance(total=steps, tasks=frozenset({key})))
-    model = PrototypeModel(means, total)
+    draws = [torch.Generator().manual_seed(seed) for _ in tasks]
+    chosen = [
+        torch.randperm(task.train_size, generator=draw)[: images or usual]
+        for task, draw in zip(tasks, draws, strict=True)
+    ]
+    model = model_of(tasks, features, chosen)
     right = {batch: [0, 0] for batch in BATCHES}
     labels = [0, 0]
     for at, task in enumerate(tasks):

@@ -20,13 +20,12 @@ from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from benchmarks.hopfield_recovery import archive_of
-from benchmarks.prototypes import summary
+from benchmarks.prototypes import model_of, summary
 from benchmarks.results import save_results, saved_results
 from hopfield import Entropy, layer_blocks, new_memory, pattern_of, recover, recover_literally
 from maskstore import MaskArchive
 from supsup.archives import tasks_of
-from supsup.inference.prototypes import FeatureRecipe, Features, PooledCovariance, PrototypeModel
-from supsup.inference.prototypes import measure as measure_means
+from supsup.inference.prototypes import FeatureRecipe, Features
 from supsup.networks.backbone import Backbone
 from supsup.networks.modes import plain_modes
 from supsup.recovery import encode_archive
@@ -84,7 +83,7 @@ def measure(archive: MaskArchive, tasks: Sequence[Task], seed: int) -> list[dict
     known, layout = encode_archive(archive), archive.layout
     truths = [pattern_of(archive.get(task.name), layout) for task in tasks]
     features = Features(FeatureRecipe(seed=seed), known.backbone)
-    model = statistics(tasks, features)
+    model = model_of(tasks, features)
     blocks = new_memory("storkey", layout.bits, form="blocks", blocks=layer_blocks(layout))
     for truth in truths:
         blocks.encode(truth)
@@ -116,23 +115,6 @@ def measure(archive: MaskArchive, tasks: Sequence[Task], seed: int) -> list[dict
                     }
                 )
     return rows
-
-
-def statistics(tasks: Sequence[Task], features: Features) -> PrototypeModel:
-    """The discriminant of all tasks, by all their training images."""
-    parts, total = [], PooledCovariance.empty(features.recipe.size)
-    for at, task in enumerate(tasks):
-        chunks = torch.arange(task.train_size, dtype=torch.int64, device="cpu").split(2048)
-        batches = (task.train_batch(part) for part in chunks)
-        own, steps = measure_means(
-            ((features(x), y.numpy()) for x, y in batches),
-            classes=task.classes,
-            size=features.recipe.size,
-            task=task.name,
-        )
-        parts.append(own)
-        total = total.joined(PooledCovariance(total=steps, tasks=frozenset({at})))
-    return PrototypeModel(parts, total)
 
 
 def means(runs: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:

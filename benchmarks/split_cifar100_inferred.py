@@ -21,6 +21,7 @@ from statistics import fmean
 
 import torch
 
+from benchmarks.prototypes import model_of
 from benchmarks.prototypes_trained import without_masks
 from benchmarks.results import save_results, saved_results
 from benchmarks.split_cifar100 import BATCH as TRAINED_BY
@@ -28,14 +29,7 @@ from benchmarks.split_cifar100 import EPOCHS, MASKS, TASKS, WAYS, Figures, Study
 from maskstore import archive_stats
 from supsup import SupSup, build
 from supsup.inference.methods import Method, Prototypes
-from supsup.inference.prototypes import (
-    FeatureRecipe,
-    Features,
-    PooledCovariance,
-    PrototypeModel,
-    add_prototypes,
-    measure,
-)
+from supsup.inference.prototypes import FeatureRecipe, Features, add_prototypes
 from supsup.networks.statistics import PROTOTYPES
 from supsup.tasks import Task
 
@@ -119,14 +113,7 @@ def of_all_classes(study: Study, seed: int, size: int, layer: str | None) -> Fig
     tasks = study.tasks(seed, TASKS - 1)
     net = build(study.network(seed, "signed-constant", "running"))
     features = Features(FeatureRecipe(size=size, seed=seed, layer=layer), net)
-    means, total = [], PooledCovariance.empty(size)
-    for at, task in enumerate(tasks):
-        batches = (task.train_batch(each) for each in torch.arange(task.train_size).split(500))
-        measured = ((features(x), y.numpy()) for x, y in batches)
-        own, steps = measure(measured, classes=WAYS, size=size, task=task.name)
-        means.append(own)
-        total = total.joined(PooledCovariance(total=steps, tasks=frozenset({at})))
-    model = PrototypeModel(means, total)
+    model = model_of(tasks, features)
     found, right = [], []
     for at, task in enumerate(tasks):
         for x, y in task.test_batches(500):

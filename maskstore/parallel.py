@@ -48,7 +48,7 @@ def product_here(
     Each core codes a mask of its own. Were a BLAS to put all of them on every such product, thin
     as it is, they would wait for each other most of the time: coding took five times the seconds.
     """
-    rows = max(1, _ON_ONE_THREAD // b.size)
+    rows = _ON_ONE_THREAD // max(1, b.size) or 1
     out = np.empty((len(a), b.shape[1]), np.float32)
     for start in range(0, len(a), rows):
         np.matmul(a[start : start + rows], b, out=out[start : start + rows])
