@@ -3,11 +3,10 @@
     SUPSUP_DATA=DIR OMP_NUM_THREADS=1 python -m benchmarks.baselines \\
         --families split-mnist --methods wsn packnet --seeds 0 2 3
 
-LeNet-300-100. Every method sees the same images; its settings are the best of a small grid on ten
-tasks of *other* permutations, tried on the last 10,000 training images, which those trainings do
-not see. Every training is kept under ``.cache/baselines`` with its settings, so the study can be
-run in pieces; what was published before stays where it is not run again. Archives that were made
-before may be set beside with ``--archives``.
+LeNet-300-100. Every method sees the same images; its settings are the best of a small grid on up
+to ten tasks of the same family and another seed, tried on the last 10,000 training images, which
+those trainings do not see. Every training is kept under ``.cache/baselines`` with its settings, so
+the study can be run in pieces; what was published before stays where it is not run again.
 """
 
 import argparse
@@ -16,15 +15,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import cache, partial
 from itertools import product
-from pathlib import Path
 from statistics import fmean, pstdev
 from typing import Any
 
-from benchmarks.baselines_settings import EWC_AFTERWARDS, GRIDS, RECIPE, TRIAL, VARIANTS, Setting
+from benchmarks.baselines_settings import GRIDS, RECIPE, TRIAL, VARIANTS, Setting
+from benchmarks.held_out import kept_back
 from benchmarks.results import picture, save_results, saved_results, study_cache
 from maskstore import MaskArchive
 from supsup import BackboneRecipe, TrainConfig, TrainingDiverged, build
-from supsup.archives import backbone_of, create_archive, train_into
+from supsup.archives import create_archive, train_into
 from supsup.baselines import Baseline, evaluate_baseline
 from supsup.datasets import ImageSet, load
 from supsup.evaluation import GNU, evaluate_inferred
@@ -46,11 +45,9 @@ COUNTS = {
 """After how many tasks all tasks so far are evaluated."""
 
 HELD_OUT = 1
-"""Seed of the permutations that settings are chosen on; those of the study have other seeds."""
+"""Seed of the tasks that settings are chosen on; those of the study have other seeds."""
 
 SEEDS = (0, 2, 3)
-SEEN = 50_000
-"""Training images that the choice of settings trains on; it is made on the others."""
 
 SUPSUP_RECIPE = BackboneRecipe(net="lenet-300-100", outputs=100)
 """More outputs than classes are what the task is found by."""
@@ -64,18 +61,10 @@ def digits() -> ImageSet:
 
 def tasks_of(family: str, count: int, seed: int = 0) -> list[Task]:
     """The first tasks of a family, with every fifth test image; those held out without any."""
-    made = [make_task(recipe, digits()) for recipe in task_family(family, count, seed)]
+    recipes = task_family(family, count, seed)
     if seed == HELD_OUT:
-        return [
-            replace(
-                task,
-                train_images=task.train_images[:SEEN],
-                train_y=task.train_y[:SEEN],
-                test_images=task.train_images[SEEN:],
-                test_y=task.train_y[SEEN:],
-            )
-            for task in made
-        ]
+        return [make_task(recipe, kept_back(digits())) for recipe in recipes]
+    made = [make_task(recipe, digits()) for recipe in recipes]
     return [replace(t, test_images=t.test_images[::5], test_y=t.test_y[::5]) for t in made]
 
 
@@ -116,10 +105,10 @@ def _not_told(baseline: Baseline, tasks: Sequence[Task]) -> Figures:
     }
 
 
-def cached_run(
+def measured(
     key: str, name: str, setting: Setting, family: str, seed: int, counts: tuple[int, ...]
 ) -> Figures:
-    """What :func:`run` gives, or gave before for the same arguments."""
+    """A method's figures after so many tasks, or what they were before for the same arguments."""
     asked = {
         "method": name,
         "setting": asdict(setting),
@@ -128,35 +117,42 @@ def cached_run(
         "seed": seed,
         "counts": counts,
     }
-    found: Figures = CACHE.cached(key, asked, lambda: run(name, setting, family, seed, counts))
+    work = partial(supsup, key) if name == "supsup" else partial(run, name)
+    found: Figures = CACHE.cached(key, asked, lambda: work(setting, family, seed, counts))
     return found
 
 
-def best_of(name: str) -> tuple[Setting, list[dict[str, Any]]]:
+def best_of(family: str, name: str) -> tuple[Setting, list[Figures]]:
     """The setting with the highest accuracy on the held-out tasks, and what all of them gave."""
-    count = TRIAL[name]
-    published = saved_results("baselines").get("trials", {}).get(name, [])
+    count = min(TRIAL[name], COUNTS[family][-1])
+    published = saved_results("baselines").get("trials", {}).get(family, {}).get(name, [])
     if [{key: trial[key] for key in asdict(GRIDS[name][0])} for trial in published] == [
         asdict(setting) for setting in GRIDS[name]
     ]:
-        scores = [trial["accuracy"] for trial in published]
-        return GRIDS[name][scores.index(max(scores))], published
-    trials = [
-        cached_run(f"trial-{name}-{at}", name, setting, "permuted-mnist", HELD_OUT, (count,))
-        for at, setting in enumerate(GRIDS[name])
-    ]
-    scores = [trial["rows"][-1]["accuracy"] if "rows" in trial else 0.0 for trial in trials]
-    return GRIDS[name][scores.index(max(scores))], [
-        {**trial["setting"], "accuracy": score} for trial, score in zip(trials, scores, strict=True)
-    ]
+        trials = published
+    else:
+        trials = [
+            {**asdict(setting), "accuracy": _tried(f"{at}", name, setting, family, count)}
+            for at, setting in enumerate(GRIDS[name])
+        ]
+    scores = [trial["accuracy"] for trial in trials]
+    return GRIDS[name][scores.index(max(scores))], trials
 
 
-def supsup(family: str, config: TrainConfig, counts: Sequence[int]) -> Figures:
+def _tried(key: str, name: str, setting: Setting, family: str, count: int) -> float:
+    """Accuracy on all held-out tasks after the last of them; 0 where a training diverges."""
+    found = measured(f"trial-{family}-{name}-{key}", name, setting, family, HELD_OUT, (count,))
+    return float(found["rows"][-1]["accuracy"]) if "rows" in found else 0.0
+
+
+def supsup(key: str, setting: Setting, family: str, seed: int, counts: tuple[int, ...]) -> Figures:
     """Masks of as many steps: accuracy with the task given and found, bytes of the whole file."""
-    path = CACHE.path(f"supsup-{family}-{config.seed}-{config.lr}-{config.steps}.h5")
-    tasks = tasks_of(family, counts[-1], config.seed)
+    steps = STEPS[family]
+    config = TrainConfig(steps=steps, optimizer=setting.optimizer, lr=setting.lr, seed=seed)
+    path = CACHE.path(f"{key}-{setting.optimizer}-{setting.lr:g}-{steps}.h5")
+    tasks = tasks_of(family, counts[-1], seed)
     start = time.process_time()
-    backbone = build(replace(SUPSUP_RECIPE, seed=config.seed))
+    backbone = build(replace(SUPSUP_RECIPE, seed=seed))
     new = not path.exists()
     with create_archive(path, backbone, config) if new else MaskArchive.open(path, "a") as archive:
         left = [task for task in tasks if task.name not in archive]
@@ -168,6 +164,7 @@ def supsup(family: str, config: TrainConfig, counts: Sequence[int]) -> Figures:
     mode = "batch" if family == "rotated-mnist" else "image"
     found = evaluate_inferred(GNU, bank, tasks, mode=mode, batch=128, batches=1)
     return {
+        "setting": asdict(setting),
         "rows": [{"tasks": n, "accuracy": fmean(metrics[:n])} for n in counts],
         "bytes": size,
         "gnu": {
@@ -182,33 +179,14 @@ def supsup(family: str, config: TrainConfig, counts: Sequence[int]) -> Figures:
     }
 
 
-def older(path: Path) -> dict[str, Any]:
-    """Accuracy with the task given of an archive that was made before, from its metadata."""
-    with MaskArchive.open(path) as archive:
-        stored = list(archive)
-        recipe = backbone_of(archive).recipe
-    assert recipe
-    training = stored[0].metadata["training"]
-    counts = COUNTS[stored[0].name.partition("/")[0]]
-    metrics = [float(task.metadata["metrics"]["accuracy"]) for task in stored]
-    return {
-        "archive": path.stem,
-        "net": recipe.net,
-        "outputs": recipe.outputs,
-        "training": {key: training[key] for key in ("optimizer", "lr", "schedule", "steps")},
-        "rows": [{"tasks": n, "accuracy": fmean(metrics[:n])} for n in counts],
-    }
-
-
 def plot(families: Mapping[str, Mapping[str, Any]]) -> None:
     """Accuracy against the number of tasks learnt, and against bytes a task at the end."""
-    names = [*GRIDS, "supsup"]
-    styles = curve_styles(names)
+    styles = curve_styles([*GRIDS])
     families = {name: methods for name, methods in families.items() if name != "split-mnist"}
     with picture("baselines", GRID) as figure:
         panels = figure.subplots(2, 2)
         for (curve, cost), (family, methods) in zip(panels, families.items(), strict=True):
-            for name in filter(methods.__contains__, names):
+            for name in filter(methods.__contains__, GRIDS):
                 style = styles[name]
                 rows = methods[name]["rows"]
                 label = "SupSup (GG)" if name == "supsup" else name
@@ -228,17 +206,6 @@ def plot(families: Mapping[str, Mapping[str, Any]]) -> None:
         figure.legend(handles, labels, loc="outside lower center", ncols=5)
 
 
-def one_seed(family: str, method: str, setting: Setting | None, seed: int) -> Figures:
-    """A method's figures of one seed, measured once; SupSup has no setting to be handed."""
-    counts = COUNTS[family]
-    if setting is not None:
-        return cached_run(f"{family}-{method}-{seed}", method, setting, family, seed, counts)
-    # The best of Adam's rates in docs/results/mnist-training.md.
-    config = TrainConfig(steps=STEPS[family], optimizer="adam", lr=3e-3, seed=seed)
-    asked = {"outputs": SUPSUP_RECIPE.outputs, "config": asdict(config), "counts": counts}
-    return CACHE.cached(f"{family}-supsup-{seed}", asked, partial(supsup, family, config, counts))
-
-
 def joined(runs: Mapping[str, Figures]) -> Figures:
     """The first seed's figures, with accuracies as means over seeds and their deviations."""
     first = next(iter(runs.values()))
@@ -251,34 +218,21 @@ def joined(runs: Mapping[str, Figures]) -> Figures:
 
 def main() -> None:
     """What is asked for, seed after seed, beside what was published before."""
-    names = ["supsup", *GRIDS, *VARIANTS]
+    names = [*GRIDS, *VARIANTS]
     parser = argparse.ArgumentParser()
     parser.add_argument("--families", nargs="*", default=[*COUNTS], choices=[*COUNTS])
     parser.add_argument("--methods", nargs="*", default=names, choices=names)
     parser.add_argument("--seeds", type=int, nargs="*", default=SEEDS)
-    parser.add_argument("--archives", type=Path, nargs="*", default=[])
-    parser.add_argument("--ewc-afterwards", action="store_true")
     wanted = parser.parse_args()
     published = saved_results("baselines")
     figures: Figures = {"steps": STEPS, "net": RECIPE.net}
-    for part, nothing in {"trials": {}, "families": {}, "ewc_afterwards": [], "older": []}.items():
-        figures[part] = published.get(part, nothing)
-    trials, families = figures["trials"], figures["families"]
-    if wanted.archives:
-        figures["older"] = [older(path) for path in wanted.archives]
-    if wanted.ewc_afterwards:
-        rotated, counts = "rotated-mnist", COUNTS["rotated-mnist"]
-        figures["ewc_afterwards"] = [
-            cached_run(f"afterwards-ewc-{at}", "ewc", setting, rotated, 0, counts)
-            for at, setting in enumerate(EWC_AFTERWARDS)
-        ]
-    chosen: dict[str, Setting | None] = {"supsup": None}
-    for method in wanted.methods:
-        if method != "supsup":
-            name = VARIANTS.get(method, (method,))[0]
-            chosen[method], trials[name] = best_of(name)
+    trials = figures["trials"] = published.get("trials", {})
+    families = figures["families"] = published.get("families", {})
     for seed, family, method in product(wanted.seeds, wanted.families, wanted.methods):
-        found = one_seed(family, method, chosen[method], seed)
+        name = VARIANTS.get(method, (method,))[0]
+        setting, trials.setdefault(family, {})[name] = best_of(family, name)
+        key = f"{family}-{method}-{seed}"
+        found = measured(key, method, setting, family, seed, COUNTS[family])
         print("done", family, method, seed, found.get("rows"), flush=True)
         methods = families.setdefault(family, {})
         before = methods.get(method, {}).get("by_seed", {})

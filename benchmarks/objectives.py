@@ -9,13 +9,13 @@ choice, it is made on the last 10,000 training images, which training does not s
 """
 
 import argparse
-from dataclasses import replace
 from functools import partial
 from statistics import fmean, pstdev
 from typing import Any
 
 import numpy as np
 
+from benchmarks.held_out import kept_back
 from benchmarks.results import save_results, study_cache
 from maskstore.packed import PackedMasks
 from supsup import BackboneRecipe, TrainConfig, build, train
@@ -34,7 +34,7 @@ from supsup.tasks.subset import sample_test
 
 CACHE = study_cache("objectives")
 SEEDS = (10, 11, 12)
-SEEN, IMAGES = 50_000, 300
+IMAGES = 300
 FAMILIES = {"permuted-mnist": (10, 100, 500), "split-mnist": (5, 50, 150)}
 """Tasks, outputs, and steps of each."""
 
@@ -50,15 +50,8 @@ OBJECTIVES: dict[str, Objective] = {
 def measure(family: str, seed: int) -> dict[str, float]:
     """Share of the images whose task is found, by objective."""
     count, outputs, steps = FAMILIES[family]
-    digits = load("mnist", quiet=True)
-    kept_back = replace(
-        digits,
-        train_images=digits.train_images[:SEEN],
-        train_labels=digits.train_labels[:SEEN],
-        test_images=digits.train_images[SEEN:],
-        test_labels=digits.train_labels[SEEN:],
-    )
-    tasks = [make_task(recipe, kept_back) for recipe in task_family(family, count, seed)]
+    digits = kept_back(load("mnist", quiet=True))
+    tasks = [make_task(recipe, digits) for recipe in task_family(family, count, seed)]
     net = build(BackboneRecipe(net="lenet-300-100", outputs=outputs, seed=seed))
     config = TrainConfig(steps=steps, optimizer="adam", lr=3e-3, seed=seed)
     made = list(train(net, tasks, config, parallel=1))

@@ -223,11 +223,11 @@ def test_baselines_over_seeds():
 def test_baselines_choose_on_images_that_no_reported_task_tests_on(monkeypatch, digits):
     module = load("baselines")
     monkeypatch.setattr(module, "digits", lambda: digits)
-    monkeypatch.setattr(module, "SEEN", 100)
     family = "permuted-mnist-sample"
     (tried,), (reported,) = (module.tasks_of(family, 1, seed) for seed in (module.HELD_OUT, 0))
-    assert tried.train_size == 100
-    assert torch.equal(tried.test_images, digits.train_images[100:])
+    seen = 5 * len(digits.train_images) // 6
+    assert tried.train_size == seen
+    assert torch.equal(tried.test_images, digits.train_images[seen:])
     assert torch.equal(reported.test_images, digits.test_images[::5])
 
 
@@ -270,7 +270,6 @@ def test_omniglot_tasks_are_classes_and_drawers_of_their_own(monkeypatch):
 def test_objectives(monkeypatch, digits):
     module = load("objectives")
     monkeypatch.setattr(module, "load", lambda *_, **__: digits)
-    monkeypatch.setattr(module, "SEEN", 4000)
     monkeypatch.setattr(module, "FAMILIES", {"split-mnist-sample": (2, 20, 3)})
     found = module.measure("split-mnist-sample", 0)
     assert set(found) == set(module.OBJECTIVES)
