@@ -12,9 +12,10 @@ from typing import Any
 
 import torch
 
+from benchmarks.held_out import kept_back
 from benchmarks.results import FOLDER, picture, save_results
 from supsup import BackboneRecipe, TrainConfig, build, train
-from supsup.datasets import Dataset, load
+from supsup.datasets import ImageSet, load
 from supsup.plots import OTHER, ROW, curve_styles
 from supsup.tasks import make_task, task_family
 
@@ -22,15 +23,18 @@ COMMAND = "SUPSUP_DATA=DIR python -m benchmarks.mnist_training"
 RATES: dict[str, tuple[float, ...]] = {
     "adam": (3e-4, 1e-3, 3e-3, 1e-2),
     "rmsprop": (1e-4, 3e-4, 1e-3, 3e-3),
-    "sgd": (0.3, 1.0, 3.0, 10.0),
+    "sgd": (0.5, 1.0, 2.0, 5.0),
 }
-BN_RATES: dict[str, tuple[float, ...]] = {"adam": (1e-3, 3e-3, 1e-2), "sgd": (1.0, 3.0, 10.0)}
+BN_RATES: dict[str, tuple[float, ...]] = {"adam": (1e-3, 3e-3, 1e-2), "sgd": (1.0, 2.0, 5.0, 10.0)}
 SCHEDULES = ("cosine", "constant")
+HELD_OUT = 1
+"""Seed of the tasks and networks of the curves, which test on training images kept back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One network trained on the first tasks of a family, in one process with one thread."""
+    """One network trained on the first tasks of a family, in one process with one thread; those
+    of a curve, by which rates are chosen, see no test image."""
 
     part: str
     family: str
@@ -41,8 +45,9 @@ class Run:
     def measure(self) -> dict[str, Any]:
         """Accuracies on the test sets, and the CPU seconds of training and evaluation."""
         torch.set_num_threads(1)
-        recipes = task_family(self.family, self.tasks)
-        tasks = [make_task(recipe, _dataset(recipe.dataset)) for recipe in recipes]
+        held_out = self.part == "curve"
+        recipes = task_family(self.family, self.tasks, HELD_OUT if held_out else 0)
+        tasks = [make_task(recipe, _dataset(recipe.dataset, held_out)) for recipe in recipes]
         start = time.process_time()
         masks = train(build(self.recipe), tasks, self.config)
         accuracies = [mask.metrics["accuracy"] for mask in masks]
@@ -60,8 +65,9 @@ class Run:
 
 
 @cache
-def _dataset(name: str) -> Dataset:
-    return load(name, quiet=True)
+def _dataset(name: str, held_out: bool) -> ImageSet:
+    data = load(name, quiet=True)
+    return kept_back(data) if held_out else data
 
 
 def _run(part: str, family: str, tasks: int, net: str, outputs: int, **config: Any) -> Run:
@@ -108,11 +114,13 @@ def all_runs() -> list[Run]:
     for schedule in SCHEDULES:
         for optimizer, rates in RATES.items():
             for lr in rates:
-                more = {"steps": 1000, "optimizer": optimizer, "lr": lr, "schedule": schedule}
+                more = {"optimizer": optimizer, "lr": lr, "schedule": schedule, "seed": HELD_OUT}
+                more["steps"] = 1000
                 runs.append(_run("curve", "permuted-mnist", 1, "lenet-300-100", 100, **more))
         for optimizer, rates in BN_RATES.items():
             for lr in rates:
-                more = {"epochs": 1, "optimizer": optimizer, "lr": lr, "schedule": schedule}
+                more = {"optimizer": optimizer, "lr": lr, "schedule": schedule, "seed": HELD_OUT}
+                more["epochs"] = 1
                 runs.append(_run("curve", "split-mnist", 5, "bn-2048", 2, **more))
     return runs
 
@@ -178,7 +186,9 @@ def draw(rows: list[dict[str, Any]]) -> None:
             for label, curve in curves.items():
                 axes.semilogx(*zip(*curve, strict=True), label=label, **styles[label])
             axes.axhline(100 * wanted, color=OTHER, label="must reach")
-            axes.set(xlabel="learning rate at the first step", ylabel="test accuracy, %")
+            axes.set(
+                xlabel="learning rate at the first step", ylabel="accuracy, % (images kept back)"
+            )
             axes.set_title(title)
         handles, labels = figure.axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=4)
@@ -202,14 +212,15 @@ def page(rows: list[dict[str, Any]], document: dict[str, Any]) -> str:
 in two processes of one thread ({wall:.0f} minutes by the clock, beside other
 work), torch {torch_version}.
 
-Accuracy is on the whole test set with the task given (scenario GG), in batches of 128. Weights are
+Accuracy is on the whole test set with the task given (scenario GG), in batches of 128; that of the
+curves is on the last 10,000 training images, which their trainings do not see, for other
+permutations and another seed than those of the tables: rates are chosen by it. Weights are
 signed constants, training batches are of 128, sgd has momentum 0.9, and tasks start from the same
 initial scores. CPU seconds are those of all tasks of one seed, evaluation included.
 
 **What to choose.** Cosine schedules with adam at 0.003 or sgd at 2 are within about half a point of
 each other under the threshold rule; under top-k, the more so the fewer weights are kept, sgd at
-2 is better (four points at a density of 0.1). Rates were compared on these same test sets, so the
-best of a curve is a little flattered.
+2 is better (four points at a density of 0.1).
 
 ![Accuracy over learning rate](mnist-training.svg)
 

@@ -3,23 +3,33 @@
     SUPSUP_DATA=DIR python -m benchmarks.rate_frontier
 
 Archives are kept under ``.cache/rate_frontier`` and gone on with, so the study can be run in
-pieces. ``--prototypes`` adds statistics to those that are there already and measures these alone:
-their bytes, and the tasks that they find, which are the same whatever the masks are.
+pieces. ``--choose`` compares settings of sparse training on other permutations and training images
+kept back; every row then takes the best. ``--prototypes`` adds statistics to the archives that are
+there already and measures these alone: their bytes, and the tasks that they find, which are the
+same whatever the masks are.
 """
 
 import argparse
 import shutil
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
 
+from benchmarks.rate_frontier_settings import (
+    OUTLIERS,
+    OUTPUTS,
+    Point,
+    choose,
+    points_of,
+    recipe_of,
+)
 from benchmarks.results import picture, save_results, saved_results, study_cache
 from maskstore import MaskArchive
 from maskstore.maintenance import compact
 from maskstore.stats import archive_stats
-from supsup import BackboneRecipe, TrainConfig, build
+from supsup import build
 from supsup.archives import (
     backbone_of,
     bank_of,
@@ -29,7 +39,7 @@ from supsup.archives import (
     missing_tasks,
     tasks_of,
 )
-from supsup.datasets import load
+from supsup.datasets import ImageSet, load
 from supsup.evaluation import GNU, evaluate_inferred
 from supsup.inference import MaskBank
 from supsup.inference.prototypes import add_prototypes
@@ -38,9 +48,6 @@ from supsup.tasks import make_task, task_family
 
 CACHE = study_cache("rate_frontier")
 TASKS = 20
-OUTPUTS = 100
-OUTLIERS = ", outliers"
-"""What the name of a training with outliers ends with."""
 WAYS = (
     ("exhaustive", "entropy", "image"),
     ("exhaustive", "superfluous", "image"),
@@ -51,73 +58,39 @@ WAYS = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Point:
-    """One way of training."""
-
-    name: str
-    config: TrainConfig
-    init: str = "signed-constant"
-    fan_density: float = 0.5
-
-
-def _gradual(density: float, steps: int, outliers: float = 0.0) -> Point:
-    return Point(
-        name=f"gradual, {100 * density:g}%, {steps:,} steps" + OUTLIERS * bool(outliers),
-        config=TrainConfig(
-            steps=steps,
-            rule="gradual",
-            density=density,
-            budget="erdos-renyi",
-            optimizer="normed-sgd",
-            outliers=outliers,
-        ),
-        init="scaled-signed-constant",
-        fan_density=density,
-    )
-
-
-POINTS = (
-    Point(
-        name="threshold, RMSprop 1e-4 (paper)",
-        config=TrainConfig(steps=1000, optimizer="rmsprop", lr=1e-4, schedule="constant"),
-    ),
-    Point(name="threshold, SGD 2.0", config=TrainConfig(steps=1000)),
-    _gradual(0.05, 1000),
-    _gradual(0.02, 1000),
-    _gradual(0.0064, 4000),
-    _gradual(0.05, 1000, outliers=0.03),
-    _gradual(0.02, 1000, outliers=0.03),
-    _gradual(0.0064, 4000, outliers=0.03),
-    Point(name=f"threshold, SGD 2.0{OUTLIERS}", config=TrainConfig(steps=1000, outliers=0.03)),
-)
-
-
 def main() -> None:
     """Train what is missing, then measure every point."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--images", type=int, default=256, help="of each test set, for GNu")
+    parser.add_argument("--choose", action="store_true", help="compare settings, held out")
     parser.add_argument("--train", type=int, help="only train this point, 0 to 8")
     parser.add_argument("--prototypes", action="store_true", help="only what statistics find")
     arguments = parser.parse_args()
     dataset = load("mnist")
-    rows = []
-    if arguments.train is not None:
-        train_point(POINTS[arguments.train], dataset)
-        return
     document = saved_results("rate_frontier")
-    for point in POINTS if not arguments.prototypes else ():
+    if arguments.choose:
+        for held_out in choose(dataset):
+            print(held_out[-1], flush=True)
+            save_results("rate_frontier", {**document, "held_out": held_out}, quiet=True)
+        return
+    points = points_of(document["held_out"])
+    if arguments.train is not None:
+        train_point(points[arguments.train], dataset)
+        return
+    rows = []
+    for point in points if not arguments.prototypes else ():
         train_point(point, dataset)
         rows.append(measure(point, arguments.images))
         print(rows[-1], flush=True)
     rows = rows or document["points"]
-    statistics = by_prototypes(arguments.images)
+    statistics = by_prototypes(points, arguments.images)
     save_results(
         "rate_frontier",
         {
             "tasks": TASKS,
             "outputs": OUTPUTS,
             "images_a_task": arguments.images,
+            "held_out": document["held_out"],
             "prototypes": statistics,
             "points": rows,
         },
@@ -131,19 +104,13 @@ def path_of(point: Point) -> Path:
     return CACHE.path(f"{plain}.h5")
 
 
-def train_point(point: Point, dataset: Any) -> None:
+def train_point(point: Point, dataset: ImageSet) -> None:
     """Train the tasks that the point's archive lacks."""
     path = path_of(point)
     if path.exists():
         archive = MaskArchive.open(path, "a")
     else:
-        recipe = BackboneRecipe(
-            net="lenet-300-100",
-            outputs=OUTPUTS,
-            init=point.init,
-            fan_density=point.fan_density,
-        )
-        archive = create_archive(path, build(recipe), point.config)
+        archive = create_archive(path, build(recipe_of(point)), point.config)
     with archive:
         recipes = task_family("permuted-mnist", TASKS)
         missing = missing_tasks(archive, recipes, point.config, resume=True)
@@ -192,10 +159,10 @@ def measure(point: Point, images: int) -> dict[str, Any]:
     return row
 
 
-def by_prototypes(images: int) -> dict[str, Any]:
+def by_prototypes(points: Sequence[Point], images: int) -> dict[str, Any]:
     """What statistics of the tasks add in bits, and what they find, in a copy of each archive."""
     found: dict[str, Any] = {}
-    for point in POINTS:
+    for point in points:
         if not path_of(point).exists():
             continue
         path = path_of(point).with_suffix(".prototypes.h5")

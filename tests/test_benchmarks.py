@@ -267,6 +267,25 @@ def test_omniglot_tasks_are_classes_and_drawers_of_their_own(monkeypatch):
     assert not seen["omniglot/0 classes"] & seen["omniglot/1 classes"]
 
 
+def test_the_frontier_takes_what_did_best_on_images_kept_back(digits):
+    module = load("rate_frontier_settings")
+    row = module.tried(module.gradual(0.05, 3, lr=1e-4, start_density=0.4), digits, 2)
+    assert (row["lr"], row["start_density"], row["outliers"]) == (1e-4, 0.4, 0.0)
+    assert 0 <= row["GNu"] <= 1
+    rows = [
+        {**row, "density": density, "lr": lr, "start_density": 0.2, "accuracy": accuracy}
+        for density, _ in module.SPARSE
+        for lr, accuracy in ((5e-5, 0.7), (1e-4, 0.8 if density == 0.02 else 0.6))
+    ]
+    rows += [{**row, "outliers": share, "GNu": share} for share in module.SHARES]
+    points = {point.name: point.config for point in module.points_of(rows)}
+    assert {config.lr for name, config in points.items() if name.startswith("gradual, 5%")} == {
+        5e-5
+    }
+    assert points["gradual, 2%, 1,000 steps, outliers"].lr == 1e-4
+    assert points["gradual, 2%, 1,000 steps, outliers"].outliers == 0.1
+
+
 def test_objectives(monkeypatch, digits):
     module = load("objectives")
     monkeypatch.setattr(module, "load", lambda *_, **__: digits)
