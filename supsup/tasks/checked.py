@@ -6,9 +6,11 @@ package, each a :class:`supsup.tasks.protocol.ParsedTask`, parse what they are m
 
 from collections.abc import Iterable, Iterator, Sequence
 
+import numpy as np
 import torch
 from jaxtyping import Int64
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
 from maskstore.errors import InvalidInput
 from maskstore.numbers import parse_whole
@@ -39,6 +41,7 @@ def check_task(task: TaskData) -> TaskData:
     if isinstance(task, ParsedTask):
         _check_some(task)
         return task
+    _refuse_data(task)
     missing = [name for name in _MEMBERS if not hasattr(task, name)]
     if missing:
         raise InvalidInput(
@@ -61,10 +64,28 @@ def check_tasks(tasks: TaskData | Iterable[TaskData]) -> Iterable[TaskData]:
     """
     if isinstance(tasks, TaskData):
         return [check_task(tasks)]
+    _refuse_data(tasks)
     if isinstance(tasks, str) or not isinstance(tasks, Iterable):
         raise InvalidInput(f"tasks: expected a task or several, got {tasks!r:.80}")
     each = map(check_task, tasks)
     return list(each) if isinstance(tasks, Sequence) else each
+
+
+def _refuse_data(given: object) -> None:
+    """What a task is made of, given in the place of a task."""
+    pair = given if isinstance(given, tuple) else (given,)
+    if isinstance(given, DataLoader):
+        kind, parts = "LoaderTask", "train=LOADER, test=LOADER"
+    elif isinstance(given, Dataset):
+        kind, parts = "DatasetTask", "train=DATASET, test=DATASET"
+    elif pair and all(isinstance(each, Tensor | np.ndarray) for each in pair):
+        kind, parts = "TensorTask", "train=(x, y), test=(x, y)"
+    else:
+        return
+    raise InvalidInput(
+        f"tasks: expected a task or several, got data ({type(pair[0]).__name__}); make a task of "
+        f"it: {kind}(NAME, {parts}, classes=COUNT)"
+    )
 
 
 def _check_some(task: TaskData) -> None:

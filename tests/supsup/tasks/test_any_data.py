@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from maskstore.errors import InvalidInput
 from supsup import DatasetTask, LoaderTask, TensorTask
 from supsup.tasks import checked
 from supsup.tasks.batch import tensors_of
-from supsup.tasks.checked import check_task, train_batch
+from supsup.tasks.checked import check_task, check_tasks, train_batch
 
 COUNT, CLASSES = 12, 3
 X = torch.from_numpy(np.random.default_rng(0).integers(-8, 9, (COUNT, 4)).astype(np.float32)) / 4
@@ -313,6 +313,22 @@ def test_what_is_no_pair(unchecked, path, pair, message):
 def test_what_is_no_task(unchecked, make, message):
     with pytest.raises(InvalidInput, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (DataLoader(TensorDataset(X, Y)), "LoaderTask"),
+        (TensorDataset(X, Y), "DatasetTask"),
+        ((X, Y), "TensorTask"),
+        (X.numpy(), "TensorTask"),
+    ],
+    ids=["loader", "dataset", "pair", "array"],
+)
+@pytest.mark.parametrize("one", [True, False], ids=["alone", "in a list"])
+def test_data_in_the_place_of_tasks_is_told_what_to_make_of_it(data, kind, one):
+    with pytest.raises(InvalidInput, match=rf"make a task of it: {kind}\(NAME, train="):
+        list(check_tasks(data if one else [data]))
 
 
 def test_class_names_of_a_data_set_are_counted():
