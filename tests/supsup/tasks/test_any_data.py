@@ -307,7 +307,7 @@ def test_what_is_no_pair(unchecked, path, pair, message):
             lambda: LoaderTask("mine", train=iter([]), test=[(X, Y)], classes=3),
             "can be gone through again",
         ),
-        (lambda: check_task(Items(X, Y)), "got Items without name, classes, train_size"),
+        (lambda: check_task(object()), "got object without name, classes, train_size"),
     ],
 )
 def test_what_is_no_task(unchecked, make, message):
@@ -326,7 +326,7 @@ def test_what_is_no_task(unchecked, make, message):
     ids=["loader", "dataset", "pair", "array"],
 )
 @pytest.mark.parametrize("one", [True, False], ids=["alone", "in a list"])
-def test_data_in_the_place_of_tasks_is_told_what_to_make_of_it(data, kind, one):
+def test_data_in_the_place_of_tasks_is_told_what_to_make_of_it(unchecked, data, kind, one):
     with pytest.raises(InvalidInput, match=rf"make a task of it: {kind}\(NAME, train="):
         list(check_tasks(data if one else [data]))
 
