@@ -73,7 +73,7 @@ def main() -> None:
             print(held_out[-1], flush=True)
             save_results("rate_frontier", {**document, "held_out": held_out}, quiet=True)
         return
-    points = points_of(document["held_out"])
+    points = points_of(document.get("held_out", []))
     if arguments.train is not None:
         train_point(points[arguments.train], dataset)
         return
@@ -90,7 +90,7 @@ def main() -> None:
             "tasks": TASKS,
             "outputs": OUTPUTS,
             "images_a_task": arguments.images,
-            "held_out": document["held_out"],
+            "held_out": document.get("held_out", []),
             "prototypes": statistics,
             "points": rows,
         },

@@ -73,8 +73,10 @@ def recipe_of(point: Point, seed: int = 0) -> BackboneRecipe:
 
 
 def points_of(held_out: list[Row]) -> tuple[Point, ...]:
-    """The rows of the page, sparse training with the settings that did best on images kept back."""
-    best = best_rates(held_out)
+    """The rows of the page, sparse training with the settings that did best on images kept back;
+    with the first of each where none were compared."""
+    first = {"lr": RATES[0], "start_density": STARTS[0]}
+    best = dict.fromkeys((density for density, _ in SPARSE), first) | best_rates(held_out)
     share = best_share(held_out)
     return (
         Point(
@@ -99,12 +101,13 @@ def best_rates(held_out: list[Row]) -> dict[float, dict[str, float]]:
 
 
 def best_share(held_out: list[Row]) -> float:
-    """The share of outliers under which most images are right without the task given."""
-
-    def right(share: float) -> float:
-        return fmean(row["GNu"] for row in held_out if row["outliers"] == share)
-
-    return max(SHARES, key=right)
+    """The share of outliers under which most images are right without the task given, over all
+    densities."""
+    right: dict[float, list[float]] = {SHARES[0]: []}
+    for row in held_out:
+        if row["outliers"]:
+            right.setdefault(row["outliers"], []).append(row["GNu"])
+    return max(right, key=lambda share: sum(right[share]))
 
 
 def choose(dataset: ImageSet) -> Iterator[list[Row]]:

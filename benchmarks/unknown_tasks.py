@@ -14,8 +14,9 @@ import torch
 from scipy.stats import mannwhitneyu
 from torch import Tensor
 
-from benchmarks.rate_frontier import POINTS, TASKS, Point, path_of, train_point
-from benchmarks.results import picture, save_results
+from benchmarks.rate_frontier import TASKS, path_of, train_point
+from benchmarks.rate_frontier_settings import Point, points_of
+from benchmarks.results import picture, save_results, saved_results
 from maskstore import MaskArchive
 from supsup.archives import backbone_of
 from supsup.datasets import load
@@ -48,7 +49,7 @@ def main() -> None:
     known = [make_task(recipe, dataset) for recipe in recipes[:TASKS]]
     unknown = [make_task(recipe, dataset) for recipe in recipes[FIRST_UNKNOWN:]]
     rows = []
-    for point in POINTS:
+    for point in points_of(saved_results("rate_frontier").get("held_out", [])):
         train_point(point, dataset)
         rows.append(measure(point, known, unknown))
         print(rows[-1], flush=True)
