@@ -312,6 +312,9 @@ class SupSup:
     def module(self, task: str) -> nn.Module:
         """A task as an ordinary module that holds W ⊙ M and gives the masked network's logits.
 
+        It is in evaluation mode, in which it refuses one image alone where the network takes
+        statistics of the batch (docs/statistics.md).
+
         Raises:
             TaskNotFound: there is no such task.
         """

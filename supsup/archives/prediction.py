@@ -21,10 +21,12 @@ from supsup.archives.served import TaskWeights
 from supsup.inference.find_task import check_levels, check_type, takes_integers
 from supsup.networks.backbone import Backbone
 from supsup.networks.modes import plain_modes
+from supsup.networks.neighbours import NeedsNeighbours, mixes_images, normalises_by_batch
 from supsup.networks.per_task import fit_heads
 from supsup.networks.probe import probe, require_neighbours
 from supsup.tasks.arrays import Inputs
 from supsup.tasks.batch import count_of, map_inputs, parse_inputs, split_inputs
+from supsup.training.metadata import TaskMetadata
 
 _AT_A_TIME = 1024
 """Images a forward pass, where none looks at another."""
@@ -147,12 +149,16 @@ def predict_with(
     )
 
 
+@plain_modes()
 def module_of(archive: MaskArchive, backbone: Backbone, task: str) -> nn.Module:
     """A task as an ordinary module, on the backbone's device, in evaluation mode.
 
     Its weights are W ⊙ M, its running statistics and per-task parameters the task's, so that it
     gives the logits that the masked network gives, those of spare outputs among them. It is a copy:
     nothing that is done to it reaches the archive.
+
+    In evaluation mode it refuses one image alone, by InvalidInput, where the network takes
+    statistics of the batch, as :func:`predict_with` does.
 
     Raises:
         TaskNotFound, CorruptArchive: as :meth:`MaskArchive.get`.
@@ -166,7 +172,22 @@ def module_of(archive: MaskArchive, backbone: Backbone, task: str) -> nn.Module:
     with torch.no_grad():
         for name, values in effective.items():
             own[name].copy_(values)
+    if not backbone.ships and _mixes_images(archive, backbone, task):  # those refuse it themselves
+        refuse = NeedsNeighbours(f"module of task {task!r}")
+        module.register_forward_pre_hook(refuse, with_kwargs=True)
     return module.requires_grad_()
+
+
+def _mixes_images(archive: MaskArchive, backbone: Backbone, task: str) -> bool:
+    """:attr:`Probe.mixes_images`, without images: of a network that has seen none here it is asked
+    on made-up ones of the kind that the task was trained on, or its layers tell."""
+    if backbone.probed is not None:
+        return backbone.probed.mixes_images
+    answer = TaskMetadata.of(archive.task(task)).answer
+    if answer is None:
+        return normalises_by_batch(backbone.module)
+    x = map_inputs(lambda each: each.to(backbone.device), answer.made_up())
+    return mixes_images(lambda rows: backbone.run(rows, backbone.weights), x)
 
 
 def _logits(

@@ -49,6 +49,12 @@ def choose(bank: MaskBank, *, images: int, mode: str) -> tuple[Method, str]:
             f"density {bank.density:.1%} is below {SPARSE_DENSITY:.0%}: all {count} masks have the "
             f"weights of {bank.density * count:.0f} dense networks"
         )
+    looked = bank.backbone.probed
+    if mode == "image" and looked is not None and looked.mixes_images:
+        return Exhaustive(), (
+            f"the network takes statistics of the batch, and one image's gradient has none: all "
+            f"{count} masks are tried"
+        )
     if mode == "image" and images >= MANY_IMAGES:
         return Exhaustive(), (
             f"{images} images, each on its own: their gradients would cost as much as trying "

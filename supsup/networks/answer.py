@@ -88,10 +88,14 @@ class Answer:
         scale = max(map(abs, self.logits))
         return bool(np.allclose(found, self.logits, rtol=0, atol=_ROUNDING * scale + 1e-4))
 
+    def made_up(self) -> Inputs:
+        """The inputs, on the CPU."""
+        return _made_up(self.inputs)
+
     @property
     def types(self) -> list[torch.dtype]:
         """Of the inputs."""
-        return [each.dtype for each in tensors_of(_made_up(self.inputs))]
+        return [each.dtype for each in tensors_of(self.made_up())]
 
     def to_json(self) -> dict[str, Any]:
         """As JSON."""

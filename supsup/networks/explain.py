@@ -11,8 +11,8 @@ from maskstore.errors import InvalidInput, SupsupError
 from supsup.tasks.arrays import INTEGERS, Inputs
 from supsup.tasks.batch import tensors_of
 
-Raised = (RuntimeError, ValueError, IndexError, TypeError, NotImplementedError, AttributeError)
-"""What modules raise where data do not fit; assertions and errors of our own pass."""
+Raised = (Exception,)
+"""What modules raise where data do not fit: anything, their assertions among it."""
 
 
 def out_of_memory(error: BaseException) -> bool:
@@ -52,8 +52,11 @@ def explained(error: Exception, module: nn.Module, x: Inputs) -> Exception:
 
 
 def reason_of(error: Exception) -> str:
-    """The first line of an error's message, or its type where it has none."""
-    return next(iter(str(error).splitlines()), type(error).__name__)[:200]
+    """The first line of an error's message, or its type where it has none, or a key alone."""
+    kind = type(error).__name__
+    if isinstance(error, KeyError):
+        return f"{kind}: {error}"[:200]
+    return next(iter(str(error).splitlines()), kind)[:200]
 
 
 def failed_layer(trace: TracebackType | None, module: nn.Module) -> tuple[str, nn.Module]:

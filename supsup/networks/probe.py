@@ -18,6 +18,7 @@ from supsup.networks.constructor_randomness import same
 from supsup.networks.explain import Raised, out_of_memory, reason_of
 from supsup.networks.linear_chain import chain_of
 from supsup.networks.modes import plain_modes, seeded_generators
+from supsup.networks.neighbours import mixes_images
 from supsup.networks.passes import (
     Weights,
     close,
@@ -82,9 +83,9 @@ def probe(backbone: Backbone, x: Inputs) -> Probe:
             return Probe()  # nothing can be found out on no images
         found = Probe() if _known(backbone) else _look(backbone, x)
         rows = map_inputs(lambda each: _few(each.to(backbone.device)), x)
-        backbone.probed = replace(
-            found, heads=_heads(backbone, rows), mixes_images=_mixes_images(backbone, rows)
-        )
+        with plain_modes():
+            mixes = mixes_images(lambda x: backbone.run(x, backbone.weights), rows)
+        backbone.probed = replace(found, heads=_heads(backbone, rows), mixes_images=mixes)
     return backbone.probed
 
 
@@ -121,22 +122,6 @@ def _heads(backbone: Backbone, rows: Inputs) -> tuple[str, ...]:
     scratch = backbone.replica()
     with torch.no_grad():
         return heads_of(backbone.own_parameters, lambda own: scratch.run(rows, own))
-
-
-@plain_modes()
-@torch.no_grad()
-def _mixes_images(backbone: Backbone, rows: Inputs) -> bool:
-    """Whether what is said of the first image changes with others beside it."""
-    beside = map_inputs(lambda each: torch.cat([each[:1], _others(each[1:])]), rows)
-    here, there = (backbone.run(each, backbone.weights)[0] for each in (rows, beside))
-    return not torch.allclose(here, there, rtol=1e-3, atol=1e-5, equal_nan=True)
-
-
-def _others(x: Tensor) -> Tensor:
-    """Made-up images, none like those given: their own may all be the same."""
-    if x.is_floating_point():
-        return 0.5 * (x.flip(-1) if x.ndim > 1 else x) + 0.25
-    return torch.zeros_like(x) if x.any() else torch.ones_like(x)
 
 
 @plain_modes()

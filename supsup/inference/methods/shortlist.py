@@ -6,6 +6,7 @@ from jaxtyping import Float64, Int64
 
 from supsup.inference.forward_all import forward_masks
 from supsup.inference.query import Query
+from supsup.networks.probe import probe
 from supsup.tasks.batch import images_at
 
 _MASKS_AT_ONCE = 32
@@ -33,16 +34,21 @@ def _rank_images(
     listed: Int64[np.ndarray, "batch shortlist"],
     scores: Float64[np.ndarray, "batch task"],
 ) -> None:
-    """Every image under the masks of its own list, mask by mask."""
+    """Every image under the masks of its own list, mask by mask.
+
+    Where an answer depends on the images beside it, all of them run under each mask.
+    """
     bank, masks = query.bank, np.unique(listed)
+    together = probe(bank.backbone, query.x).mixes_images
     for start in range(0, len(masks), _MASKS_AT_ONCE):
         chosen = masks[start : start + _MASKS_AT_ONCE]
         weights = bank.masked(chosen)
         for at, mask in enumerate(chosen):
             images = np.flatnonzero((listed == mask).any(axis=1))
-            x = images_at(query.x, images)
+            x = query.x if together else images_at(query.x, images)
             with torch.no_grad():
                 logits = bank.run(x, {name: w[at] for name, w in weights.items()})
+                logits = logits[images] if together else logits
                 scores[images, mask] = (
                     -query.values(logits[None], chosen[at : at + 1])[0].cpu().numpy()
                 )
