@@ -25,7 +25,7 @@ from supsup.checkpoints.piggyback import has_real_masks, packed_scores, piggybac
 from supsup.checkpoints.scores import CheckpointScores, tied
 from supsup.checkpoints.whole import whole_network
 from supsup.choices import CheckpointName
-from supsup.networks.unpickle import load_checkpoint, numbers_of, state_of
+from supsup.networks.unpickle import load_checkpoint, numbers_of, state_of, without_parallel
 from supsup.networks.weights import digest_of
 
 KINDS: tuple[str, ...] = get_args(CheckpointName)
@@ -187,7 +187,7 @@ def _scores(
     if not isinstance(loaded, Mapping):
         raise InvalidInput(f"{path}: expected a state_dict, found {type(loaded).__name__}")
     packed = "dataset2masks" in loaded
-    state = {} if packed else state_of(path, loaded)
+    state = {} if packed else without_parallel(state_of(path, loaded))
     if packed or (kind is None and has_real_masks(state)) or kind == "piggyback":
         if kind not in (None, "piggyback"):
             raise InvalidInput(f"{path}: a pack of Piggyback's masks; leave --mask {kind} out")

@@ -27,6 +27,7 @@ from supsup.networks.trained import (
     default_statistics,
     place_values,
     require_statistics,
+    under_own_names,
     values_in,
     values_of,
 )
@@ -163,6 +164,7 @@ class Backbone(ShownNetwork, MaskedModule):
             what, values = "weights", dict(weights)
         else:
             what, values = values_of(frozen)
+        values = under_own_names(frozen, values, what=what, patterns=parameters)
         drawn.freeze(frozen)
         own = parse_patterns(per_task)
         start_at_rest(frozen, own)

@@ -15,7 +15,12 @@ from supsup.networks.parse_module import parse_module
 from supsup.networks.per_task import start_at_rest
 from supsup.networks.recipe import BackboneRecipe
 from supsup.networks.registry import NETS, default_maskable, make_module
-from supsup.networks.trained import default_statistics, place_values, require_statistics
+from supsup.networks.trained import (
+    default_statistics,
+    place_values,
+    require_statistics,
+    under_own_names,
+)
 from supsup.networks.weights import freeze
 from supsup.networks.weights_file import read_weights
 
@@ -61,6 +66,9 @@ def build(
             return parse_module(make_module(recipe, allow_code=allow_code), recipe.statistics)
 
         module, notes = make_twice(make, recipe.net)
+    if values is not None and (file := recipe.weights_file) is not None:
+        what = f"weights {file.file}"
+        values = under_own_names(module, values, what=what, patterns=file.parameters)
     if recipe.statistics is None:
         recipe = replace(recipe, statistics=_default_statistics(module, recipe, values))
     return _frozen(module, recipe, notes, values=values)

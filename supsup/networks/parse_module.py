@@ -109,7 +109,12 @@ def check_parts(module: nn.Module) -> None:
                     "of masks; take torch.nn.utils.parametrizations (or parametrize) instead, or "
                     "remove it"
                 )
-        for tensor in (*part._parameters.values(), *part._buffers.values()):
+        for key, tensor in (*part._parameters.items(), *part._buffers.items()):
+            if tensor is not None and tensor.is_meta:
+                raise InvalidInput(
+                    f"{where}: {key!r} is on the meta device, without values; build the module on "
+                    "the CPU"
+                )
             if tensor is not None and (tensor.layout != torch.strided or tensor.is_quantized):
                 raise InvalidInput(
                     f"{where}: has a sparse or quantized tensor, expected dense ones; "

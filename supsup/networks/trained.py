@@ -30,6 +30,52 @@ def values_in(path: Path) -> tuple[str, dict[str, Shaped[Tensor, "..."]]]:
     return f"weights {path}", read_weights(path)
 
 
+def under_own_names(
+    module: nn.Module,
+    values: Mapping[str, Shaped[Tensor, "..."]],
+    *,
+    what: str,
+    patterns: Sequence[str] = ALL,
+) -> dict[str, Shaped[Tensor, "..."]]:
+    """Values by a module's own names, where all that it needs stand behind one prefix.
+
+    ``DataParallel`` puts ``module.`` there, ``torch.compile`` ``_orig_mod.``, and who trains a
+    network as an attribute of something (Lightning) that attribute's name. Values that have other
+    names keep them.
+
+    Raises:
+        InvalidInput: they are there behind several prefixes, as of a student and a teacher.
+    """
+    names = _names(module)
+    wanted = [every for name, every in names.items() if matches(name, patterns)]
+    if not wanted or any(name in values for every in names.values() for name in every):
+        return dict(values)
+    ends = tuple(f".{name}" for name in wanted[0])
+    found = {
+        value.removesuffix(end[1:]): None for value in values for end in ends if value.endswith(end)
+    }
+    whole = [
+        prefix
+        for prefix in found
+        if all(any(prefix + name in values for name in every) for every in wanted)
+    ]
+    if len(whole) > 1:
+        raise InvalidInput(
+            f"{what}: has the network's tensors more than once, behind {_listed(whole)}; save one "
+            "of them alone, without its prefix"
+        )
+    start = whole[0] if whole else ""
+    return {name.removeprefix(start): value for name, value in values.items()}
+
+
+def _names(module: nn.Module) -> dict[str, list[str]]:
+    """Every parameter's name, and all that it has: of tied weights a state_dict lists each."""
+    names: dict[int, list[str]] = {}
+    for name, parameter in module.named_parameters(remove_duplicate=False):
+        names.setdefault(id(parameter), []).append(name)
+    return {every[0]: every for every in names.values()}
+
+
 def default_statistics(module: nn.Module, given: Iterable[str]) -> str:
     """What normalisation goes by where nobody says.
 
@@ -64,7 +110,8 @@ def place_values(
 ) -> frozenset[str]:
     """Overwrite the parameters and buffers that patterns match with trained values, in place.
 
-    Every parameter that a pattern matches must be among the values; a buffer need not. With the
+    Every parameter that a pattern matches must be among the values, of tied weights under one name;
+    a buffer need not. With the
     patterns ``*``, every value must have its place, so that the weights of another network are not
     taken for this one's; statistics that the module does not keep are passed over.
 
@@ -75,10 +122,11 @@ def place_values(
         The names that were overwritten.
 
     Raises:
-        InvalidInput: a value is missing, of another shape or not finite, or has no place; or a
-            pattern matches nothing. The module may have been changed in part.
+        InvalidInput: a value is missing, of another shape or not finite, or has no place; tied
+            weights have two; or a pattern matches nothing. The module may have been changed in
+            part.
     """
-    parameters = dict(module.named_parameters())
+    parameters, names = dict(module.named_parameters()), _names(module)
     for pattern in patterns:
         if not any(matches(name, [pattern]) for name in parameters):
             raise InvalidInput(
@@ -87,7 +135,8 @@ def place_values(
                 + did_you_mean(pattern, parameters)
             )
     wanted = [name for name in parameters if matches(name, patterns)]
-    if missing := [name for name in wanted if name not in values]:
+    given = {name: [each for each in names[name] if each in values] for name in wanted}
+    if missing := [name for name, under in given.items() if not under]:
         raise InvalidInput(
             f"{what}: lacks {_listed(missing)} of the network, it has {_listed(list(values))}; "
             "name the parameters that it gives (--weights-for PATTERN, in Python "
@@ -98,8 +147,14 @@ def place_values(
         for name, buffer in module.named_buffers()
         if matches(name, patterns) and name in values
     }
-    # One tensor may be listed under several names, as tied weights are in a state_dict.
-    every = {*dict(module.named_parameters(remove_duplicate=False)), *module.state_dict()}
+    for name, under in given.items():
+        for other in under[1:]:
+            if not values[under[0]].equal(values[other]):
+                raise InvalidInput(
+                    f"{what}: tensors {under[0]!r} and {other!r} differ, and are one in the "
+                    f"network, {name!r}; is it of a network whose weights are not tied?"
+                )
+    every = {*(each for under in names.values() for each in under), *module.state_dict()}
     spare = [
         name for name in values if name not in every and name.rpartition(".")[2] not in _STATISTICS
     ]
@@ -110,7 +165,8 @@ def place_values(
         )
     with torch.no_grad():
         for name in wanted:
-            _copy(what, name, parameters[name], float32_of(what, name, values[name]))
+            value = values[given[name][0]]
+            _copy(what, name, parameters[name], float32_of(what, name, value))
         for name, buffer in buffers.items():
             value = values[name]
             if buffer.is_floating_point():

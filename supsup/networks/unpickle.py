@@ -20,6 +20,7 @@ _MODULE_BEFORE_1_6 = "Only persistent_load of storage is allowed"
 """What torch says of a module in a file of torch before 1.6, as all of Piggyback's are."""
 _WHOLE_MODULE = (
     "export its tensors where its code is at hand: c = torch.load(FILE, weights_only=False); "
+    "torch.save(c.state_dict(), 'tensors.pt'), of a checkpoint around it "
     "torch.save({'state_dict': c['model'].state_dict(), 'args': c.get('args')}, 'tensors.pt'), or "
     "of a pack torch.save({'dataset2masks': c['dataset2masks']}, 'tensors.pt')"
 )
@@ -57,24 +58,44 @@ def load_checkpoint(path: Path) -> Any:
             ) from error
 
 
+_STATES = ("state_dict", "model_state_dict", "model")
+"""What a checkpoint calls its network's tensors: Lightning, PyTorch's tutorials, torchvision."""
+
+
 def state_of(path: Path, loaded: Mapping[Any, Any]) -> dict[str, Tensor]:
-    """The tensors of a ``state_dict``, without the prefix that DataParallel gives them.
+    """The tensors of a ``state_dict``, or of the one that is in a checkpoint.
+
+    That is the entry of a usual name, else the only one that holds tensors.
 
     Raises:
-        InvalidInput: a name is no text.
+        InvalidInput: a name is no text, or several entries of a checkpoint hold tensors.
     """
     state = loaded
-    for key in ("state_dict", "model"):
-        if isinstance(loaded.get(key), Mapping):
-            state = loaded[key]
-            break
+    if usual := [key for key in _STATES if isinstance(loaded.get(key), Mapping)]:
+        state = loaded[usual[0]]
+    elif not any(isinstance(value, Tensor) for value in loaded.values()):
+        nested = [key for key, value in loaded.items() if _holds_tensors(value)]
+        if len(nested) > 1:
+            raise InvalidInput(
+                f"{path}: has tensors of several networks, {', '.join(map(repr, nested[:5]))}; "
+                f"save one of them alone: torch.save(torch.load(FILE)[{nested[0]!r}], 'one.pt')"
+            )
+        state = loaded[nested[0]] if nested else loaded
     for name in state:
         if not isinstance(name, str):
             raise InvalidInput(f"{path}: expected names of tensors as text, found {name!r:.40}")
-    tensors = {name: value for name, value in state.items() if isinstance(value, Tensor)}
-    if tensors and all(name.startswith("module.") for name in tensors):
-        tensors = {name.removeprefix("module."): value for name, value in tensors.items()}
-    return tensors
+    return {name: value for name, value in state.items() if isinstance(value, Tensor)}
+
+
+def _holds_tensors(value: object) -> bool:
+    return isinstance(value, Mapping) and any(isinstance(each, Tensor) for each in value.values())
+
+
+def without_parallel(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The same without the prefix that ``DataParallel`` puts before names."""
+    if not all(name.startswith("module.") for name in tensors):
+        return tensors
+    return {name.removeprefix("module."): value for name, value in tensors.items()}
 
 
 def numbers_of(name: str, tensor: Tensor) -> Tensor:
@@ -117,6 +138,11 @@ def _require_stored_as_is(path: Path, file: BinaryIO) -> None:
     size = path.stat().st_size
     if zipfile.is_zipfile(file):
         with zipfile.ZipFile(file) as members:
+            if any(name.endswith("/constants.pkl") for name in members.namelist()):
+                raise InvalidInput(
+                    f"{path}: a scripted module, whose code is not run here; save its tensors: "
+                    "torch.save(torch.jit.load(FILE).state_dict(), 'tensors.pt')"
+                )
             require_size(path, sum(m.file_size for m in members.infolist()), size)
     file.seek(0)
 

@@ -67,14 +67,13 @@ def freeze(module: nn.Module, *, seed: int, init: str, fan_density: float) -> No
     """
     for name, parameter in module.named_parameters():
         if parameter.dtype != torch.float32:
+            advice = "call float() on the module"
+            if parameter.is_complex():
+                advice = "keep its real and imaginary parts (torch.view_as_real)"
+            elif not parameter.is_floating_point():
+                advice = "numbers that nothing trains are a buffer (register_buffer)"
             raise InvalidInput(
-                f"parameter {name!r}: expected float32, got {parameter.dtype}; "
-                "build the module in float32"
-            )
-        if parameter.device.type == "meta":
-            raise InvalidInput(
-                f"parameter {name!r}: is on the meta device, without values; build the module on "
-                "the CPU"
+                f"parameter {name!r}: expected float32, got {parameter.dtype}; {advice}"
             )
         if parameter.numel():
             drawn = draw_weights(

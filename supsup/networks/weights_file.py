@@ -183,11 +183,11 @@ def sha256_of_file(path: Path) -> str:
 def read_weights(path: Path) -> dict[str, Shaped[Tensor, "..."]]:
     """The tensors of a ``.safetensors`` file, or of what ``torch.save`` wrote, on the CPU.
 
-    No code of the file is run. Of a checkpoint the part called ``state_dict`` or ``model`` is
-    taken, without the prefix that ``DataParallel`` puts before names.
+    No code of the file is run. Of a checkpoint the part is taken that holds the network's tensors
+    (:func:`supsup.networks.unpickle.state_of`).
 
     Raises:
-        InvalidInput: not such a file, or one that holds no tensors.
+        InvalidInput: not such a file, or one that holds no tensors, or those of several networks.
     """
     if path.suffix == ".safetensors":
         with foreign_file(path, ".safetensors file") as file:
@@ -197,10 +197,19 @@ def read_weights(path: Path) -> dict[str, Shaped[Tensor, "..."]]:
         if not isinstance(loaded, Mapping):
             raise InvalidInput(f"{path}: expected a state_dict, found {type(loaded).__name__}")
         tensors = state_of(path, loaded)
+        if loaded and not tensors:
+            raise InvalidInput(
+                f"{path}: expected the tensors of a network, found none among "
+                + ", ".join(f"{key!r:.40}" for key in [*loaded][:5])
+                + "; save its state_dict()"
+            )
     if not tensors:
         raise InvalidInput(f"{path}: expected the tensors of a network, found none")
     for name, tensor in tensors.items():
-        require_values(name, tensor)
+        try:
+            require_values(name, tensor)
+        except InvalidInput as error:
+            raise InvalidInput(f"{path}: {error}") from None
     return tensors
 
 

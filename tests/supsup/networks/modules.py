@@ -311,6 +311,73 @@ def weight_norm(outputs):
     return nn.Sequential(layer, nn.ReLU(), nn.Linear(9, outputs))
 
 
+class LowRank(nn.Module):
+    """A product of two thin matrices beside the weight, as LoRA has it."""
+
+    def __init__(self, outs: int, ins: int):
+        super().__init__()
+        self.up, self.down = nn.Parameter(torch.zeros(outs, 2)), nn.Parameter(torch.zeros(2, ins))
+
+    def forward(self, weight: Tensor) -> Tensor:
+        return weight + self.up @ self.down
+
+
+@row("a low-rank parametrisation (as LoRA's)")
+def low_rank(outputs):
+    layer = nn.Linear(20, 9)
+    parametrize.register_parametrization(layer, "weight", LowRank(9, 20))
+    return nn.Sequential(layer, nn.Tanh(), nn.Linear(9, outputs))
+
+
+@row("`nn.ParameterList` and `nn.ParameterDict`")
+def parameter_list(outputs):
+    def forward(m, x):
+        for weight in m.steps:
+            x = torch.tanh(x @ weight)
+        return x @ m.named["out"]
+
+    steps = nn.ParameterList([nn.Parameter(torch.zeros(20, 20)) for _ in range(2)])
+    named = nn.ParameterDict({"out": nn.Parameter(torch.zeros(20, outputs))})
+    return Net(forward, steps=steps, named=named)
+
+
+class Clamp(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x.clamp(min=0)
+
+    @staticmethod
+    def backward(ctx, pull):
+        (x,) = ctx.saved_tensors
+        return pull * (x > 0)
+
+
+@row("an `autograd.Function` of one's own", in_turn=True)
+def own_function(outputs):
+    return Net(
+        lambda m, x: m.fc(Clamp.apply(m.first(x))),
+        first=nn.Linear(20, 9),
+        fc=nn.Linear(9, outputs),
+    )
+
+
+@row("`nn.PReLU`, positions in a buffer that is not saved", SERIES)
+def positions(outputs):
+    net = Net(
+        lambda m, x: m.fc(m.bend(x + m.at).mean(1)), bend=nn.PReLU(), fc=nn.Linear(6, outputs)
+    )
+    at = torch.arange(30, dtype=torch.float32).view(5, 6).sin()
+    net.register_buffer("at", at, persistent=False)
+    return net
+
+
+@row("parameters in the order `torch.channels_last`", MAPS)
+def channels_last(outputs):
+    net = nn.Sequential(nn.Conv2d(2, 4, 3), nn.ReLU(), head(16, outputs))
+    return net.to(memory_format=torch.channels_last)
+
+
 @row("old `nn.utils.weight_norm`", refused="layer '0' .*in a hook.*parametrizations")
 def old_weight_norm(outputs):
     import warnings
@@ -376,6 +443,34 @@ def complex_parameters(outputs):
 @row("half parameters", refused="parameter 'weight': expected float32, got torch.float16")
 def half_parameters(outputs):
     return nn.Linear(20, outputs).half()
+
+
+@row("parameters of integers", refused="parameter 'order': .*torch.int64; .*register_buffer")
+def integer_parameters(outputs):
+    net = Net(lambda m, x: m.fc(x[:, m.order]), fc=nn.Linear(20, outputs))
+    net.order = nn.Parameter(torch.arange(20), requires_grad=False)
+    return net
+
+
+@row("a buffer on the `meta` device", refused="module Net: 'scale' is on the meta device")
+def meta_buffer(outputs):
+    net = Net(lambda m, x: m.fc(x * m.scale), fc=nn.Linear(20, outputs))
+    net.register_buffer("scale", torch.ones(20, device="meta"))
+    return net
+
+
+@row("a forward that asserts", refused=r"does not take it \(expected 7", at="first inputs")
+def asserts(outputs):
+    def forward(m, x):
+        assert x.shape[1] == 7, f"expected 7 numbers, got {x.shape[1]}"
+        return m.fc(x)
+
+    return Net(forward, fc=nn.Linear(7, outputs))
+
+
+@row("a forward that misses a key", refused=r"does not take it \(KeyError: 'x'", at="first inputs")
+def misses_a_key(outputs):
+    return Net(lambda m, x: m.fc({}["x"]), fc=nn.Linear(20, outputs))
 
 
 @row("lazy layers", refused="layer '0' .LazyLinear.: a lazy layer that has no shape yet")

@@ -129,6 +129,144 @@ def test_weights_that_do_not_fit_are_refused_in_one_line(net, tmp_path, change, 
         assert "bad" in str(found.value)
 
 
+def behind(prefix, state):
+    return {prefix + name: value for name, value in state.items()}
+
+
+FORMS = {
+    "DataParallel": lambda state: behind("module.", state),
+    "torch.compile": lambda state: behind("_orig_mod.", state),
+    "both": lambda state: behind("module._orig_mod.", state),
+    "an attribute": lambda state: behind("model.", state),
+    "an attribute's attribute": lambda state: behind("learner.net.", state),
+    "order and layout": lambda state: {
+        name: value.t().contiguous().t() for name, value in reversed(state.items())
+    },
+}
+"""How the same weights lie in files that other code wrote."""
+NESTED = {
+    "a checkpoint": lambda state: {"epoch": 1, "state_dict": state, "optimizer": {"state": {}}},
+    "of the tutorials": lambda state: {"model_state_dict": state, "loss": 0.3},
+    "of Lightning": lambda state: {"state_dict": behind("model.", state), "loops": {"fit": 1}},
+    "another name": lambda state: {"net": state, "acc": 9},
+    "beside another's average": lambda state: {"model": state, "ema": behind("x.", state)},
+    "views of one tensor": lambda state: dict(zip(state, _views(state), strict=True)),
+    "parameters": lambda state: {name: nn.Parameter(value) for name, value in state.items()},
+}
+
+
+def _views(state):
+    whole = torch.cat([value.flatten() for value in state.values()])
+    sizes = [value.numel() for value in state.values()]
+    parts = whole.split(sizes)
+    return [part.view(value.shape) for part, value in zip(parts, state.values(), strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("form", "suffix"),
+    [
+        *((form, suffix) for form in FORMS for suffix in (".pt", ".safetensors")),
+        *((form, ".pt") for form in NESTED),
+    ],
+)
+def test_the_same_weights_in_another_form_are_the_same(net, tmp_path, form, suffix):
+    path = tmp_path / f"w{suffix}"
+    state = (FORMS | NESTED)[form](dict(net.state_dict()))
+    if suffix == ".pt":
+        torch.save(state, path)
+    else:
+        save_file({name: value.contiguous() for name, value in state.items()}, path)
+    expected = Backbone.pretrained(net).digest
+    assert build(recipe(path), allow_code=True).digest == expected
+    assert Backbone.pretrained(make_net(4), weights=path).digest == expected
+
+
+def test_a_network_that_is_called_module_keeps_its_names(net, tmp_path):
+    class Around(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.module = make_net(4)
+
+    around = Around()
+    around.module.load_state_dict(net.state_dict())
+    for path in (tmp_path / "w.pt", tmp_path / "inner.pt"):
+        state = around.state_dict() if path.stem == "w" else behind("module.", around.state_dict())
+        torch.save(state, path)
+        made = Backbone.pretrained(Around(), weights=path)
+        assert torch.equal(made.module.module.first.weight, net.first.weight)
+
+
+def test_behind_a_prefix_only_what_a_pattern_matches_is_taken(net, tmp_path):
+    state = behind("model.", net.state_dict())
+    del state["model.second.weight"]  # a head of another width, left out
+    torch.save(state, tmp_path / "w.pt")
+    made = Backbone.pretrained(make_net(4), weights=tmp_path / "w.pt", parameters=["first.*"])
+    assert made.trained == {"first.weight", "first.bias"}
+    with pytest.raises(InvalidInput, match=r"lacks 'first\.weight'.*it has 'model\.first"):
+        Backbone.pretrained(make_net(4), weights=tmp_path / "w.pt")
+
+
+def tied_net():
+    net = nn.Sequential(nn.Linear(6, 6), nn.Tanh(), nn.Linear(6, 6), nn.Linear(6, 2))
+    net[2].weight = net[0].weight
+    return net
+
+
+@pytest.mark.parametrize("left_out", ["none", "0.weight", "2.weight"])
+def test_tied_weights_are_found_under_either_name(tmp_path, left_out):
+    """safetensors stores them once, under a name that it chooses."""
+    net = tied_net()
+    state = {name: each.clone() for name, each in net.state_dict().items() if name != left_out}
+    save_file(state, tmp_path / "w.safetensors")
+    made = Backbone.pretrained(tied_net(), weights=tmp_path / "w.safetensors")
+    assert made.digest == Backbone.pretrained(net).digest
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (lambda net: net, "not a checkpoint of tensors alone.*c.state_dict()"),
+        (lambda net: {"model": net}, "not a checkpoint of tensors alone.*c.state_dict()"),
+        (lambda net: {"student": net.state_dict(), "teacher": net.state_dict()}, "several.*'stud"),
+        (
+            lambda net: behind("a.", net.state_dict()) | behind("b.", net.state_dict()),
+            r"more than once, behind 'a\.', 'b\.'",
+        ),
+        (lambda net: torch.optim.SGD(net.parameters()).state_dict(), "none among 'state', 'param"),
+        (
+            lambda net: {name: each.numpy() for name, each in net.state_dict().items()},
+            "found none among 'first.weight'",
+        ),
+        (
+            lambda net: net.state_dict() | {"first.bias": torch.zeros(1).expand(16)},
+            r"w\.pt: tensor 'first.bias': 16 numbers by its shape \(16,\), 1 in the file",
+        ),
+        (lambda net: list(net.state_dict().values()), "expected a state_dict, found list"),
+    ],
+    ids=["module", "with a module", "two", "prefixes", "optimizer", "arrays", "expanded", "list"],
+)
+def test_a_file_that_is_no_network_s_tensors_is_one_line(net, tmp_path, content, said):
+    torch.save(content(make_net(4)), tmp_path / "w.pt")
+    with pytest.raises(InvalidInput, match=said) as found:
+        Backbone.pretrained(net, weights=tmp_path / "w.pt")
+    assert "\n" not in str(found.value)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+def test_a_scripted_file_is_one_line(net, tmp_path):
+    torch.jit.script(nn.Linear(3, 2)).save(tmp_path / "w.pt")
+    with pytest.raises(InvalidInput, match=r"w\.pt: a scripted module.*torch\.jit\.load"):
+        Backbone.pretrained(net, weights=tmp_path / "w.pt")
+
+
+def test_tied_weights_with_two_values_are_refused(tmp_path):
+    state = {name: each.clone() for name, each in tied_net().state_dict().items()}
+    state["2.weight"] += 1
+    torch.save(state, tmp_path / "w.pt")
+    with pytest.raises(InvalidInput, match=r"'0\.weight' and '2\.weight' differ"):
+        Backbone.pretrained(tied_net(), weights=tmp_path / "w.pt")
+
+
 def test_statistics_that_a_backbone_does_not_keep_are_passed_over(tmp_path):
     module = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
     torch.save(module.state_dict(), tmp_path / "bn.pt")
