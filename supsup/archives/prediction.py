@@ -179,8 +179,8 @@ def module_of(archive: MaskArchive, backbone: Backbone, task: str) -> nn.Module:
 
 
 def _mixes_images(archive: MaskArchive, backbone: Backbone, task: str) -> bool:
-    """:attr:`Probe.mixes_images`, without images: of a network that has seen none here it is asked
-    on made-up ones of the kind that the task was trained on, or its layers tell."""
+    """Whether answers depend on the images beside, said without any: a network that has seen none
+    here is asked on made-up ones, of the kind that the task was trained on, or its layers tell."""
     if backbone.probed is not None:
         return backbone.probed.mixes_images
     answer = TaskMetadata.of(archive.task(task)).answer

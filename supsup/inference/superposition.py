@@ -69,10 +69,11 @@ def gradients(
             f"{bank.class_counts.max()} classes, so one superposed answer has no entropy of theirs "
             "all; use --method exhaustive or logits"
         )
-    if query.per_image and probe(bank.backbone, query.x).mixes_images:
+    chain = chain_of(bank.backbone)
+    if query.per_image and chain is None and probe(bank.backbone, query.x).mixes_images:
         raise InvalidInput(
-            f"inference by gradients, one image at a time: network {bank.backbone.name} takes "
-            "statistics of the batch, and one image has none; let all images decide together "
+            f"gradients of one image at a time: network {bank.backbone.name} takes statistics of "
+            "the batch and needs at least 2 images at a time; let all images decide together "
             "(mode batch), or use --method exhaustive, logits or prototypes"
         )
     weights = superposed(bank, rows)

@@ -67,7 +67,7 @@ def predict(net, images, folder):
 
 
 TOO_FEW = "needs at least 2 images at a time"
-BY_GRADIENTS = r"one image has none; let all images decide together \(mode batch\)"
+BY_GRADIENTS = TOO_FEW + r"; let all images decide together \(mode batch\)"
 CASES = {
     "batch of one": (lambda net: next(train(net, [BLOBS], TrainConfig(steps=2, batch=1))), TOO_FEW),
     "test set of one": (lambda net: next(train(net, [ONE], TrainConfig(steps=2))), TOO_FEW),
