@@ -3,8 +3,8 @@
     SUPSUP_DATA=DIR OMP_NUM_THREADS=1 python -m benchmarks.baselines \\
         --families split-mnist --methods wsn packnet --seeds 0 2 3
 
-LeNet-300-100. Every method sees the same images; its settings are the best of a small grid on up
-to ten tasks of the same family and another seed, tried on the last 10,000 training images, which
+LeNet-300-100. Every method sees the same images; its settings are the best of a small grid on
+tasks of the same family and another seed, tried on the last 10,000 training images, which
 those trainings do not see. Every training is kept under ``.cache/baselines`` with its settings, so
 the study can be run in pieces; what was published before stays where it is not run again.
 """
@@ -18,7 +18,7 @@ from itertools import product
 from statistics import fmean, pstdev
 from typing import Any
 
-from benchmarks.baselines_settings import GRIDS, RECIPE, TRIAL, VARIANTS, Setting
+from benchmarks.baselines_settings import GRIDS, RECIPE, VARIANTS, Setting, trial_tasks
 from benchmarks.held_out import kept_back
 from benchmarks.results import picture, save_results, saved_results, study_cache
 from maskstore import MaskArchive
@@ -124,7 +124,7 @@ def measured(
 
 def best_of(family: str, name: str) -> tuple[Setting, list[Figures]]:
     """The setting with the highest accuracy on the held-out tasks, and what all of them gave."""
-    count = min(TRIAL[name], COUNTS[family][-1])
+    count = trial_tasks(family, name)
     published = saved_results("baselines").get("trials", {}).get(family, {}).get(name, [])
     if [{key: trial[key] for key in asdict(GRIDS[name][0])} for trial in published] == [
         asdict(setting) for setting in GRIDS[name]

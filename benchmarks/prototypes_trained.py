@@ -45,8 +45,8 @@ CLASSES, PIXELS, POOLED = 100, 224, 1280
 LAYER = "_avg_pooling"
 AT_ONCE = 10
 """Images of each class in a part of the features."""
-PARTS = {"train": 50, "test": 10}
-"""Of each split: all images."""
+PARTS = {"train": 30, "test": 10}
+"""Of each: 300 of the 500 training images of a class, and all test images."""
 SEEDS, SIZES, STEPS = (11, 12, 13), (248, 2048), 400
 CHOSEN_ON, CANDIDATES = 5, (96, 128, 160, 192, 224)
 LEARNT, ASKED = 3, 1
