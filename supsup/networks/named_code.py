@@ -18,6 +18,12 @@ TORCHVISION = "torchvision:"
 and no code that an archive names, so nobody has to say that it is trusted."""
 
 
+_LOGITS_ALONE = {"aux_logits": False, "init_weights": False}
+_DEFAULTS: dict[str, dict[str, Any]] = {"googlenet": _LOGITS_ALONE, "inception_v3": _LOGITS_ALONE}
+"""Options of models of torchvision's that give more than logits in training, and draw weights that
+are replaced."""
+
+
 def maker_of(net: str) -> Callable[..., Any]:
     """What makes a network: it is called with ``outputs`` and options.
 
@@ -103,6 +109,7 @@ def _model_of_torchvision(net: str) -> Callable[..., Any]:
         )
 
     def make(*, outputs: int, **options: Any) -> Any:
+        options = _DEFAULTS.get(name, {}) | options
         return models.get_model(name, weights=None, num_classes=outputs, **options)
 
     return make

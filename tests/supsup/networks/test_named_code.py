@@ -28,10 +28,12 @@ TORCHVISION = """
 from torch import nn
 
 def list_models(module=None):
-    return ["resnet18", "vgg11"] + ([] if module else ["raft_large"])
+    return ["resnet18", "vgg11", "googlenet"] + ([] if module else ["raft_large"])
 
-def get_model(name, *, weights, num_classes, width=4):
+def get_model(name, *, weights, num_classes, width=4, **options):
     assert weights is None
+    if name == "googlenet":
+        width = 5 if options == {"aux_logits": False, "init_weights": False} else 9
     layers = nn.Linear(12, width), nn.ReLU(), nn.Linear(width, num_classes)
     return nn.Sequential(nn.Flatten(), *layers)
 """
@@ -139,6 +141,14 @@ def test_a_classifier_of_torchvision_by_name(folder):
     ):
         with pytest.raises(InvalidInput, match=match):
             build(recipe(net, **options))
+
+
+def test_a_classifier_with_auxiliary_heads_is_made_without(folder):
+    """In training it would give their logits as well; who asks for them is told so then."""
+    stand_in(folder)
+    assert build(recipe("torchvision:googlenet")).layout.shapes["1.weight"] == (5, 12)
+    asked = build(recipe("torchvision:googlenet", aux_logits=True))
+    assert asked.layout.shapes["1.weight"] == (9, 12)
 
 
 @pytest.mark.parametrize(
