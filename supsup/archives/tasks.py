@@ -252,7 +252,7 @@ def recipe_of(archive: MaskArchive, stored: StoredTask) -> TaskRecipe:
     if not recipe:
         raise InvalidInput(
             f"{archive.path}: task {stored.name!r} was added without the recipe of its data, "
-            "so it cannot be evaluated; masks made by `supsup-store train` have one"
+            "so it cannot be evaluated without them; hand them over, SupSup.evaluate(task)"
         )
     return TaskRecipe.from_json(recipe)
 
