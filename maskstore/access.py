@@ -2,7 +2,6 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, KeysView, Mapping
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ from jaxtyping import Bool
 
 from maskstore.errors import ArchiveClosed, InvalidInput
 from maskstore.layout import MaskLayout
-from maskstore.notebook import counted, first_names, html_table
+from maskstore.notebook import counted, first_names, html_line, html_table
 from maskstore.packed import StoredTask
 from maskstore.task_table import flat_rows
 
@@ -69,7 +68,7 @@ class TaskTable(Mapping[str, StoredTask]):
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the first tasks."""
-        return _table_of(self._archive) if len(self) else f"<p>{escape(repr(self))}</p>"
+        return _table_of(self._archive) if len(self) else html_line(repr(self))
 
 
 class TaskAccess(ABC):
@@ -154,7 +153,7 @@ class TaskAccess(ABC):
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the line of ``repr``, and the first tasks."""
-        line = f"<p>{escape(repr(self))}</p>"
+        line = html_line(repr(self))
         return line if self.closed or not len(self) else line + _table_of(self)
 
 

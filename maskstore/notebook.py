@@ -6,7 +6,6 @@ say less than a shape.
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from html import escape
 from typing import Any
 
 _NAMED = 5
@@ -26,7 +25,7 @@ class Shown(ABC):
 
     def _repr_html_(self) -> str:
         """What a notebook shows. Names of others are shown in it, not obeyed."""
-        return f"<p>{escape(repr(self))}</p>"
+        return html_line(repr(self))
 
 
 def counted(number: int, noun: str) -> str:
@@ -59,12 +58,25 @@ def one_line(text: object) -> str:
     return "".join(each if each.isprintable() else "�" for each in str(text))
 
 
+def html_line(text: str) -> str:
+    """A paragraph in HTML; whatever stands in the text is shown, not obeyed.
+
+    >>> html_line("<b>")
+    '<p>&lt;b&gt;</p>'
+    """
+    from html import escape  # brings the 2,231 names of HTML's characters, for notebooks alone
+
+    return f"<p>{escape(text)}</p>"
+
+
 def html_table(headings: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
     """A table in HTML; whatever text stands in it is shown, not obeyed.
 
     >>> html_table(["task"], [["<b>"]])
     '<table><thead><tr><th>task</th></tr></thead><tbody><tr><td>&lt;b&gt;</td></tr></tbody></table>'
     """
+    from html import escape
+
     head = "".join(f"<th>{escape(each)}</th>" for each in headings)
     body = "".join(
         f"<tr>{''.join(f'<td>{escape(str(each))}</td>' for each in row)}</tr>" for row in rows

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +11,7 @@ from jaxtyping import Bool, UInt8
 from maskstore import bits
 from maskstore.errors import InvalidInput
 from maskstore.layout import MaskLayout
-from maskstore.notebook import Shown, counted, first_names
+from maskstore.notebook import Shown, counted, first_names, html_line
 from maskstore.tensors import TensorInfo
 
 
@@ -130,7 +129,7 @@ class StoredTask(NamedTuple):
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""
-        return f"<p>{escape(repr(self))}</p>"
+        return html_line(repr(self))
 
     @property
     def classes(self) -> tuple[str, ...] | int | None:

@@ -4,7 +4,6 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from html import escape
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from torch import nn
 from maskstore.access import TaskTable
 from maskstore.archive import MaskArchive, StoredTask
 from maskstore.errors import InvalidInput
+from maskstore.notebook import html_line
 from supsup.archives.any_network import Network, backbone_for, new_backbone
 from supsup.archives.classes import labels_of, note_of_chance
 from supsup.archives.evaluation import evaluate_archive
@@ -23,7 +23,6 @@ from supsup.archives.network import create_archive, parse_device
 from supsup.archives.prediction import Predictions, module_of, predict_with
 from supsup.archives.served import TaskWeights
 from supsup.archives.tasks import recipe_of, remake
-from supsup.archives.training import iter_train_into
 from supsup.choices import DEFAULT_NET
 from supsup.errors import TrainingDiverged
 from supsup.evaluation.score import EVAL_BATCH, Evaluation
@@ -204,7 +203,9 @@ class SupSup:
             ArchiveClosed: the archive was opened to read.
             InvalidInput: settings, tasks or data that cannot be used.
         """
-        from supsup.training.bar import TrainingBar, plain_bar  # with rich, which only bars need
+        # What trains is a tenth of what this package loads, and rich comes with the bars.
+        from supsup.archives.training import iter_train_into
+        from supsup.training.bar import TrainingBar, plain_bar
 
         self.archive.store.require_writable()
         config = self._config(config, settings)
@@ -370,7 +371,7 @@ class SupSup:
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the line of ``repr``, and the first tasks."""
-        line = f"<p>{escape(repr(self))}</p>"
+        line = html_line(repr(self))
         return line if self.archive.closed or not self.tasks else line + self.tasks._repr_html_()
 
     def _config(self, config: TrainConfig | None, settings: Mapping[str, Any]) -> TrainConfig:

@@ -37,7 +37,7 @@ def parse_seed(seed: object) -> int:
     return number
 
 
-def stream(seed: int, purpose: str) -> np.random.Philox:
+def stream(seed: int, purpose: str) -> "np.random.Philox":
     """The generator of one purpose under one seed, at its start.
 
     Args:

@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterator
 from http.client import HTTPException
 from pathlib import Path
 
-import platformdirs
-
 from maskstore.errors import InvalidInput
 from maskstore.storage.atomic import write_file
 from supsup.datasets.catalog import Source
@@ -107,5 +105,7 @@ def search_folders(source: Source, data_dir: str | os.PathLike[str] | None) -> l
     if data_dir is not None and not Path(data_dir).is_dir():
         raise InvalidInput(f"data folder {os.fspath(data_dir)}: no such folder")
     roots = [Path(root) for root in (data_dir, os.environ.get("SUPSUP_DATA")) if root]
+    import platformdirs  # by whoever reads files of ours, not by whoever opens an archive
+
     cache = platformdirs.user_cache_path("supsup-store", appauthor=False) / source.name
     return [folder for root in roots for folder in (root / source.name, root)] + [cache]

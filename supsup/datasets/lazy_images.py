@@ -6,16 +6,19 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from io import BufferedReader, BytesIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from jaxtyping import Int64, UInt8
-from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from maskstore.errors import InvalidInput
 from maskstore.foreign import foreign_file
 from supsup.datasets.pixels import plain_picture
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 """Endings of the files that are taken for pictures, in capitals or not."""
@@ -37,7 +40,7 @@ def is_picture(name: str) -> bool:
 
 
 @contextmanager
-def open_picture(path: Path, largest: int = LARGEST_PICTURE) -> Iterator[Image.Image]:
+def open_picture(path: Path, largest: int = LARGEST_PICTURE) -> Iterator["Image.Image"]:
     """A picture in a file, its pixels not yet decoded.
 
     Raises:
@@ -51,12 +54,14 @@ def open_picture(path: Path, largest: int = LARGEST_PICTURE) -> Iterator[Image.I
 @contextmanager
 def parsed_picture(
     file: BufferedReader | BytesIO, where: Path, largest: int = LARGEST_PICTURE
-) -> Iterator[Image.Image]:
+) -> Iterator["Image.Image"]:
     """A picture, its pixels not yet decoded.
 
     Raises:
         InvalidInput: it is of no known format, or says that it has more than ``largest`` pixels.
     """
+    from PIL import Image, UnidentifiedImageError  # Pillow is loaded by the first picture
+
     try:
         picture = Image.open(file)
     except UnidentifiedImageError:  # its own words name an object in memory
@@ -83,8 +88,10 @@ def decode(path: Path, side: int) -> UInt8[np.ndarray, "3 side side"]:
     return np.asarray(scaled).transpose(2, 0, 1)
 
 
-def square(whole: Image.Image, side: int) -> Image.Image:
+def square(whole: "Image.Image", side: int) -> "Image.Image":
     """The square in the middle of a picture, scaled to ``side``."""
+    from PIL import Image
+
     width, height = whole.size
     edge = min(width, height)
     left, top = (width - edge) / 2, (height - edge) / 2

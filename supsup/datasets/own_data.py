@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Int64, UInt8
-from PIL import Image
 
 from maskstore.errors import InvalidInput
 from maskstore.foreign import foreign_file, read_npz
@@ -172,6 +171,8 @@ def _images(path: Path, part: str, x: np.ndarray) -> UInt8[np.ndarray, "n *chann
 
 
 def _scaled(pixels: np.ndarray, size: int) -> np.ndarray:
+    from PIL import Image  # where images are scaled, alone
+
     if pixels.ndim == 2:
         return np.asarray(square(Image.fromarray(pixels), size))
     return np.asarray(square(Image.fromarray(pixels.transpose(1, 2, 0)), size)).transpose(2, 0, 1)

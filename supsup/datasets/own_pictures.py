@@ -8,15 +8,18 @@ from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Int64, UInt8
-from PIL import Image
 
 from maskstore.errors import InvalidInput, SupsupError
 from maskstore.foreign import foreign_file, one_line, require_size
 from supsup.datasets.lazy_images import PICTURES, is_picture, parsed_picture, square
 from supsup.datasets.pixels import Mode, plain_picture
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 LARGEST = 2**33
 """Most bytes of files or of decoded images."""
@@ -139,7 +142,7 @@ def _mode_of(file: _File) -> str:
 
 
 @contextmanager
-def _picture(data: bytes, where: Path) -> Iterator[Image.Image]:
+def _picture(data: bytes, where: Path) -> Iterator["Image.Image"]:
     """A picture in memory; raises InvalidInput where it is none, too large, or the block fails."""
     try:
         with parsed_picture(BytesIO(data), where) as picture:

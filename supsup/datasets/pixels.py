@@ -5,12 +5,14 @@ black, transparency becomes whatever colour lies under it, and the camera's orie
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from PIL import Image, ImageOps
 
 from maskstore.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 Mode = Literal["L", "RGB"]
 """Grey or colour."""
@@ -22,7 +24,7 @@ _OF_16_BITS = ("PNG", "PPM")
 """Formats whose 16 bits Pillow may hand over in 32."""
 
 
-def plain_picture(picture: Image.Image, mode: Mode, path: Path) -> Image.Image:
+def plain_picture(picture: "Image.Image", mode: Mode, path: Path) -> "Image.Image":
     """A picture as its camera held it, on white where it is transparent.
 
     Args:
@@ -33,6 +35,8 @@ def plain_picture(picture: Image.Image, mode: Mode, path: Path) -> Image.Image:
     Raises:
         InvalidInput: pixels whose range the file does not tell, or that vanish on white.
     """
+    from PIL import ImageOps  # Pillow is loaded by the first picture
+
     turned = ImageOps.exif_transpose(picture)
     if turned.mode in _ALPHA or (turned.mode in _PLAIN and "transparency" in turned.info):
         return _on_white(turned, path).convert(mode)
@@ -54,12 +58,16 @@ def plain_picture(picture: Image.Image, mode: Mode, path: Path) -> Image.Image:
     )
 
 
-def _from_unit(values: np.ndarray) -> Image.Image:
+def _from_unit(values: np.ndarray) -> "Image.Image":
+    from PIL import Image
+
     return Image.fromarray(np.rint(255 * values).astype(np.uint8))
 
 
-def _on_white(picture: Image.Image, path: Path) -> Image.Image:
+def _on_white(picture: "Image.Image", path: Path) -> "Image.Image":
     """What a viewer shows of a picture with transparent pixels."""
+    from PIL import Image
+
     picture = picture.convert("RGBA")
     white = Image.new("RGBA", picture.size, (255, 255, 255, 255))
     shown = Image.alpha_composite(white, picture).convert("RGB")

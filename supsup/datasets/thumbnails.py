@@ -4,7 +4,6 @@ from base64 import b64encode
 from io import BytesIO
 
 import numpy as np
-from PIL import Image
 from torch import Tensor
 
 COUNT = 10
@@ -27,6 +26,8 @@ def row_of(images: Tensor) -> str:
     low, high = np.nanmin(pixels), np.nanmax(pixels)
     scaled = np.nan_to_num(255 * (pixels - low) / max(high - low, 1e-9))
     row = np.concatenate(list(scaled.astype(np.uint8)), axis=-1).transpose(1, 2, 0)
+    from PIL import Image  # 16 modules, for notebooks alone
+
     buffer = BytesIO()
     Image.fromarray(row.squeeze(-1) if row.shape[-1] == 1 else row).save(buffer, "PNG")
     picture = b64encode(buffer.getvalue()).decode()

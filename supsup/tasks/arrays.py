@@ -4,11 +4,11 @@ Nothing is guessed: what has no one meaning as numbers (sparse, ragged, masked, 
 refused by its type and shape, and values are never changed but for rounding floats to float32.
 """
 
+import sys
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from maskstore.errors import InvalidInput
@@ -36,7 +36,8 @@ def to_tensor(value: Any, what: str) -> Tensor:
         return _dense(value, what)
     if isinstance(value, list | tuple):
         return _dense(_stacked(value, what), what)
-    if isinstance(value, Image.Image):
+    pictures = sys.modules.get("PIL.Image")  # who has a picture has loaded Pillow
+    if pictures is not None and isinstance(value, pictures.Image):
         raise InvalidInput(
             f"{what}: a picture (mode {value.mode}, {value.width}×{value.height}); make numbers of "
             "it first, for example with torchvision.transforms.ToTensor()"

@@ -4,7 +4,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import PIL.Image
 import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor
@@ -72,6 +71,8 @@ def rotate(degrees: float, height: int, width: int) -> PixelMap:
 def rotate_nearest(degrees: float, height: int, width: int) -> PixelMap:
     """:func:`rotate` by nearest neighbour: pixel for pixel what Pillow's ``Image.rotate`` gives,
     which the paper's code uses by way of torchvision, as Pillow itself turns their numbers."""
+    import PIL.Image  # 16 modules, for this rule alone
+
     numbers = np.arange(1, height * width + 1, dtype=np.int32).reshape(height, width)
     turned = np.array(PIL.Image.fromarray(numbers).rotate(degrees)).reshape(1, -1).astype(np.int64)
     inside = turned > 0  # 0 is what it leaves empty
