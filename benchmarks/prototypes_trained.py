@@ -242,7 +242,8 @@ def measure(parts: dict[str, Pooled], ways: int, seed: int) -> Iterator[dict[str
 
 def without_masks(model: SupSup, tasks: Sequence[TaskData], ways: int) -> dict[str, float]:
     """Shares of test images whose class the discriminant names: of all classes, of its task's."""
-    known = TaskPrototypes(model.archive, model.backbone)
+    # In this order: the archive's is that in which masks were trained, some of them anew.
+    known = TaskPrototypes(model.archive, model.backbone, [task.name for task in tasks])
     features = Features(known.recipe, model.backbone)
     any_task, own_task = [], []
     for at, task in enumerate(tasks):

@@ -584,6 +584,23 @@ def test_prototypes_trained(monkeypatch):
     assert row["bytes_a_task"] > 2 * (32 + 8)
 
 
+def test_classes_are_named_whatever_order_masks_were_trained_in(monkeypatch, tmp_path):
+    module = load("prototypes_trained")
+    for name, value in (("CLASSES", 4), ("POOLED", 12)):
+        monkeypatch.setattr(module, name, value)
+    rng = np.random.default_rng(0)
+    parts = {
+        split: (10 * np.eye(4, 12) + rng.standard_normal((count, 4, 12))).astype(np.float32)
+        for split, count in (("train", 60), ("test", 10))
+    }
+    tasks = module.tasks_of(parts, 2, 0)
+    with module.SupSup.create(tmp_path / "a.h5", module.head(2, 0)) as model:
+        model.train(tasks[::-1], steps=2, quiet=True)
+        module.add_prototypes(model.archive, model.backbone, tasks)
+        found = module.without_masks(model, tasks, 2)
+    assert min(found.values()) > 0.9
+
+
 def test_pixels_are_chosen_on_training_images(tmp_path, monkeypatch):
     module = load("prototypes_trained")
     for name, value in (("CLASSES", 3), ("POOLED", 48), ("SIZES", (32,))):
