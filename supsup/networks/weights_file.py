@@ -183,13 +183,14 @@ def sha256_of_file(path: Path) -> str:
 def read_weights(path: Path) -> dict[str, Shaped[Tensor, "..."]]:
     """The tensors of a ``.safetensors`` file, or of what ``torch.save`` wrote, on the CPU.
 
-    No code of the file is run. Of a checkpoint the part is taken that holds the network's tensors
+    What it is, its first bytes say, whatever it is called. No code of the file is run. Of a
+    checkpoint the part is taken that holds the network's tensors
     (:func:`supsup.networks.unpickle.state_of`).
 
     Raises:
         InvalidInput: not such a file, or one that holds no tensors, or those of several networks.
     """
-    if path.suffix == ".safetensors":
+    if _is_safetensors(path):
         with foreign_file(path, ".safetensors file") as file:
             tensors = dict(load(file.read()))
     else:
@@ -211,6 +212,16 @@ def read_weights(path: Path) -> dict[str, Shaped[Tensor, "..."]]:
         except InvalidInput as error:
             raise InvalidInput(f"{path}: {error}") from None
     return tensors
+
+
+def _is_safetensors(path: Path) -> bool:
+    """Whether a file begins with a JSON header and its length; by its name where it is neither that
+    nor a zip or pickle, as ``torch.save`` writes them."""
+    with foreign_file(path, "weights file") as file:
+        first = file.read(9)
+    if first[8:] == b"{":  # asked first: a length may begin with a pickle's first byte
+        return True
+    return path.suffix == ".safetensors" and not first.startswith((b"PK", b"\x80"))
 
 
 def float32_of(what: str, name: str, tensor: Tensor) -> Tensor:

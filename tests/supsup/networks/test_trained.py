@@ -300,6 +300,17 @@ def test_other_types_of_floats_become_float32(tmp_path, dtype):
     assert torch.equal(made.module.weight, state["weight"].float())
 
 
+@pytest.mark.parametrize("name", ["w.pt", "w.bin", "w.safetensors", "w"])
+@pytest.mark.parametrize("zipped", [True, False, None], ids=["zip", "pickle", "safetensors"])
+def test_what_a_file_is_its_bytes_say(tmp_path, name, zipped):
+    state = {"weight": torch.arange(8.0).reshape(4, 2)}
+    if zipped is None:
+        save_file(state, tmp_path / name)
+    else:
+        torch.save(state, tmp_path / name, _use_new_zipfile_serialization=zipped)
+    assert torch.equal(read_weights(tmp_path / name)["weight"], state["weight"])
+
+
 @pytest.mark.parametrize("content", [b"", b"no weights", b"PK\x03\x04"])
 @pytest.mark.parametrize("name", ["w.pt", "w.safetensors"])
 def test_a_file_of_something_else_is_one_line(tmp_path, content, name):
