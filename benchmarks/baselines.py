@@ -125,15 +125,12 @@ def measured(
 def best_of(family: str, name: str) -> tuple[Setting, list[Figures]]:
     """The setting with the highest accuracy on the held-out tasks, and what all of them gave."""
     count = trial_tasks(family, name)
-    published = saved_results("baselines").get("trials", {}).get(family, {}).get(name, [])
-    if [{key: trial[key] for key in asdict(GRIDS[name][0])} for trial in published] == [
-        asdict(setting) for setting in GRIDS[name]
-    ]:
-        trials = published
-    else:
+    asked = [{**asdict(setting), "tasks": count} for setting in GRIDS[name]]
+    trials = saved_results("baselines").get("trials", {}).get(family, {}).get(name, [])
+    if [{key: trial.get(key) for key in asked[0]} for trial in trials] != asked:
         trials = [
-            {**asdict(setting), "accuracy": _tried(f"{at}", name, setting, family, count)}
-            for at, setting in enumerate(GRIDS[name])
+            {**each, "accuracy": _tried(f"{at}", name, setting, family, count)}
+            for at, (each, setting) in enumerate(zip(asked, GRIDS[name], strict=True))
         ]
     scores = [trial["accuracy"] for trial in trials]
     return GRIDS[name][scores.index(max(scores))], trials
