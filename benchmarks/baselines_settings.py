@@ -54,7 +54,7 @@ GRIDS = {
     "replay": _grid([3e-4, 1e-3]) + _grid([1e-2], "sgd"),
     "packnet": _grid([1e-3, 3e-3, 1e-2]),
     "wsn": _grid([1e-3, 3e-3], density=[0.1, 0.3]),
-    "supsup": _grid([1e-3, 3e-3, 1e-2]) + _grid([1.0, 2.0, 5.0], "sgd"),
+    "supsup": _grid([1e-3, 3e-3, 1e-2]) + _grid([1.0, 2.0, 5.0, 10.0], "sgd"),
 }
 """By Adam, and where tasks move the same weights by SGD, too, which lets less be forgotten."""
 
