@@ -40,16 +40,18 @@ from supsup.networks.weights_file import WeightsFile
 from supsup.plots import OURS, curve_styles, in_percent, plot_curve
 
 NET = "benchmarks.piggyback_tuned:make_net"
+FAST_NET = "benchmarks.piggyback_tuned:make_fast"
 PROJECTED_NET = "benchmarks.piggyback_tuned:make_projected"
 WAYS, SIZE, BATCH, STEPS = 5, 64, 32, 120
 NORMS = ("*bn*.weight", "*bn*.bias")
 TRUNK = "_[!f]*"
 """All parameters but the head's, ``_fc``, which has as many rows as ImageNet classes."""
 
-TABLE_TASKS = (0, 1, 2, 3)
+TABLE_TASKS = (0, 1, 2, 3, 4, 5)
 """Those that the table and the picture are of."""
 NAMES = {
     "projected": "head on 192 random mixtures",
+    "random:0.1": "masks, scales, shifts and head, random weights",
     "probe": "linear probe (head alone)",
     "norms": "scales, shifts and head",
     "masks-norms": "masks, scales, shifts and head",
@@ -70,6 +72,7 @@ RATES: dict[str, tuple[tuple[float, float], ...]] = {
     "projected": ((1e-3, 0.0), (1e-4, 0.0), (1e-2, 0.0)),
     "masks": ((3e-4, 3e-3), (1e-4, 3e-3), (1e-3, 3e-3)),
     "random": ((3e-3, 3e-3), (1e-2, 3e-3)),
+    "random:0.1": ((3e-3, 3e-3), (1e-2, 3e-3)),
 }
 """Arm → pairs of learning rates: of masks or weights, and of the task's own parameters; of the
 linear probe the penalty."""
@@ -157,9 +160,10 @@ def measure(cell: Cell, task: TensorTask) -> dict[str, Any]:
 @cache
 def _backbone(arm: str, seed: int) -> Backbone:
     """Masks over the convolutions; a head of each task, and scales and shifts where the arm has."""
-    net, head = (PROJECTED_NET, "_fc.head.*") if arm == "projected" else (NET, "_fc.*")
+    net = {"projected": PROJECTED_NET, "random:0.1": FAST_NET}.get(arm, NET)
+    head = "_fc.head.*" if arm == "projected" else "_fc.*"
     own = () if arm in ("masks", "probe", "projected") else NORMS
-    seeded = arm == "random"
+    seeded = family(arm) == "random"
     return build(
         BackboneRecipe(
             net=net,
