@@ -220,7 +220,8 @@ initial scores. CPU seconds are those of all tasks of one seed, evaluation inclu
 
 **What to choose.** Cosine schedules with adam at 0.003 or sgd at 2 are within about half a point of
 each other under the threshold rule; under top-k, the more so the fewer weights are kept, sgd at
-2 is better (four points at a density of 0.1).
+2 is better (four points at a density of 0.1). On the images kept back these two are the best rates
+of LeNet-300-100, and within 0.1 point of the best of the BN-net.
 
 ![Accuracy over learning rate](mnist-training.svg)
 
