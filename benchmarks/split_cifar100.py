@@ -110,13 +110,15 @@ class Study:
     data: Dataset
     batch: int = BATCH
     width: int = WIDTH
+    ways: int = WAYS
     suffix: str = ""
     trial: bool = False
     _learners: dict[str, Baseline] = field(default_factory=dict, init=False)
 
     def tasks(self, seed: int, until: int) -> list[Task]:
-        """Up to one of that number; all classes in the seed's order, five a task."""
-        recipes = task_family("split-cifar100", until + 1, seed=seed)
+        """Up to one of that number; all classes in the seed's order, so many a task."""
+        options = {"ways": self.ways}
+        recipes = task_family("split-cifar100", until + 1, seed=seed, options=options)
         made = [make_task(each, self.data) for each in recipes]
         return [held_out(task) for task in made] if self.trial else made
 
@@ -124,7 +126,7 @@ class Study:
         """Of the arms with masks with running statistics, of the others with the batch's."""
         return BackboneRecipe(
             net="resnet18",
-            outputs=WAYS,
+            outputs=self.ways,
             seed=seed,
             init=init,
             statistics=statistics,

@@ -1,6 +1,6 @@
 """SplitCIFAR100 without the task given: the masks of the ResNet-18, and prototypes, with bytes.
 
-    python -m benchmarks.split_cifar100_inferred --data cifar100.npz --tasks 20
+    python -m benchmarks.split_cifar100_inferred --data cifar100.npz [--ways 10]
 
 The masks are those of ``python -m benchmarks.split_cifar100``, found under ``.cache`` or trained
 anew; ``--of-all-classes`` asks prototypes alone, which need none. Single test images; every mask
@@ -22,10 +22,10 @@ from statistics import fmean
 import torch
 
 from benchmarks.prototypes import model_of
-from benchmarks.prototypes_trained import without_masks
+from benchmarks.prototypes_trained import CLASSES, without_masks
 from benchmarks.results import save_results, saved_results
 from benchmarks.split_cifar100 import BATCH as TRAINED_BY
-from benchmarks.split_cifar100 import EPOCHS, MASKS, TASKS, WAYS, Figures, Study, images, reported
+from benchmarks.split_cifar100 import EPOCHS, MASKS, WAYS, Figures, Study, images, reported
 from maskstore import archive_stats
 from supsup import SupSup, build
 from supsup.inference.methods import Method, Prototypes
@@ -75,7 +75,7 @@ class Masks:
         ]
         found = self.by(Prototypes(shortlist=shortlist), every=PART if shortlist else 1)
         if not shortlist:
-            found |= without_masks(self.model, self.tasks, WAYS)
+            found |= without_masks(self.model, self.tasks, self.tasks[0].classes)
         return found | {
             "prototype_bytes_a_task": round(fmean(own)),
             "shared_bytes": archive_stats(self.model.archive).shared_bytes,
@@ -109,8 +109,8 @@ def _named(size: int, layer: str | None) -> str:
 
 
 def of_all_classes(study: Study, seed: int, size: int, layer: str | None) -> Figures:
-    """Prototypes of all 20 tasks, which need no mask: task found, and class among all 100."""
-    tasks = study.tasks(seed, TASKS - 1)
+    """Prototypes of all tasks, which need no mask: task found, and class among all 100."""
+    tasks = study.tasks(seed, CLASSES // study.ways - 1)
     net = build(study.network(seed, "signed-constant", "running"))
     features = Features(FeatureRecipe(size=size, seed=seed, layer=layer), net)
     model = model_of(tasks, features)
@@ -129,34 +129,36 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="cifar100.npz")
     parser.add_argument("--arm", choices=list(MASKS), default="supsup 0.3")
-    parser.add_argument("--tasks", type=int, default=TASKS)
+    parser.add_argument("--ways", type=int, default=WAYS, help="classes of a task")
+    parser.add_argument("--tasks", type=int, help="the first ones; by default all")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--epochs", type=int, default=EPOCHS)
     parser.add_argument(
-        "--of-all-classes", action="store_true", help="prototypes of 20 tasks, without masks"
+        "--of-all-classes", action="store_true", help="prototypes of all tasks, without masks"
     )
     options = parser.parse_args()
     torch.set_num_threads(1)
-    study = Study(data=images(options.data))
-    steps = -(-options.epochs * 500 * WAYS // TRAINED_BY)
+    suffix = f", ways {options.ways}" if options.ways != WAYS else ""
+    study = Study(data=images(options.data), ways=options.ways, suffix=suffix)
+    count = options.tasks or CLASSES // options.ways
+    steps = -(-options.epochs * 500 * options.ways // TRAINED_BY)
     for seed in options.seeds:
         if options.of_all_classes:
             asked = (
                 (_named(size, layer), partial(of_all_classes, study, seed, size, layer))
                 for layer, size in product(LAYERS, SIZES)
             )
-            measure_missing(f"no masks/tasks={TASKS}/seed={seed}", asked)
+            measure_missing(f"no masks/tasks={count}/seed={seed}", asked)
             continue
-        last = range(options.tasks - 1, options.tasks)
-        (cell,) = reported([options.arm], last, [seed], steps, "")
-        tasks = study.tasks(seed, options.tasks - 1)
+        (cell,) = reported([options.arm], range(count - 1, count), [seed], steps, suffix)
+        tasks = study.tasks(seed, count - 1)
         with study.archive(cell, tasks) as archive:
             trained = archive.path
         with tempfile.TemporaryDirectory() as folder:
             path = shutil.copy(trained, Path(folder) / "a.h5")
             with SupSup.open(path, mode="a") as model:
                 masks = Masks(model=model, tasks=tasks, seed=seed)
-                part = f"{options.arm}/tasks={options.tasks}/seed={seed}/steps={steps}"
+                part = f"{cell.arm}/tasks={count}/seed={seed}/steps={steps}"
                 measure_missing(part, methods(masks))
 
 
