@@ -19,7 +19,7 @@ from statistics import fmean, pstdev
 from typing import Any
 
 from benchmarks.baselines_settings import GRIDS, RECIPE, VARIANTS, Setting, trial_tasks
-from benchmarks.held_out import kept_back
+from benchmarks.held_out import validation_split
 from benchmarks.results import picture, save_results, saved_results, study_cache
 from maskstore import MaskArchive
 from supsup import BackboneRecipe, TrainConfig, TrainingDiverged, build
@@ -63,7 +63,7 @@ def tasks_of(family: str, count: int, seed: int = 0) -> list[Task]:
     """The first tasks of a family, with every fifth test image; those held out without any."""
     recipes = task_family(family, count, seed)
     if seed == HELD_OUT:
-        return [make_task(recipe, kept_back(digits())) for recipe in recipes]
+        return [make_task(recipe, validation_split(digits())) for recipe in recipes]
     made = [make_task(recipe, digits()) for recipe in recipes]
     return [replace(t, test_images=t.test_images[::5], test_y=t.test_y[::5]) for t in made]
 
@@ -178,12 +178,13 @@ def supsup(key: str, setting: Setting, family: str, seed: int, counts: tuple[int
 
 def plot(families: Mapping[str, Mapping[str, Any]]) -> None:
     """Accuracy against the number of tasks learnt, and against bytes a task at the end."""
-    styles = curve_styles([*GRIDS])
+    names = [*GRIDS, *VARIANTS]
+    styles = curve_styles(names)
     families = {name: methods for name, methods in families.items() if name != "split-mnist"}
     with picture("baselines", GRID) as figure:
         panels = figure.subplots(2, 2)
         for (curve, cost), (family, methods) in zip(panels, families.items(), strict=True):
-            for name in filter(methods.__contains__, GRIDS):
+            for name in filter(methods.__contains__, names):
                 style = styles[name]
                 rows = methods[name]["rows"]
                 label = "SupSup (GG)" if name == "supsup" else name

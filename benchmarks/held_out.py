@@ -6,7 +6,7 @@ from supsup.datasets import ImageSet
 from supsup.datasets.in_memory import Dataset
 
 
-def kept_back(data: ImageSet) -> Dataset:
+def validation_split(data: ImageSet) -> Dataset:
     """The data with the last sixth of its training images to test on, and its test images gone."""
     assert isinstance(data, Dataset)
     seen = 5 * len(data.train_images) // 6

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.held_out import kept_back
+from benchmarks.held_out import validation_split
 from benchmarks.results import FOLDER, picture, save_results
 from supsup import BackboneRecipe, TrainConfig, build, train
 from supsup.datasets import ImageSet, load
@@ -67,7 +67,7 @@ class Run:
 @cache
 def _dataset(name: str, held_out: bool) -> ImageSet:
     data = load(name, quiet=True)
-    return kept_back(data) if held_out else data
+    return validation_split(data) if held_out else data
 
 
 def _run(part: str, family: str, tasks: int, net: str, outputs: int, **config: Any) -> Run:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.held_out import kept_back
+from benchmarks.held_out import validation_split
 from benchmarks.results import save_results, study_cache
 from maskstore.packed import PackedMasks
 from supsup import BackboneRecipe, TrainConfig, build, train
@@ -50,7 +50,7 @@ OBJECTIVES: dict[str, Objective] = {
 def measure(family: str, seed: int) -> dict[str, float]:
     """Share of the images whose task is found, by objective."""
     count, outputs, steps = FAMILIES[family]
-    digits = kept_back(load("mnist", quiet=True))
+    digits = validation_split(load("mnist", quiet=True))
     tasks = [make_task(recipe, digits) for recipe in task_family(family, count, seed)]
     net = build(BackboneRecipe(net="lenet-300-100", outputs=outputs, seed=seed))
     config = TrainConfig(steps=steps, optimizer="adam", lr=3e-3, seed=seed)

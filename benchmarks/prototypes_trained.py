@@ -78,7 +78,7 @@ def main() -> None:
         return
     parts = read(options.features)
     found: dict[str, Any] = {
-        "held_out": before["held_out"],
+        "held_out": before.get("held_out", {}),
         "pixels": PIXELS,
         "images_a_class": {split: len(each) for split, each in parts.items()},
         "steps": STEPS,

@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from benchmarks.held_out import kept_back
+from benchmarks.held_out import validation_split
 from supsup import BackboneRecipe, TrainConfig, build
 from supsup.archives import create_archive, train_into
 from supsup.datasets import ImageSet
@@ -132,7 +132,7 @@ def choose(dataset: ImageSet) -> Iterator[list[Row]]:
 def tried(point: Point, dataset: ImageSet, count: int) -> Row:
     """Accuracy on images kept back, the task given, and found by trying every mask."""
     config = replace(point.config, seed=HELD_OUT)
-    data = kept_back(dataset)
+    data = validation_split(dataset)
     recipes = task_family(f"permuted-{data.name}", count, HELD_OUT)
     tasks = [make_task(recipe, data) for recipe in recipes]
     backbone = build(recipe_of(point, HELD_OUT))

@@ -102,10 +102,10 @@ def search_folders(source: Source, data_dir: str | os.PathLike[str] | None) -> l
     Raises:
         InvalidInput: ``data_dir`` is no folder.
     """
+    import platformdirs  # by whoever reads files of ours, not by whoever opens an archive
+
     if data_dir is not None and not Path(data_dir).is_dir():
         raise InvalidInput(f"data folder {os.fspath(data_dir)}: no such folder")
     roots = [Path(root) for root in (data_dir, os.environ.get("SUPSUP_DATA")) if root]
-    import platformdirs  # by whoever reads files of ours, not by whoever opens an archive
-
     cache = platformdirs.user_cache_path("supsup-store", appauthor=False) / source.name
     return [folder for root in roots for folder in (root / source.name, root)] + [cache]

@@ -20,7 +20,7 @@ from torch import Tensor
 from maskstore.archive import MaskArchive
 from maskstore.errors import DigestMismatch, InvalidInput
 from maskstore.tensors import TensorValue
-from supsup.networks.explain import Raised, out_of_memory
+from supsup.networks.explain import out_of_memory
 from supsup.networks.masked_module import MaskedModule
 from supsup.networks.modes import plain_modes
 from supsup.tasks.arrays import Inputs
@@ -203,7 +203,7 @@ def _logits(
     try:
         with torch.no_grad():
             logits = network.run(x, weights)[:, :_CLASSES][:, :classes].float()
-    except (InvalidInput, *Raised) as error:
+    except Exception as error:
         if out_of_memory(error):
             raise
         return None

@@ -11,9 +11,6 @@ from maskstore.errors import InvalidInput, SupsupError
 from supsup.tasks.arrays import INTEGERS, Inputs
 from supsup.tasks.batch import tensors_of
 
-Raised = (Exception,)
-"""What modules raise where data do not fit: anything, their assertions among it."""
-
 
 def out_of_memory(error: BaseException) -> bool:
     """Whether an error says so; PyTorch has no class of its own for a CPU's."""

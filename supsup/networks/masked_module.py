@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from maskstore.registry import check_one_of
 from maskstore.tensors import TensorValue
-from supsup.networks.explain import Raised, explained, parse_logits
+from supsup.networks.explain import explained, parse_logits
 from supsup.networks.parse_module import layout_over
 from supsup.networks.per_task import STEPS, own_parameters, read_own
 from supsup.networks.recipe import STATISTICS
@@ -141,7 +141,7 @@ class MaskedModule(ABC):
                 output = self.module(**x)
             else:
                 output = self.module(*x) if isinstance(x, tuple) else self.module(x)
-        except Raised as error:
+        except Exception as error:
             if (shown := explained(error, self.module, x)) is error:
                 raise
             raise shown from error

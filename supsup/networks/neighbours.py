@@ -10,7 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from maskstore.errors import InvalidInput
 from supsup.tasks.arrays import Inputs
-from supsup.tasks.batch import map_inputs
+from supsup.tasks.batch import map_inputs, tensors_of
 
 _APART = 1e-3
 """Share of the largest logit from which two answers to one image are not the same."""
@@ -45,6 +45,15 @@ def normalises_by_batch(module: nn.Module) -> bool:
     )
 
 
+def one_image_alone(what: str, network: str) -> InvalidInput:
+    """The refusal of one image given to a network that takes statistics of the batch."""
+    return InvalidInput(
+        f"{what}: one image, but {network} takes statistics of the batch and needs at least 2 "
+        "images at a time; give images that belong together, or train masks with "
+        "statistics=running"
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class NeedsNeighbours:
     """A hook before the forward of a module that is handed over: no answer to one image alone.
@@ -61,10 +70,10 @@ class NeedsNeighbours:
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...], named: dict[str, Any]) -> None:
         """Raise InvalidInput on a batch of one in evaluation mode."""
-        first = next((each for each in (*args, *named.values()) if isinstance(each, Tensor)), None)
+        kinds = [
+            each for each in (*args, *named.values()) if isinstance(each, Tensor | dict | tuple)
+        ]
+        given = [tensor for each in kinds for tensor in tensors_of(each)]
+        first = next((each for each in given if isinstance(each, Tensor)), None)
         if not module.training and first is not None and first.shape[:1] == (1,):
-            raise InvalidInput(
-                f"{self.what}: one image, but this network takes statistics of the batch, in "
-                "evaluation, too, and needs at least 2 images at a time; give images that belong "
-                "together, or train masks with statistics=running"
-            )
+            raise one_image_alone(self.what, "its network")

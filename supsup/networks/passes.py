@@ -11,7 +11,7 @@ from torch import Tensor
 
 from maskstore.errors import InvalidInput
 from supsup.networks.backbone import Backbone
-from supsup.networks.explain import Raised, out_of_memory, reason_of
+from supsup.networks.explain import out_of_memory, reason_of
 from supsup.tasks.arrays import Inputs
 from supsup.tasks.batch import map_inputs, tensors_of
 
@@ -130,7 +130,7 @@ def why_apart(alone: Callable[[], Tensor], together: Callable[[], Tensor]) -> st
     """
     try:
         expected = alone()
-    except Raised as error:
+    except Exception as error:
         if out_of_memory(error):
             raise
         return None
@@ -139,7 +139,7 @@ def why_apart(alone: Callable[[], Tensor], together: Callable[[], Tensor]) -> st
             # vmap warns where it falls back to a loop of its own, which is the slower one.
             warnings.simplefilter("error")
             found = together()
-    except (*Raised, Warning) as error:
+    except Exception as error:
         if out_of_memory(error):
             raise
         return reason_of(error)

@@ -15,7 +15,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from maskstore.errors import InvalidInput
 from maskstore.registry import did_you_mean
 from maskstore.tensors import BFloat16, TensorValue
-from supsup.networks.explain import Raised, out_of_memory
+from supsup.networks.explain import out_of_memory
 from supsup.networks.weights_file import matches
 
 STEPS = "int8-steps"
@@ -181,7 +181,7 @@ def heads_of(
     for fewer in layers.values():
         try:
             width = run(fewer).shape[1]
-        except Raised as error:  # a layer in the middle, or one whose bias all tasks share
+        except Exception as error:  # a layer in the middle, or one whose bias all tasks share
             if out_of_memory(error):
                 raise
             continue

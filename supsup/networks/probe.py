@@ -15,10 +15,10 @@ from maskstore.notebook import counted
 from supsup.networks.backbone import Backbone
 from supsup.networks.construct import remade
 from supsup.networks.constructor_randomness import same
-from supsup.networks.explain import Raised, out_of_memory, reason_of
+from supsup.networks.explain import out_of_memory, reason_of
 from supsup.networks.linear_chain import chain_of
 from supsup.networks.modes import plain_modes, seeded_generators
-from supsup.networks.neighbours import mixes_images
+from supsup.networks.neighbours import mixes_images, one_image_alone
 from supsup.networks.passes import (
     Weights,
     close,
@@ -103,11 +103,7 @@ def require_neighbours(backbone: Backbone, x: Inputs, what: str = "data") -> Non
     A convolution's would be those of that image's own pixels: an answer, but another network's.
     """
     if count_of(x) == 1 and probe(backbone, x).mixes_images:
-        raise InvalidInput(
-            f"{what}: one image, but network {backbone.name} takes statistics of the batch and "
-            "needs at least 2 images at a time; give images that belong together, or train masks "
-            "with statistics=running"
-        )
+        raise one_image_alone(what, f"network {backbone.name}")
 
 
 def _known(backbone: Backbone) -> bool:
@@ -237,7 +233,7 @@ def _unused(scratch: Backbone, x: Inputs, weights: Weights) -> tuple[str, ...]:
     """Masked parameters without a gradient."""
     try:
         found = gradients_of_leaves(scratch, x, weights, {})[1]
-    except Raised as error:
+    except Exception as error:
         if out_of_memory(error) or isinstance(error, InvalidInput):
             raise
         advice = "try the module's own backward pass"

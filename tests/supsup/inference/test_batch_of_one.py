@@ -16,7 +16,7 @@ from supsup.inference import MaskBank, auto, infer_in
 from supsup.inference.methods.shortlist import evidence_on
 from supsup.inference.objectives import Entropy
 from supsup.inference.query import Query
-from supsup.networks.neighbours import mixes_images
+from supsup.networks.neighbours import NeedsNeighbours, mixes_images
 from tests.supsup.helpers import Blobs, small_bn
 
 BLOBS = Blobs(classes=4)
@@ -181,6 +181,23 @@ def test_a_module_with_statistics_answers_one_image(statistics, tmp_path):
         dense = model.module(BLOBS.name)
     assert not dense._forward_pre_hooks
     torch.testing.assert_close(dense(BLOBS.x[:1]), dense(BLOBS.x[:8])[:1])
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        lambda x: ((x,), {}),
+        lambda x: (({"x": x},), {}),
+        lambda x: (((x, x),), {}),
+        lambda x: ((), {"x": x}),
+    ],
+    ids=["tensor", "dict", "tuple", "by name"],
+)
+def test_one_image_is_seen_in_whatever_form_a_module_is_given_it(given):
+    refuse, module = NeedsNeighbours("module of task 'a'"), nn.Identity().eval()
+    refuse(module, *given(BLOBS.x[:2]))
+    with pytest.raises(InvalidInput, match=TOO_FEW):
+        refuse(module, *given(BLOBS.x[:1]))
 
 
 def test_the_module_in_training_mode_is_pytorchs(tmp_path):
