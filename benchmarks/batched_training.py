@@ -5,8 +5,7 @@ PermutedMNIST, LeNet-300-100 with 100 outputs, batches of 128. Needs the MNIST f
 and adds it to the comparison; it needs torchvision, pyyaml, seaborn and tqdm.
 
 The comparison runs on one thread and is measured in CPU seconds, which other work on the machine
-disturbs least; wall seconds are kept beside them. Then ours and the plain loop again on every core,
-by the clock, which means something only on a machine that does nothing else.
+disturbs least; wall seconds are kept beside them. On all cores: :mod:`benchmarks.all_cores`.
 """
 
 import argparse
@@ -16,27 +15,23 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import cache
 from itertools import pairwise
-from multiprocessing import get_context
 from pathlib import Path
 from statistics import fmean
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 
+from benchmarks.plain_loop import Plain
 from benchmarks.results import picture, save_results
 from maskstore.seeded.scores import ScoreStart
-from supsup import Backbone, BackboneRecipe, TrainConfig, accuracy, build
+from supsup import BackboneRecipe, TrainConfig, build
 from supsup.datasets import load
-from supsup.masking import Threshold
 from supsup.plots import OTHER, OURS, WARM
 from supsup.tasks import Task, make_task, task_family
-from supsup.tasks.order import batches
 from supsup.training.batches import batches_for
 from supsup.training.buffers import Buffers
 from supsup.training.fused_updates import FusedSgd
@@ -56,24 +51,12 @@ def tasks_of(count: int) -> list[Task]:
     return [make_task(recipe, digits) for recipe in task_family("permuted-mnist", count)]
 
 
-def plain_loop(backbone: Backbone, task: Task, config: TrainConfig) -> float:
-    """What a user would write: images as floats in memory, autograd, PyTorch's optimizer."""
-    rule = Threshold()
-    x, y = task.train_batch(torch.arange(task.train_size))
-    start = ScoreStart(seed=0).draw(backbone.layout)
-    scores = {name: torch.from_numpy(s).requires_grad_() for name, s in start.items()}
-    optimizer = torch.optim.SGD(list(scores.values()), config.peak_lr, momentum=config.momentum)
-    steps = config.steps_for(task.train_size)
-    order = batches(config.seed, task.name, task.train_size, config.batch, task.device)
-    for step in range(steps):
-        indices = next(order)
-        masks = {name: rule.relax(name, s) for name, s in scores.items()}
-        loss = F.cross_entropy(backbone.logits(x[indices], masks), y[indices])
-        optimizer.param_groups[0]["lr"] = config.lr_at(step, steps)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    return accuracy(backbone, rule.masks(scores), task)
+def plain_loop(task: Task, config: TrainConfig) -> float:
+    """Accuracy of the plain loop; floats are made within its time."""
+    plain = Plain(RECIPE, task, config)
+    for _ in range(config.steps_for(task.train_size)):
+        plain.step()
+    return plain.accuracy()
 
 
 def measure(work: Callable[[], Sequence[float]], what: str, **fields: Any) -> dict[str, Any]:
@@ -97,33 +80,6 @@ def engine(tasks: Sequence[Task], config: TrainConfig, plan: Plan) -> list[float
     """Accuracies of tasks trained by a plan."""
     found = train_groups(build(RECIPE), tasks, config, plan, lambda progress: None)
     return [mask.metrics["accuracy"] for mask in found]  # type: ignore[union-attr]
-
-
-def plain_task(index: int, steps: int) -> float:
-    """The plain loop on one of the first tasks; also run by processes of their own."""
-    return plain_loop(build(RECIPE), tasks_of(TASKS)[index], TrainConfig(steps=steps))
-
-
-def by_the_clock() -> list[dict[str, Any]]:
-    """Some tasks on all cores: ours, the plain loop, and the plain loop as a process a core."""
-    cores = os.cpu_count() or 1
-    tasks, config = tasks_of(TASKS), TrainConfig(steps=STEPS)
-    rows = [measure(lambda: engine(tasks, config, Plan(workers=cores)), "this package")]
-    torch.set_num_threads(cores)
-    rows.append(
-        measure(lambda: [plain_task(at, STEPS) for at in range(TASKS)], "plain autograd loop")
-    )
-    torch.set_num_threads(1)
-    with ProcessPoolExecutor(cores, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
-        list(pool.map(plain_task, range(TASKS), [2] * TASKS))  # imports, digits
-        rows.append(
-            measure(
-                lambda: list(pool.map(plain_task, range(TASKS), [STEPS] * TASKS)),
-                "plain autograd loop, a process a core",
-            )
-        )
-        del rows[-1]["cpu_seconds_a_task"]  # was spent in the other processes
-    return rows
 
 
 def bare_products(steps: int) -> float:
@@ -268,14 +224,13 @@ def main() -> None:
     parser.add_argument("--reference", type=Path, help="folder of the paper's code")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    (task,), backbone = tasks_of(1), build(RECIPE)
+    (task,) = tasks_of(1)
     config, brief = TrainConfig(steps=STEPS), TrainConfig(steps=STEPS // 10)
     engine([task], TrainConfig(steps=2), Plan())  # compiles
     comparison = [
         measure(lambda: engine([task], config, Plan()), "this package"),
-        measure(lambda: [plain_loop(backbone, task, config)], "plain autograd loop"),
+        measure(lambda: [plain_loop(task, config)], "plain autograd loop"),
     ]
-    clock = by_the_clock()
     bare = bare_products(STEPS)
     # Hardly any test images: the training alone.
     many = [replace(t, test_images=t.test_images[:128], test_y=t.test_y[:128]) for t in tasks_of(8)]
@@ -302,7 +257,6 @@ def main() -> None:
             row["what"]: round(row["cpu_seconds_a_task"] / comparison[0]["cpu_seconds_a_task"], 2)
             for row in comparison[1:]
         },
-        "by_the_clock": clock,
         "load_average": os.getloadavg(),
         "by_t": by_t,
         "milliseconds_a_step": parts,

@@ -20,7 +20,7 @@ import numpy as np
 
 from benchmarks.mask_coding import FAMILIES, trained_archive
 from benchmarks.results import ROOT, save_results
-from benchmarks.training_pace import spread
+from benchmarks.turns import spread
 from maskstore import MaskArchive
 from maskstore.codecs import BY_NAME
 

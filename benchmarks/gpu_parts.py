@@ -19,9 +19,10 @@ from xml.etree import ElementTree
 import torch
 
 from benchmarks import mixed_tasks, one_shot
+from benchmarks.plain_loop import Plain
 from benchmarks.results import ROOT
 from benchmarks.textures import texture_tasks, textures
-from benchmarks.training_pace import CONV, LENET, OUTPUTS, Plain, flops_of
+from benchmarks.training_pace import CONV, LENET, OUTPUTS, flops_of
 from supsup import BackboneRecipe, build, train
 from supsup.archives import create_archive, iter_train_into
 from supsup.datasets import load

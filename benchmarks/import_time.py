@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.results import save_results
-from benchmarks.training_pace import spread
+from benchmarks.turns import spread
 
 _SUPSUP = "from supsup import SupSup"
 _MEASURED = """

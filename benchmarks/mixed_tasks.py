@@ -22,7 +22,7 @@ from torch import Tensor
 
 from benchmarks.results import save_results
 from benchmarks.serving import make_archive
-from benchmarks.training_pace import spread
+from benchmarks.turns import spread
 from supsup import SupSup
 from supsup.archives.served import TaskWeights
 

@@ -69,7 +69,7 @@ def main() -> None:
     dataset = load("mnist")
     document = saved_results("rate_frontier")
     if arguments.choose:
-        for held_out in choose(dataset):
+        for held_out in choose(dataset, document.get("held_out", [])):
             print(held_out[-1], flush=True)
             save_results("rate_frontier", {**document, "held_out": held_out}, quiet=True)
         return

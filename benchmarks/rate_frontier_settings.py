@@ -1,7 +1,7 @@
 """What the study of bits against accuracy trains, and how sparse training's settings are chosen."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
@@ -37,9 +37,10 @@ SPARSE = ((0.05, 1000), (0.02, 1000), (0.0064, 4000))
 HELD_OUT, FEW, SEVERAL = 1, 2, 4
 """Seed of the tasks that settings are chosen on, and how many: enough to be learnt, or found."""
 
-RATES, STARTS, SHARES = (5e-5, 2.5e-5, 1e-4), (0.2, 0.1, 0.4), (0.03, 0.01, 0.1)
+RATES, STARTS, SHARES = (5e-5, 2.5e-5, 1e-4, 2e-4), (0.2, 0.1, 0.4, 0.05), (0.03, 0.01, 0.1)
 """What is compared: the rate, the density at first, and the share of outliers in a batch; each
-under the best of those before it, and until then the first."""
+under the best of those before it, and until then the first. Densities at first are those above
+the last one."""
 
 Row = dict[str, Any]
 
@@ -110,23 +111,37 @@ def best_share(held_out: list[Row]) -> float:
     return max(right, key=lambda share: sum(right[share]))
 
 
-def choose(dataset: ImageSet) -> Iterator[list[Row]]:
+def choose(dataset: ImageSet, before: Sequence[Row] = ()) -> Iterator[list[Row]]:
     """All settings that were tried so far, after each: rates and starts, then shares of outliers
-    under the best of them."""
+    under the best of them. What was tried before is not tried again."""
     rows: list[Row] = []
+
+    def row_of(point: Point, count: int) -> Row:
+        what = compared(point, count).items()
+        again = (row for row in before if what <= row.items())
+        return next(again, None) or tried(point, dataset, count)
+
     for density, steps in SPARSE:
-        for at in range(len(RATES) + len(STARTS) - 1):
-            lr = RATES[at] if at < len(RATES) else best_rates(rows)[density]["lr"]
-            start = STARTS[max(0, at - len(RATES) + 1)]
-            point = gradual(density, steps, lr=lr, start_density=start)
-            rows.append(tried(point, dataset, FEW))
+        for lr in RATES:
+            point = gradual(density, steps, lr=lr, start_density=STARTS[0])
+            rows.append(row_of(point, FEW))
             yield rows
+        lr = best_rates(rows)[density]["lr"]
+        for start in STARTS[1:]:
+            if start > density:
+                rows.append(row_of(gradual(density, steps, lr=lr, start_density=start), FEW))
+                yield rows
     best = best_rates(rows)
     for density, steps in SPARSE:
         for share in SHARES:
-            point = gradual(density, steps, **best[density], outliers=share)
-            rows.append(tried(point, dataset, SEVERAL))
+            rows.append(row_of(gradual(density, steps, **best[density], outliers=share), SEVERAL))
             yield rows
+
+
+def compared(point: Point, count: int) -> Row:
+    """What tells one that was tried from another."""
+    fields = ("density", "steps", "lr", "start_density", "outliers")
+    return {key: getattr(point.config, key) for key in fields} | {"tasks": count}
 
 
 def tried(point: Point, dataset: ImageSet, count: int) -> Row:
@@ -146,12 +161,7 @@ def tried(point: Point, dataset: ImageSet, count: int) -> Row:
     few = [sample_test(task, 1000, seed=HELD_OUT) for task in tasks]
     found = evaluate_inferred(GNU, bank, few, method="exhaustive", mode="image")
     return {
-        "density": config.density,
-        "steps": config.steps,
-        "lr": config.lr,
-        "start_density": config.start_density,
-        "outliers": config.outliers,
-        "tasks": count,
+        **compared(point, count),
         "accuracy": given,
         "GNu": found.accuracy,
         "task_accuracy": found.task_accuracy,

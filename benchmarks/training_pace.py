@@ -9,35 +9,28 @@ import argparse
 import os
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from statistics import quantiles
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.plain_loop import Ours, Plain, as_pytorch_does
 from benchmarks.results import save_results, saved_results
 from benchmarks.textures import WAYS, texture_tasks
+from benchmarks.turns import Step, in_turns, many, seconds_of, spread
 from maskstore.parallel import THREADS
-from supsup import Backbone, BackboneRecipe, TensorTask, TrainConfig, accuracy, build, train
+from supsup import Backbone, BackboneRecipe, TensorTask, TrainConfig, build, train
 from supsup.archives import create_archive, iter_train_into
 from supsup.datasets import load
 from supsup.networks import resnet
 from supsup.tasks import make_task, task_family
 from supsup.tasks.protocol import TaskData
 from supsup.training import sparse_batch
-from supsup.training.batches import batches_for, sparse_batches_for
-from supsup.training.config import start_of
-from supsup.training.fused_updates import turned_for, update_of
-from supsup.training.gradients import gradients_of
-from supsup.training.group import begin, rule_of
 from supsup.training.sparse_batch import SparseBatch
-from supsup.training.updates import make_optimizer
 
 PARTS = ("conv", "norm", "lenet", "shares", "storing")
 LENET = TrainConfig(steps=1000, optimizer="rmsprop", lr=1e-4, schedule="constant")
@@ -47,157 +40,6 @@ NOISY = "digits under noise"
 """The first task of SplitMNIST with noise on every pixel, so that no number is common."""
 SHARES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
 OUTPUTS = 500
-
-Result = TypeVar("Result")
-Step = Callable[[], float]
-"""One more step; gives its loss."""
-
-
-class Ours:
-    """The package's own training of one task, a step at a time."""
-
-    def __init__(self, recipe: BackboneRecipe, task: TaskData, config: TrainConfig) -> None:
-        """Begin where the seed of the configuration says."""
-        self.backbone, self.rule = build(recipe), rule_of(config, build(recipe).layout)
-        starts = [start_of(config, task.name)]
-        begun = begin(self.backbone, self.rule, starts, torch.float32)
-        self._buffers = begun.turn(turned_for(self.backbone, torch.float32, self.rule, config))
-        self._gradients = gradients_of(self._buffers, self.backbone, starts)
-        self._update = update_of(self._buffers, self.backbone, self.rule, config)
-        make = sparse_batches_for if self._gradients.sparse else batches_for
-        self._batches = make([task], config, self.backbone.device)
-        self._config, self._task, self._done = config, task, 0
-
-    def step(self) -> float:
-        """One more step; gives its loss."""
-        x, y = next(self._batches)
-        loss = self._gradients.losses(x, y, step=self._done)
-        self.update()
-        self._done += 1
-        return float(loss)
-
-    def update(self) -> None:
-        """Move the scores by the gradient that there is."""
-        steps = self._config.steps or 1
-        self._update.step(self._config.lr_at(self._done, steps), (self._done + 1) / steps)
-
-    def accuracy(self) -> float:
-        """On the test images."""
-        layers = self._buffers.layers(self._buffers.scores)
-        masks = self.rule.masks({name: each[0] for name, each in layers.items()})
-        return accuracy(self.backbone, masks, self._task)
-
-
-class Plain:
-    """What a user would write: images as floats in memory, autograd, PyTorch's optimizer."""
-
-    def __init__(self, recipe: BackboneRecipe, task: TaskData, config: TrainConfig) -> None:
-        """Begin at the same scores, where the task is; images come in an order of their own."""
-        place = task.device
-        self.backbone, self.rule = build(recipe).to(place), rule_of(config, build(recipe).layout)
-        start = start_of(config, task.name).draw(self.backbone.layout)
-        self._scores = {
-            name: torch.from_numpy(s).to(place).requires_grad_() for name, s in start.items()
-        }
-        x, self._y = task.train_batch(torch.arange(task.train_size, device=place))
-        assert isinstance(x, Tensor)
-        self.x = x
-        self._optimizer = make_optimizer(
-            config.optimizer,
-            list(self._scores.values()),
-            config.peak_lr,
-            momentum=config.momentum,
-            weight_decay=config.weight_decay,
-        )
-        self._generator = torch.Generator().manual_seed(config.seed)
-        self._config, self._task, self._done = config, task, 0
-
-    def step(self) -> float:
-        """One more step; gives its loss."""
-        size = (self._config.batch,)
-        indices = torch.randint(len(self._y), size, generator=self._generator).to(self._y.device)
-        masks = {name: self.rule.relax(name, s) for name, s in self._scores.items()}
-        logits = self.backbone.logits(self.x[indices], masks)
-        loss = F.cross_entropy(logits, self._y[indices])
-        rate = self._config.lr_at(self._done, self._config.steps or 1)
-        self._optimizer.param_groups[0]["lr"] = rate
-        self._optimizer.zero_grad()
-        loss.backward()
-        self._optimizer.step()
-        self._done += 1
-        return float(loss.detach())
-
-    def accuracy(self) -> float:
-        """On the test images."""
-        return accuracy(self.backbone, self.rule.masks(self._scores), self._task)
-
-
-def as_pytorch_does(work: Callable[[], Result]) -> Callable[[], Result]:
-    """Residual nets in the order in memory that the images have, with PyTorch's normalisation."""
-
-    def run() -> Result:
-        ours = resnet.channels_last, resnet.normalised
-        resnet.channels_last, resnet.normalised = (lambda x: x), normalised_by_pytorch
-        try:
-            return work()
-        finally:
-            resnet.channels_last, resnet.normalised = ours
-
-    return run
-
-
-def normalised_by_pytorch(
-    norm: nn.BatchNorm2d, x: Tensor, *, add: Tensor | None = None, relu: bool = True
-) -> Tensor:
-    """What a residual net in PyTorch has in the place of ours."""
-    y = norm(x)
-    y = y if add is None else y + add
-    return F.relu(y) if relu else y
-
-
-def cpu_seconds(work: Callable[[], object]) -> float:
-    """Of all threads of this process."""
-    before = time.process_time()
-    work()
-    return time.process_time() - before
-
-
-def in_turns(runs: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, Any]:
-    """Run all in turns; seconds of each, and how many times those of the first they are.
-
-    Each is run once before, as the first run compiles.
-    """
-    for run in runs.values():
-        run()
-    seconds: dict[str, list[float]] = {name: [] for name in runs}
-    for at in range(rounds):
-        for name in list(runs)[:: 1 if at % 2 else -1]:
-            seconds[name].append(cpu_seconds(runs[name]))
-    first, *others = runs
-    return {
-        "rounds": rounds,
-        "cpu_seconds": {name: spread(each) for name, each in seconds.items()},
-        "times": {
-            name: spread([b / a for a, b in zip(seconds[first], seconds[name], strict=True)])
-            for name in others
-        },
-    }
-
-
-def spread(values: Sequence[float]) -> dict[str, float]:
-    """Median and quartiles."""
-    low, middle, high = quantiles(values, n=4, method="inclusive")
-    return {"median": round(middle, 4), "q1": round(low, 4), "q3": round(high, 4)}
-
-
-def many(step: Step, count: int) -> Callable[[], None]:
-    """That many steps as one piece of work."""
-
-    def run() -> None:
-        for _ in range(count):
-            step()
-
-    return run
 
 
 def measure_conv(*, rounds: int, width: int | None = None) -> dict[str, Any]:
@@ -250,7 +92,7 @@ def measure_norm(*, rounds: int) -> dict[str, Any]:
     recipe = BackboneRecipe(net="resnet18", outputs=WAYS, statistics="batch")
     training = Ours(recipe, next(texture_tasks()), CONV)
     training.step()
-    seconds = [cpu_seconds(training.update) for _ in range(rounds)]
+    seconds = [seconds_of(training.update, time.process_time) for _ in range(rounds)]
     return {
         "shape": shape,
         "error": {
@@ -261,14 +103,14 @@ def measure_norm(*, rounds: int) -> dict[str, Any]:
     }
 
 
-def square_product(side: int) -> Callable[[], object]:
+def square_product(side: int) -> partial[Tensor]:
     """What this machine can do at most: one large matrix product."""
     generator = torch.Generator().manual_seed(0)
     a = torch.rand(side, side, generator=generator, dtype=torch.float32, device="cpu")
     return partial(torch.mm, a, a, out=torch.empty_like(a))
 
 
-def flops_of(work: Callable[[], object]) -> int:
+def flops_of(work: Step) -> int:
     """Floating-point operations of convolutions and products."""
     with FlopCounterMode(display=False) as counter:
         work()

@@ -312,7 +312,7 @@ def test_batched_training(digits):
     (task,) = (make_task(recipe, digits) for recipe in task_family("permuted-mnist-sample", 1))
     config = TrainConfig(steps=3)
     (ours,) = module.engine([task], config, module.Plan())
-    plain = module.plain_loop(build(module.RECIPE), task, config)
+    plain = module.plain_loop(task, config)
     assert abs(ours - plain) < 0.02
 
 
@@ -324,7 +324,8 @@ def test_training_pace(monkeypatch, digits):
     (task,) = (make_task(recipe, digits) for recipe in task_family("permuted-mnist-sample", 1))
     net = BackboneRecipe(net="lenet-300-100", outputs=10)
     config = TrainConfig(steps=30)
-    for kind in (module.Ours, module.Plain):
+    loops = load("plain_loop")
+    for kind in (loops.Ours, loops.Plain):
         training = kind(net, task, config)
         losses = [training.step() for _ in range(30)]
         assert losses[-1] < 0.5 * losses[0]
@@ -338,6 +339,14 @@ def test_training_pace(monkeypatch, digits):
     assert norm["ours, channels last"] < 1e-6 < norm["PyTorch, channels last"]
     storing = module.measure_storing(rounds=2, tasks=1, steps=1)
     assert set(storing["times"]) == {"without"}
+
+
+def test_all_cores_train_the_same_tasks(monkeypatch):
+    module = load("all_cores")
+    monkeypatch.setattr(module, "CORES", 1)
+    found = module.measure("split-mnist-sample", rounds=2, steps=30)
+    assert set(found["times"]) == {"plain, threads", "plain, a process a task"}
+    assert all(accuracy > 0.8 for (accuracy,) in found["accuracies"].values())
 
 
 def test_hopfield(tmp_path, monkeypatch):
