@@ -310,10 +310,11 @@ def test_peers_read_the_same_tensors(monkeypatch, digits):
 def test_batched_training(digits):
     module = load("batched_training")
     (task,) = (make_task(recipe, digits) for recipe in task_family("permuted-mnist-sample", 1))
-    config = TrainConfig(steps=3)
+    config = TrainConfig(steps=60)
     (ours,) = module.engine([task], config, module.Plan())
     plain = module.plain_loop(task, config)
-    assert abs(ours - plain) < 0.02
+    assert min(ours, plain) > 0.7
+    assert abs(ours - plain) < 0.05
 
 
 def test_training_pace(monkeypatch, digits):
