@@ -4,8 +4,9 @@
 
 As many tasks as there are cores, from the scores at the start to the accuracy on the test images.
 The plain loop has its images as floats in memory before the clock runs, and trains either task
-after task with PyTorch's threads on all cores, or all tasks at once, a process each. Only on a
-machine that does nothing else does the clock mean anything.
+after task with PyTorch's threads on all cores, or all tasks at once, a process each. Then many
+tasks into an archive, as ``supsup-store train`` does. Only on a machine that does nothing else does
+the clock mean anything.
 """
 
 import argparse
@@ -18,6 +19,9 @@ from dataclasses import replace
 from functools import partial
 from itertools import islice
 from multiprocessing import get_context
+from pathlib import Path
+from statistics import fmean
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -28,12 +32,16 @@ from benchmarks.results import save_results
 from benchmarks.textures import WAYS, texture_tasks
 from benchmarks.training_pace import CONV, FAMILIES, LENET, OUTPUTS
 from benchmarks.turns import in_turns
+from maskstore.codecs import BY_NAME
 from supsup import BackboneRecipe, TrainConfig, build, train
+from supsup.archives import create_archive, train_into
 from supsup.datasets import load
 from supsup.tasks import Task, make_task, task_family
 
 CORES = os.cpu_count() or 1
 TEXTURES = "textures"
+CODED = 20
+"""Masks that are coded once more, to see what that takes."""
 Place = tuple[str, int]
 """A family of tasks, and which of them."""
 
@@ -140,10 +148,47 @@ def measure(family: str, *, rounds: int, steps: int) -> dict[str, Any]:
     }
 
 
+def measure_stored(family: str, *, tasks: int, steps: int) -> dict[str, Any]:
+    """Seconds by the clock for many tasks with everything stored, and those of coding."""
+    network, config = network_of(family)
+    recipes = task_family(family, tasks)
+    data = load(recipes[0].dataset, quiet=True)
+    backbone, config = build(network), replace(config, steps=steps)
+    with (
+        TemporaryDirectory() as folder,
+        create_archive(Path(folder, "a.h5"), backbone, config) as archive,
+    ):
+        before, used = time.perf_counter(), time.process_time()
+        some = (make_task(recipe, data) for recipe in recipes)
+        train_into(archive, backbone, some, config)
+        seconds, used = time.perf_counter() - before, time.process_time() - used
+        codec, prior = BY_NAME["seeded"], archive.prior
+        masks = [(archive.get_packed(each.name), each.metadata) for each in archive]
+        before = time.process_time()
+        for packed, metadata in masks[:CODED]:
+            codec.encode(packed, prior.of_task(metadata))
+        coding = (time.process_time() - before) / len(masks[:CODED])
+        accuracy = fmean(float(task.metadata["metrics"]["accuracy"]) for task in archive)
+    return {
+        "family": family,
+        "net": network.net,
+        "outputs": network.outputs,
+        "tasks": tasks,
+        "steps": steps,
+        "seconds": round(seconds, 2),
+        "cpu_seconds": round(used, 2),
+        "cpu_seconds_of_coding_a_mask": round(coding, 4),
+        "share_of_coding": round(coding * tasks / used, 4),
+        "minutes_for_2500_at_this_pace": round(seconds / tasks * 2500 / 60, 1),
+        "accuracy": round(accuracy, 4),
+    }
+
+
 def main() -> None:
     """Write docs/results/all_cores.json; a quarter of an hour on two cores."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--stored", type=int, default=120, help="tasks of the archive")
     parser.add_argument("--steps", type=int, default=1000, help="of LeNet's tasks")
     given = parser.parse_args()
     torch.set_num_threads(CORES)
@@ -156,6 +201,7 @@ def main() -> None:
             "cores": CORES,
             "load_average": os.getloadavg(),
             "families": rows,
+            "stored": measure_stored("permuted-mnist", tasks=given.stored, steps=given.steps),
         },
     )
 

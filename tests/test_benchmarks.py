@@ -348,6 +348,9 @@ def test_all_cores_train_the_same_tasks(monkeypatch):
     found = module.measure("split-mnist-sample", rounds=2, steps=30)
     assert set(found["times"]) == {"plain, threads", "plain, a process a task"}
     assert all(accuracy > 0.8 for (accuracy,) in found["accuracies"].values())
+    stored = module.measure_stored("split-mnist-sample", tasks=2, steps=30)
+    assert stored["accuracy"] > 0.8
+    assert 0 < stored["share_of_coding"] < 1
 
 
 def test_hopfield(tmp_path, monkeypatch):
