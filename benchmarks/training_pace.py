@@ -276,7 +276,7 @@ def main() -> None:
         else:
             torch.set_num_threads(os.cpu_count() or 1)
             figures[part] = [
-                measure_storing(rounds=3, tasks=4, steps=steps) for steps in (1000, 200)
+                measure_storing(rounds=10, tasks=4, steps=steps) for steps in (1000, 200)
             ]
         figures[part] = {"load_average": os.getloadavg(), "measured": figures[part]}
         save_results("training_pace", {"torch": torch.__version__, **figures})
