@@ -14,7 +14,7 @@ _TABLE_BITS = 3.0
 """What a context's level costs, roughly."""
 _SHARES = np.array([0.15, 0.45, 0.75, 1.1, 1.5, 2.0, 2.7])
 """Bounds between the steps of a pull over its root mean square …"""
-_SCALES = (0.85, 1.0, 1.15)
+_SCALES = np.array([[0.85], [1.0], [1.15]])
 """… times one of these."""
 _ENTRIES = np.arange(-REACH, REACH + 1)
 
@@ -36,17 +36,18 @@ class Counts(NamedTuple):
         Args:
             before: bounds that did well earlier.
         """
+        from maskstore.codecs import kernels
+
         entries = self.weights.sum(axis=1)
         sizes = entries[REACH + 1 :] + entries[:REACH][::-1]
         found = (np.flatnonzero(sizes) + 1).tolist()
         if len(found) < STEPS:
             return (*found, *[CUT_LIMIT] * (STEPS - 1 - len(found)))
         mean = np.sqrt((entries * _ENTRIES**2).sum() / entries.sum())
-        tried = [before]
-        for scale in _SCALES:
-            cuts = np.clip(np.ceil(scale * _SHARES * mean), 1, CUT_LIMIT)
-            tried.append(tuple(cuts.astype(int).tolist()))
-        return min(tried, key=lambda cuts: bits_of(self.by_row(cuts)))
+        scaled = np.clip(np.ceil(_SCALES * _SHARES * mean), 1, CUT_LIMIT).astype(np.int64)
+        tried = np.concatenate([np.array([before], np.int64), scaled])
+        best = tried[kernels.cheapest_cuts(self.weights, tried, _TABLE_BITS)]
+        return tuple(best.tolist())
 
 
 def chance(counts: Int64[np.ndarray, "2 row size"]) -> Float64[np.ndarray, "row size"]:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from functools import cache, lru_cache
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int16, Int64, Integer
+from jaxtyping import Bool, Float64, Int16, Int64
 
 from maskstore.codecs.entropy.coder import Decoder, Encoder, Model, model_of, uniform
 
@@ -36,9 +36,10 @@ def put_vectors(encoder: Encoder, vectors: Vectors, width: int) -> None:
     limit = _limit(vectors)
     first, *_ = _passes(vectors.shape[1], width)
     _put_plain(encoder, vectors[:, first].reshape(-1), limit)
-    for where, sums in _later_passes(vectors, width):
+    for (where, sums), (spread, _) in zip(
+        _later_passes(vectors, width), _spreads(vectors, width, limit), strict=True
+    ):
         numbers = vectors[:, where].reshape(-1)
-        spread, _ = _cheapest_spread(numbers, sums, limit)
         encoder.put(uniform(_SPREADS), [spread])
         order, counts = _grouped(sums)
         at = 0
@@ -80,10 +81,7 @@ def ideal_bits(vectors: Vectors, width: int) -> float:
         return float(kernels.plain_bits(counts, limits))
     limit = _limit(vectors)
     bits = float(kernels.plain_bits(counts.sum(axis=0)[None], np.array([limit], np.int16)))
-    for where, sums in _later_passes(vectors, width):
-        bits += _cheapest_spread(vectors[:, where].reshape(-1), sums, limit)[1]
-        bits += math.log2(_SPREADS)
-    return bits
+    return bits + sum(cost + math.log2(_SPREADS) for _, cost in _spreads(vectors, width, limit))
 
 
 def costs_of_moves(
@@ -100,14 +98,10 @@ def costs_of_moves(
     if width:
         counts = counts.sum(axis=0)[None]
     up, down = kernels.plain_moves(counts, vectors, _NEVER)
-    for where, sums in _later_passes(vectors, width):
-        numbers = vectors[:, where].astype(np.int64)
-        spread, _ = _cheapest_spread(numbers.reshape(-1), sums, _limit(vectors))
-        unit = _near_bits(MAX_NUMBER)[0][spread]
-        away = 4 * numbers - sums.reshape(numbers.shape)
-        up[:, where] = unit * (np.abs(away + 4) - np.abs(away))
-        down[:, where] = unit * (np.abs(away - 4) - np.abs(away))
     if width:
+        found = _spreads(vectors, width, _limit(vectors))
+        units = _near_bits(MAX_NUMBER)[0][[spread for spread, _ in found]]
+        kernels.image_moves(vectors, width, units, up, down)
         up[vectors == MAX_NUMBER] = down[vectors == -MAX_NUMBER] = _NEVER
     return up, down
 
@@ -215,13 +209,14 @@ def _near_bits(
     return -np.log2(shares), np.log2((shares[:, None, None] ** distances).sum(axis=1))
 
 
-def _cheapest_spread(
-    numbers: Integer[np.ndarray, " n"], sums: Int64[np.ndarray, " n"], limit: int
-) -> tuple[int, float]:
-    """The spread, and the code length of the numbers under it."""
+def _spreads(vectors: Vectors, width: int, limit: int) -> list[tuple[int, float]]:
+    """Of each pass after the first the cheapest spread, and the code length under it."""
+    from maskstore.codecs import kernels
+
     unit, at_zero = _near_bits(limit)
-    counts = np.bincount(sums + 4 * limit, minlength=8 * limit + 1)
-    distance = float(np.abs(4 * numbers.astype(np.int64) - sums).sum())
-    costs = unit * distance + at_zero @ counts
-    best = int(costs.argmin())
-    return best, float(costs[best])
+    found = []
+    for missed, counts in zip(*kernels.image_passes(vectors, width, limit), strict=True):
+        costs = unit * missed + at_zero @ counts
+        best = int(costs.argmin())
+        found.append((best, float(costs[best])))
+    return found

@@ -7,8 +7,11 @@ takes a quarter of a second to load, which whoever only lists an archive should 
 from maskstore.codecs.kernels.bits import count_levels, sort_bits, take_runs, unsort_bits
 from maskstore.codecs.kernels.contexts import count_contexts, look_up_levels, pull_rows
 from maskstore.codecs.kernels.lengths import (
+    cheapest_cuts,
     context_bits,
     count_numbers,
+    image_moves,
+    image_passes,
     plain_bits,
     plain_moves,
     scales,
@@ -29,6 +32,7 @@ from maskstore.codecs.kernels.tables import distances, follow, undo_distances
 __all__ = [
     "MIDDLE",
     "add_product",
+    "cheapest_cuts",
     "context_bits",
     "cost_of_steps",
     "count_contexts",
@@ -38,6 +42,8 @@ __all__ = [
     "distances",
     "fold_counts",
     "follow",
+    "image_moves",
+    "image_passes",
     "look_up",
     "look_up_levels",
     "plain_bits",

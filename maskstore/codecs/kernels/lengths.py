@@ -9,6 +9,7 @@ from typing import Any, no_type_check
 import numpy as np
 
 from maskstore.codecs.kernels.compiled import compiled
+from maskstore.codecs.kernels.search import fold_counts
 
 _SCALES = 16
 """Frequencies are powers of two, 0 … 15 (docs/codecs.md, "Vectors")."""
@@ -32,6 +33,23 @@ def context_bits(counts: Any, table_bits: Any) -> Any:
             p = (ones[at] + 1e-9) / (bits + 2e-9)
             total += table_bits - ones[at] * log2(p) - clear[at] * log2(1 - p)
     return total
+
+
+@compiled
+@no_type_check
+def cheapest_cuts(weights: Any, tried: Any, table_bits: Any) -> Any:
+    """Which row of ``tried``, bounds between steps of a pull, makes the code shortest.
+
+    Args:
+        weights: counts of :func:`maskstore.codecs.kernels.search.count_places`.
+        table_bits: see :func:`context_bits`.
+    """
+    best, chosen = np.inf, 0
+    for at in range(len(tried)):
+        bits = context_bits(fold_counts(weights, tried[at]), table_bits)
+        if bits < best:
+            best, chosen = bits, at
+    return chosen
 
 
 @compiled
@@ -110,3 +128,65 @@ def plain_moves(counts: Any, vectors: Any, never: Any) -> Any:
             out[0, k, at] = own[here + 1] - own[here] if here + 1 < numbers else never
             out[1, k, at] = own[here - 1] - own[here] if here else never
     return out
+
+
+@compiled
+@no_type_check
+def neighbours(vector: Any, row: Any, column: Any, width: Any, later: Any) -> Any:
+    """The sum of the four diagonal neighbours (pass 0 of those after the first) or of the four
+    beside, above and below (pass 1); 0 beyond an edge, and beyond the vector's end."""
+    total = np.int64(0)
+    for each in range(4):
+        if later:  # above, left, right, below
+            y = row + each // 3 - (each == 0)
+            x = column + (each == 2) - (each == 1)
+        else:
+            y, x = row - 1 + each // 2 * 2, column - 1 + each % 2 * 2
+        if y >= 0 and 0 <= x < width and y * width + x < len(vector):
+            total += vector[y * width + x]
+    return total
+
+
+@compiled
+@no_type_check
+def image_passes(vectors: Any, width: Any, limit: Any) -> Any:
+    """What the code of vectors as images depends on, of each pass after the first.
+
+    Args:
+        vectors: int16 (rank, n), numbers -limit … limit.
+        width: of the images.
+
+    Returns:
+        (int64 (2,), by how much four times the numbers miss the sums of their neighbours, in all;
+        int64 (2, 8 · limit + 1), how often each sum occurs, from -4 · limit).
+    """
+    missed = np.zeros(2, np.int64)
+    counts = np.zeros((2, 8 * limit + 1), np.int64)
+    for k in range(len(vectors)):
+        for at in range(vectors.shape[1]):
+            row, column = at // width, at % width
+            if row & 1 or column & 1:
+                later = 0 if row & 1 and column & 1 else 1
+                total = neighbours(vectors[k], row, column, width, later)
+                missed[later] += abs(4 * np.int64(vectors[k, at]) - total)
+                counts[later, total + 4 * limit] += 1
+    return missed, counts
+
+
+@compiled
+@no_type_check
+def image_moves(vectors: Any, width: Any, units: Any, up: Any, down: Any) -> None:
+    """Write into ``up`` and ``down`` what :func:`plain_moves` gives, of all passes but the first.
+
+    Args:
+        units: float64 (2,), bits of each that four times a number misses the sum by, by pass.
+    """
+    for k in range(len(vectors)):
+        for at in range(vectors.shape[1]):
+            row, column = at // width, at % width
+            if row & 1 or column & 1:
+                later = 0 if row & 1 and column & 1 else 1
+                away = 4 * np.int64(vectors[k, at])
+                away -= neighbours(vectors[k], row, column, width, later)
+                up[k, at] = units[later] * (abs(away + 4) - abs(away))
+                down[k, at] = units[later] * (abs(away - 4) - abs(away))

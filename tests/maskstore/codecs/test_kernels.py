@@ -13,6 +13,7 @@ from maskstore.codecs.contextual import search
 from maskstore.codecs.contextual.counts import Counts, bits_of, by_place
 from maskstore.codecs.contextual.low_rank import PULLS, Pull
 from maskstore.codecs.contextual.search import Search, Task, code_bits, fit_pull
+from maskstore.codecs.contextual.vectors import _later_passes as later_passes
 from maskstore.codecs.contextual.vectors import costs_of_moves, ideal_bits, put_vectors
 from maskstore.codecs.entropy.coder import Decoder, Encoder
 from maskstore.codecs.entropy.levels import put_bits, take_bits
@@ -187,6 +188,35 @@ def test_counts_fold_as_the_decoder_finds_rows():
     p = ones / (clear + ones)
     ideal = -(ones * np.log2(p) + clear * np.log2(1 - p)).sum()
     assert bits_of(folded) == pytest.approx(ideal + 3.0 * seen, rel=1e-6)
+
+
+def test_cuts_are_the_cheapest_of_those_tried():
+    rng = np.random.default_rng(4)
+    weights = rng.poisson(3, (255, 4 * 3)).astype(np.int64)
+    tried = np.sort(rng.integers(1, 129, (9, 7)), axis=1)
+    bits = [bits_of(Counts(weights).by_row(tuple(each))) for each in tried.tolist()]
+    assert kernels.cheapest_cuts(weights, tried, 3.0) == int(np.argmin(bits))
+
+
+@pytest.mark.parametrize(("length", "width"), [(360, 6), (49, 7), (31, 5), (5, 7)])
+def test_passes_of_an_image_are_those_that_are_coded(length, width):
+    rng = np.random.default_rng(length)
+    limit = 5
+    vectors = rng.integers(-limit, limit + 1, (3, length)).astype(np.int16)
+    missed, counts = kernels.image_passes(vectors, width, limit)
+    units, (up, down) = np.array([0.5, 2.0]), np.full((2, 3, length), np.nan)
+    kernels.image_moves(vectors, width, units, up, down)
+    left = np.ones(length, bool)
+    for later, (where, sums) in enumerate(later_passes(vectors, width)):
+        numbers = vectors[:, where].astype(np.int64).reshape(-1)
+        assert missed[later] == np.abs(4 * numbers - sums).sum()
+        assert np.array_equal(counts[later], np.bincount(sums + 4 * limit, minlength=41))
+        for moved, by in ((up, 4), (down, -4)):
+            more = np.abs(4 * numbers + by - sums) - np.abs(4 * numbers - sums)
+            assert np.array_equal(moved[:, where].reshape(-1), units[later] * more)
+        left &= ~where
+    assert np.isnan(up[:, left]).all()
+    assert np.isnan(down[:, left]).all()
 
 
 @pytest.mark.parametrize("width", [0, 6])
