@@ -25,17 +25,12 @@ from typing import Any
 
 import torch
 
-from benchmarks.plain_loop import Plain
+from benchmarks.plain_loop import Ours, Plain
 from benchmarks.results import picture, save_results
-from maskstore.seeded.scores import ScoreStart
 from supsup import BackboneRecipe, TrainConfig, build
 from supsup.datasets import load
 from supsup.plots import OTHER, OURS, WARM
 from supsup.tasks import Task, make_task, task_family
-from supsup.training.batches import batches_for
-from supsup.training.buffers import Buffers
-from supsup.training.fused_updates import FusedSgd
-from supsup.training.gradients import gradients_of
 from supsup.training.plan import Plan
 from supsup.training.workers import train_groups
 
@@ -101,21 +96,16 @@ def bare_products(steps: int) -> float:
 
 def profile(task: Task, steps: int) -> dict[str, float]:
     """CPU milliseconds a step of each part of the engine."""
-    backbone, config = build(RECIPE), TrainConfig(steps=steps)
-    cpu = torch.device("cpu")
-    buffers = Buffers.draw(backbone.layout, [ScoreStart(seed=0)], cpu, torch.float32)
-    frozen = backbone.flat_weights()
-    update = FusedSgd(buffers, frozen, config)
-    gradients = gradients_of(buffers, backbone)
-    source = batches_for([task], config, cpu)
+    ours = Ours(RECIPE, task, TrainConfig(steps=steps + 1))
+    ours.step()  # compiles
     spent = {"batches": 0.0, "forward and backward": 0.0, "update": 0.0}
-    for step in range(steps):
+    for _ in range(steps):
         marks = [time.process_time()]
-        x, y = next(source)
+        batch = ours.batch()
         marks.append(time.process_time())
-        gradients.losses(x, y)
+        ours.gradient(batch)
         marks.append(time.process_time())
-        update.step(config.lr_at(step, steps), (step + 1) / steps)
+        ours.update()
         marks.append(time.process_time())
         for part, (a, b) in zip(spent, pairwise(marks), strict=True):
             spent[part] += (b - a) / steps * 1000

@@ -1,7 +1,7 @@
 """Training of one task a step at a time: this package's, and what a user would write instead."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -37,11 +37,19 @@ class Ours:
 
     def step(self) -> float:
         """One more step; gives its loss."""
-        x, y = next(self._batches)
-        loss = self._gradients.losses(x, y, step=self._done)
+        loss = self.gradient(self.batch())
         self.update()
         self._done += 1
         return float(loss)
+
+    def batch(self) -> tuple[Any, Tensor]:
+        """The images of the next step, and their labels."""
+        return next(self._batches)
+
+    def gradient(self, batch: tuple[Any, Tensor]) -> Tensor:
+        """Of the scores, where the update finds it; gives the loss."""
+        x, y = batch
+        return self._gradients.losses(x, y, step=self._done)
 
     def update(self) -> None:
         """Move the scores by the gradient that there is."""
