@@ -1,6 +1,8 @@
 """Scenario NNs on up to 2,500 PermutedMNIST tasks, as many as the paper's largest experiment.
 
-    python -m benchmarks.many_unnamed --folder figures --data DIR [--rule uniform]
+    python -m benchmarks.many_unnamed --folder figures --data DIR
+    python -m benchmarks.many_unnamed --folder figures --data DIR \\
+        --rule uniform --tasks 100 --steps 1000 --lr 1e-4
 
 A stream visits every task once and never says which it is, or that another begins; a rule has to
 tell whether a batch is of a mask that is there: ``level``, ours, or ``uniform``, eq. 5 as the
@@ -44,7 +46,7 @@ def learnt(path: Path, tasks: Sequence[Task], options: argparse.Namespace) -> No
     config = TrainConfig(
         steps=options.steps,
         optimizer="rmsprop",
-        lr=LR,
+        lr=options.lr,
         schedule="constant",
         shared_scores=options.rule != "uniform",
     )
@@ -125,6 +127,7 @@ def study(options: argparse.Namespace) -> dict[str, Any]:
     return {
         "tasks": len(tasks),
         "steps": options.steps,
+        "lr": options.lr,
         "seed": 0,
         **found,
         "tasks_without_a_mask": len(tasks) - len(set(owners)),
@@ -142,6 +145,7 @@ def main() -> None:
     parser.add_argument("--tasks", type=int, default=2500)
     parser.add_argument("--outputs", type=int, default=500)
     parser.add_argument("--steps", type=int, default=200, help="batches of a visit, and of a mask")
+    parser.add_argument("--lr", type=float, default=LR)
     parser.add_argument("--images", type=int, default=4, help="of each task that is asked about")
     options = parser.parse_args()
     torch.set_num_threads(1)
