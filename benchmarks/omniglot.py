@@ -4,7 +4,7 @@
 
 242 characters of the two small background sets, each turned by 0, 90, 180 and 270 degrees, are 968
 classes; dealt at random they make 80 tasks of 12. Pictures are 28 × 28, of 20 drawers: the first 15
-in a seeded order to learn from, 5 to test on. Settings are chosen on two tasks of another seed,
+in a seeded order to learn from, 5 to test on. Settings are chosen on twelve tasks of another seed,
 trained on 12 of the 15 and tried on the other 3. Kept under ``.cache``, method by method: the
 same command goes on, and with more ``--tasks`` begins what is not there.
 """
@@ -37,7 +37,7 @@ from supsup.plots import curve_styles, in_percent
 
 CACHE = study_cache("omniglot")
 WAYS, DRAWERS, LEARNT, SIDE = 12, 20, 15, 28
-STEPS, BATCH, HELD_OUT, TRIAL_TASKS = 100, 60, 1, 2
+STEPS, BATCH, HELD_OUT, TRIAL_TASKS = 100, 60, 1, 12
 FILES = ("images_background_small1.zip", "images_background_small2.zip")
 Figures = dict[str, Any]
 
@@ -47,13 +47,28 @@ GRIDS: dict[str, list[dict[str, Any]]] = {
         {"rule": "threshold", "lr": 1e-2},
         {"rule": "topk", "density": 0.5, "lr": 1e-2},
     ],
+    "supsup, sparse": [
+        {"lr": lr, "density": density, "steps": steps, "transfer": transfer}
+        for density, lr, steps, transfer in (
+            (0.05, 3e-4, 200, "none"),
+            (0.05, 3e-4, 200, "scores"),
+            (0.05, 3e-4, 200, "masks"),
+            (0.05, 2e-4, 400, "none"),
+            (0.05, 3e-4, 400, "none"),
+            (0.05, 3e-4, 400, "scores"),
+            (0.07, 2e-4, 400, "scores"),
+        )
+    ],
     "wsn": [{"lr": 1e-3, "density": 0.1}, {"lr": 1e-3, "density": 0.3}, {"lr": 3e-3}],
     "packnet": [{"lr": 1e-3}, {"lr": 3e-3}],
     "separate-heads": [{"lr": 1e-3, "head_lr": 3e-3}, {"lr": 1e-3, "head_lr": 1e-2}],
     "upper-bound": [{"lr": 1e-3}, {"lr": 3e-3}],
     "joint": [{"lr": 1e-3}],
 }
-"""By Adam; of the masks with a cosine to 0, of the others at one rate."""
+"""By Adam, but for sparse masks; of masks with a cosine to 0, of the others at one rate."""
+
+SPARSE = {"rule": "gradual", "budget": "erdos-renyi", "optimizer": "normed-sgd"}
+"""How masks become sparse, beside their settings."""
 
 SAME = {"supsup, transfer": ("supsup", {"transfer": "scores"})}
 """Methods that are run with the settings of another."""
@@ -117,17 +132,24 @@ def tasks_of(count: int, seed: int, learnt: int = LEARNT, of: int = DRAWERS) -> 
     return [task(number) for number in range(count)]
 
 
-def network(seed: int, init: str = "kaiming-normal", outputs: int = WAYS) -> Backbone:
-    """The net with weights of a seed."""
-    return Backbone.from_module(ConvNet(outputs), seed=seed, init=init)
+def network(
+    seed: int, init: str = "kaiming-normal", outputs: int = WAYS, **scale: float
+) -> Backbone:
+    """The net with weights of a seed; ``scale``: ``fan_density``, for inits that are scaled."""
+    return Backbone.from_module(ConvNet(outputs), seed=seed, init=init, **scale)
 
 
 def supsup(
     setting: Mapping[str, Any], tasks: Sequence[TensorTask], seed: int, path: Path
 ) -> Figures:
     """A mask for each task, in an archive that goes on where it stopped."""
-    config = TrainConfig(steps=STEPS, batch=BATCH, optimizer="adam", seed=seed, **setting)
-    net = network(seed, "signed-constant")
+    sparse = "rule" not in setting
+    more = SPARSE if sparse else {"optimizer": "adam"}
+    config = TrainConfig(**{"steps": STEPS, "batch": BATCH, "seed": seed, **more, **setting})
+    if sparse:
+        net = network(seed, "scaled-signed-constant", fan_density=setting["density"])
+    else:
+        net = network(seed, "signed-constant")
     with MaskArchive.open(path, "a") if path.exists() else create_archive(path, net) as archive:
         left = [task for task in tasks if task.name not in archive]
         train_into(archive, net, left, config, parallel=1)
