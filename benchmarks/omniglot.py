@@ -59,7 +59,12 @@ GRIDS: dict[str, list[dict[str, Any]]] = {
             (0.07, 2e-4, 400, "scores"),
         )
     ],
-    "wsn": [{"lr": 1e-3, "density": 0.1}, {"lr": 1e-3, "density": 0.3}, {"lr": 3e-3}],
+    "wsn": [
+        {"lr": 1e-3, "density": 0.1},
+        {"lr": 1e-3, "density": 0.3},
+        {"lr": 3e-3},
+        {"lr": 3e-3, "steps": 400},
+    ],
     "packnet": [{"lr": 1e-3}, {"lr": 3e-3}],
     "separate-heads": [{"lr": 1e-3, "head_lr": 3e-3}, {"lr": 1e-3, "head_lr": 1e-2}],
     "upper-bound": [{"lr": 1e-3}, {"lr": 3e-3}],
@@ -183,10 +188,11 @@ def baseline(
     name: str, setting: Mapping[str, Any], tasks: Sequence[TensorTask], seed: int
 ) -> Figures:
     """A learner of :data:`supsup.baselines.BASELINES` after all tasks."""
-    options = {key: value for key, value in setting.items() if key != "lr"}
+    own = {key: setting[key] for key in ("lr", "steps") if key in setting}
+    options = {key: value for key, value in setting.items() if key not in own}
     if name == "packnet":
         options["share"] = 1 / len(tasks)
-    learner = BASELINES[name](network(seed), _config({"lr": setting["lr"]}, seed), **options)
+    learner = BASELINES[name](network(seed), _config(own, seed), **options)
     for task in tasks:
         learner.learn(task)
     found = evaluate_baseline(learner, tasks)
