@@ -7,7 +7,7 @@ import sys
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from io import StringIO, TextIOWrapper
-from typing import Any
+from typing import Any, TextIO
 
 import typer
 from rich.cells import cell_len
@@ -93,8 +93,10 @@ def print_line(text: str) -> None:
 
 def print_note(text: str) -> None:
     """Print a line on stderr. One that cannot be written is no reason to fail."""
-    with suppress(OSError):
+    try:
         stderr.print(Text(printable(text)), soft_wrap=True)
+    except OSError:
+        _forget(sys.stderr)
 
 
 def print_table(
@@ -174,12 +176,16 @@ def _standard_output() -> Iterator[None]:
     except BrokenPipeError:
         raise  # whoever read it has enough, which the command line takes as it is
     except OSError as error:
-        # What is left in the buffer must not fail again when Python ends.
-        with suppress(OSError, ValueError), open(os.devnull, "wb") as nowhere:
-            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        _forget(sys.stdout)
         from maskstore.errors import SupsupError  # not before find_only_ours
 
         raise SupsupError(f"standard output: cannot write: {error.strerror or error}") from error
+
+
+def _forget(stream: TextIO) -> None:
+    """Have what is left in a stream's buffer not fail again when Python ends, with 120."""
+    with suppress(OSError, ValueError), open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), stream.fileno())
 
 
 def _cell(value: Any) -> str:
