@@ -39,6 +39,7 @@ from supsup.archives import (
     missing_tasks,
     tasks_of,
 )
+from supsup.archives.tasks import accuracy_of
 from supsup.datasets import ImageSet, load
 from supsup.evaluation import GNU, evaluate_inferred
 from supsup.inference import MaskBank
@@ -136,6 +137,7 @@ def measure(point: Point, images: int) -> dict[str, Any]:
             "density": sum(task.ones for task in archive) / TASKS / stats.bits_per_mask,
             "codecs": sorted(stats.by_codec),
             "GG": evaluate_archive(archive, backbone).accuracy,
+            "lowest": min(accuracy_of(archive, task) for task in archive),
             "GNu": {},
         }
         bank = MaskBank(backbone, archive.packed(), classes=10)

@@ -81,6 +81,9 @@ def train(
             autocompletion=among(BudgetName),
         ),
     ] = "uniform",
+    start_density: Annotated[
+        float, typer.Option(help="gradual: the share of weights kept at first.")
+    ] = 0.2,
     multiplier: Annotated[
         float | None,
         typer.Option(
@@ -213,6 +216,7 @@ def train(
         rule=mask,
         density=density,
         budget=budget,
+        start_density=start_density,
         multiplier=multiplier,
         batch=batch,
         outliers=outliers,
