@@ -384,6 +384,22 @@ def test_demo(run, tmp_path, monkeypatch):
     assert run("demo", "--out", out, "--json", "--quiet").json()["trained"] == 0
 
 
+def test_where_a_gradual_mask_begins_is_heeded(run, tmp_path):
+    gradual = (*TINY, "--tasks", "1", "--quiet", "--mask", "gradual", "--density", "0.05")
+    digests = set()
+    for start in ("0.1", "0.9"):
+        path = tmp_path / f"{start}.h5"
+        assert run("train", path, *gradual, "--start-density", start).code == 0
+        (task,) = run("list", path, "--json").json()["tasks"]
+        assert task["metadata"]["training"]["start_density"] == float(start)
+        digests.add(task["sha256"])
+    assert len(digests) == 2
+    for options in (("--mask", "gradual", "--start-density", "7"), ("--start-density", "0.1")):
+        refused = run("train", tmp_path / "c.h5", *TINY, "--tasks", "1", *options)
+        assert (refused.code, refused.err.startswith("error: start_density: ")) == (1, True)
+        assert not (tmp_path / "c.h5").exists()
+
+
 def test_outliers_need_a_superfluous_output_and_are_recorded(run, tmp_path):
     options = ("--tasks", "1", "--outliers", "0.1", "--quiet")
     refused = run("train", tmp_path / "a.h5", *TINY, *options)
