@@ -35,17 +35,31 @@ def train_killing(path: Path, command: Sequence[str], *, kills: int, seed: int) 
     """
     choose, done = random.Random(seed), []
     for _ in range(kills):
-        process = _start(path, command)
         wanted = (done[-1] if done else 0) + choose.randint(1, 3)
-        while process.poll() is None and stored(path) < wanted:
-            time.sleep(0.01)
-        time.sleep(choose.uniform(0.0, 0.3))
-        process.kill()
-        process.wait()
-        done.append(stored(path))
+        done.append(kill_training(path, command, wanted, choose.uniform(0.0, 0.3)))
+    finish_training(path, command)
+    return done
+
+
+def kill_training(path: Path, command: Sequence[str], wanted: int, wait: float) -> int:
+    """Train, and kill it with SIGKILL ``wait`` seconds after ``wanted`` tasks are in the archive.
+
+    Returns:
+        How many tasks the archive has then: all of them where training ended before.
+    """
+    process = _start(path, command)
+    while process.poll() is None and stored(path) < wanted:
+        time.sleep(0.01)
+    time.sleep(wait)
+    process.kill()
+    process.wait()
+    return stored(path)
+
+
+def finish_training(path: Path, command: Sequence[str]) -> None:
+    """Train what is missing, in a process of its own."""
     if _start(path, command).wait():
         raise SystemExit(f"training failed: {' '.join(command)}")
-    return done
 
 
 def _start(path: Path, command: Sequence[str]) -> subprocess.Popen[bytes]:

@@ -273,19 +273,23 @@ def test_what_a_family_can_choose_is_recorded_and_evaluated(
 @pytest.mark.parametrize("transfer", ["none", "scores"])
 def test_killed_and_resumed_is_uninterrupted(transfer, run, tmp_path):
     """As benchmarks/kill_resume.py does at length."""
-    from benchmarks.kill_resume import digests, train_killing
+    from benchmarks.kill_resume import digests, finish_training, kill_training
 
-    command = (
-        *("--dataset", "permuted-mnist-sample", "--tasks", "8", "--steps", "25"),
-        *("--outputs", "10", "--codec", "fast", "--transfer", transfer),
-    )
+    def command(tasks):
+        return (
+            *("--dataset", "permuted-mnist-sample", "--tasks", str(tasks), "--steps", "25"),
+            *("--outputs", "10", "--codec", "fast", "--transfer", transfer),
+        )
+
     whole, killed = tmp_path / "whole.h5", tmp_path / "killed.h5"
+    # Far more tasks than there is time for: on a slow machine, too, the kill comes amid them.
+    done = kill_training(killed, command(1000), wanted=2, wait=0.1)
+    assert 2 <= done < 1000
+    finish_training(killed, command(done + 4))
     # In a process of its own, too: a task that has all cores must find as many of them.
-    assert train_killing(whole, command, kills=0, seed=0) == []
-    (done,) = train_killing(killed, command, kills=1, seed=1)
-    assert 0 < done < 8
+    finish_training(whole, command(done + 4))
     assert digests(killed) == digests(whole)
-    assert len(digests(whole)) == 8
+    assert len(digests(whole)) == done + 4
 
 
 def test_an_unknown_dataset_makes_no_file(run, tmp_path):
@@ -319,7 +323,7 @@ def test_regenerated_weights_must_have_the_recorded_digest(run, tmp_path):
 
 def test_ctrl_c_leaves_a_valid_archive_and_says_how_to_go_on(tmp_path):
     path, mark = tmp_path / "a.h5", Mark()
-    command = ("--dataset", "permuted-mnist-sample", "--tasks", "40", "--steps", "60")
+    command = ("--dataset", "permuted-mnist-sample", "--tasks", "1000", "--steps", "60")
     process = subprocess.Popen(
         [
             sys.executable,
@@ -349,7 +353,7 @@ def test_ctrl_c_leaves_a_valid_archive_and_says_how_to_go_on(tmp_path):
     assert "--resume goes on" in err
     assert len(err.splitlines()) == 1
     with MaskArchive.open(path, "a", timeout=0.0) as archive:
-        assert 1 <= len(archive) < 40
+        assert 1 <= len(archive) < 1000
     assert mark.alive() == []
 
 
