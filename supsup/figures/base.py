@@ -31,6 +31,7 @@ class PaperFigure(ABC):
         any_rule: whether tasks of other rules will do.
         sampled: whether ``images`` of its sizes says on how many test images it is measured.
         paper: how large the paper ran it.
+        panels: how large its further panels, on networks of their own.
         small: how large it is run here unless somebody says so: minutes on two cores. Its data set
             is chosen by what is at hand (:func:`supsup.figures.sizes.family_at_hand`).
         other: what else is not as in the paper, whatever the sizes; a line each.
@@ -42,6 +43,7 @@ class PaperFigure(ABC):
     any_rule: ClassVar[bool] = False
     sampled: ClassVar[bool] = True
     paper: ClassVar[Sizes]
+    panels: ClassVar[tuple[Sizes, ...]] = ()
     small: ClassVar[Sizes]
     other: ClassVar[tuple[str, ...]] = ()
 
@@ -76,6 +78,12 @@ class PaperFigure(ABC):
         if "dataset" not in given:
             given["dataset"] = family_at_hand(self.rule, data_dir)
         return replace(self.small, **given)
+
+    def differences(self, sizes: Sizes) -> list[str]:
+        """In what a figure of such sizes is not the paper's: its panel on that network, where there
+        is one."""
+        panels = (panel for panel in (self.paper, *self.panels) if panel.net == sizes.net)
+        return [*sizes.differences(next(panels, self.paper)), *self.other]
 
     @abstractmethod
     def measure(self, sizes: Sizes, workspace: Workspace) -> list[Row]:
@@ -157,7 +165,7 @@ def reproduce(
         "figure": figure.name,
         "title": figure.title,
         "sizes": sizes.to_json(),
-        "differences": [*sizes.differences(figure.paper), *figure.other],
+        "differences": figure.differences(sizes),
         "rows": rows,
         "seconds": round(time.perf_counter() - start, 1),
         "json": str(numbers),

@@ -1,5 +1,6 @@
 """outputs: how the width of the last layer decides whether the task is found, with H and with G."""
 
+from dataclasses import replace
 from statistics import fmean
 
 from supsup.figures.base import Row, counts_up_to, paper_training
@@ -24,6 +25,7 @@ class OutputsFigure(CurveFigure):
         outputs=(25, 100, 200),
         steps=1000,
     )
+    panels = (replace(paper, net="fc-1024-1024"),)
     small = Sizes(
         dataset="permuted-mnist-sample",
         tasks=10,

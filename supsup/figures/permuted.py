@@ -1,5 +1,6 @@
 """permuted-mnist: accuracy by number of permutations, beside methods that are told the task."""
 
+from dataclasses import replace
 from statistics import fmean
 
 from supsup.figures.base import Row, counts_up_to, paper_training
@@ -31,6 +32,7 @@ class PermutedFigure(CurveFigure):
         outputs=(100,),
         steps=1000,
     )
+    panels = (replace(paper, net="fc-1024-1024", outputs=(500,)),)
     small = Sizes(
         dataset="permuted-mnist-sample",
         tasks=10,

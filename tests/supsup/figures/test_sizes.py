@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 
 from maskstore.errors import InvalidInput
+from supsup.figures import FIGURES
 from supsup.figures.base import counts_up_to
 from supsup.figures.sizes import Sizes, family_at_hand
 
@@ -18,6 +19,23 @@ def test_differences_name_what_was_changed():
     ]
     assert replace(SIZES, tasks=2500).differences(SIZES) == ["tasks: 2,500 here, 250 in the paper"]
     assert SIZES.differences(SIZES) == []
+
+
+def test_differences_are_from_the_panel_on_that_network():
+    figure = FIGURES["permuted-mnist"]
+    right = replace(figure.paper, net="fc-1024-1024", outputs=(500,))
+    for panel in (figure.paper, right):
+        assert figure.differences(panel) == list(figure.other)
+        assert figure.differences(replace(panel, tasks=25)) == [
+            "tasks: 25 here, 250 in the paper",
+            *figure.other,
+        ]
+    other = figure.differences(replace(right, net="bn-2048"))
+    assert other[:2] == [
+        "net: bn-2048 here, lenet-300-100 in the paper",
+        "outputs: 500 here, 100 in the paper",
+    ]
+    assert FIGURES["outputs"].differences(replace(FIGURES["outputs"].paper, net=right.net)) == []
 
 
 @pytest.mark.parametrize(
