@@ -43,7 +43,7 @@ def test_interrupted_and_without_a_machine_it_is_the_archive_of_one_machine(clus
     process = start_training(path, endless, cluster, stderr=subprocess.PIPE)
     wait_for(process, path, 1)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=300)
     assert process.returncode == 130, err
     assert "--resume goes on" in err
     assert len(err.splitlines()) == 1

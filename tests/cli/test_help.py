@@ -45,7 +45,7 @@ def test_version_names_what_it_runs_on_and_imports_none_of_it():
         "try: main()\n"
         "finally: print(sorted({'torch', 'matplotlib', 'numba'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     said, imported = done.stdout.splitlines()
     packages = [f"{name} {version(name)}" for name in ("supsup-store", "torch", "numpy", "h5py")]
     assert not [each for each in packages if each not in said]
@@ -87,7 +87,7 @@ def test_the_shell_completes(typed, completed, tmp_path, monkeypatch):
     }
     code = "from supsup_store.app import app; app(prog_name='supsup-store')"
     done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=300
     )
     assert sorted(done.stdout.split()) == completed
 
@@ -184,6 +184,6 @@ def test_ctrl_c_while_modules_are_imported(module):
         "sys.argv = ['supsup-store', 'list', 'none.h5']\n"
         "main()"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     said = "stopped: nothing was begun; run the same command again\n"
     assert (done.returncode, done.stdout, done.stderr) == (130, "", said)

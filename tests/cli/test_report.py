@@ -230,7 +230,7 @@ def test_a_browser_runs_its_script_in_spite_of_its_policy(archive, tmp_path):
         ["chromium", *options, f"--user-data-dir={tmp_path / 'profile'}", out.as_uri()],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         env=os.environ | {"HOME": str(tmp_path)},
     )
     assert "3 of 3" in done.stdout  # which only the script says

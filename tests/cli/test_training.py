@@ -348,7 +348,7 @@ def test_ctrl_c_leaves_a_valid_archive_and_says_how_to_go_on(tmp_path):
                 if len(archive):
                     break
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=300)
     assert process.returncode == 130
     assert "--resume goes on" in err
     assert len(err.splitlines()) == 1
