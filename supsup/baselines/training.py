@@ -10,6 +10,7 @@ from torch import Tensor
 
 from supsup.baselines.base import BaselineConfig
 from supsup.errors import TrainingDiverged
+from supsup.networks.strided_points import pixels_left_out_first
 from supsup.tasks.checked import train_images
 from supsup.tasks.order import batches
 from supsup.tasks.protocol import TaskData
@@ -61,9 +62,10 @@ def fit(
     for step, (images, labels) in enumerate(labelled):
         for group in optimizer.param_groups:
             group["lr"] = scheduled(config.schedule, rate, step, steps)
-        found = loss(weights, images.to(device), labels.to(device))
-        optimizer.zero_grad()
-        found.backward()
+        with pixels_left_out_first(trained):
+            found = loss(weights, images.to(device), labels.to(device))
+            optimizer.zero_grad()
+            found.backward()
         optimizer.step()
         last.append(found.detach())
     mean = float(torch.stack(list(last)).mean())

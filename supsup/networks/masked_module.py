@@ -24,6 +24,7 @@ from supsup.networks.statistics import (
     task_buffers,
     tracking,
 )
+from supsup.networks.strided_points import pixels_left_out_first
 from supsup.networks.swap import Slots, attributes_restored, slots_of, swapped
 from supsup.tasks.arrays import Inputs
 from supsup.tasks.batch import tensors_of
@@ -127,7 +128,8 @@ class MaskedModule(ABC):
         begun = {n: each.clone() for n, each in self.task_tensors.items()} if training else {}
         plain = self.ships and not any(tracking(self.module))
         undone = nullcontext() if plain else attributes_restored(self.module)
-        with undone, swapped(self._slots, {**begun, **weights}):
+        points = pixels_left_out_first(self.module.parameters())
+        with undone, points, swapped(self._slots, {**begun, **weights}):
             if training and not plain:
                 set_training(self.module, self.statistics)
             elif any(weights[name].requires_grad for name in self.task_tensors if name in weights):
