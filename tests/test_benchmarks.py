@@ -112,7 +112,7 @@ DRAWN = {
     "recovery_report": ("draw",),
     "rotated_binary": ("plot",),
     "sparse_inference": ("plot", "rows"),
-    "split_cifar100_report": ("draw", "rows"),
+    "split_cifar100_report": ("draw", "rows", "by_width"),
     "task_inference": ("plot", "archives"),
     "transfer": ("draw", "points"),
     "unknown_tasks": ("draw", "points"),
@@ -759,6 +759,36 @@ def test_split_cifar100_sums_up():
     )
     assert (best["to_no_transfer"], best["to_dense"], dense["to_dense"]) == (0.1, -0.1, None)
     assert (other["accuracy"], other["later_tasks"], other["cpu_minutes"]) == (0.7, 1, 0.2)
+    assert module.by_width(cells) == []
+
+
+def test_split_cifar100_by_width():
+    module, cells = load("split_cifar100_report"), {}
+    for width, transfer, rates in (
+        (10, "", (0.5, 0.6, 0.7)),
+        (10, ", transfer", (0.5, 0.7, 0.9)),
+        (40, "", (0.6, 0.8)),
+        (40, ", transfer", (0.6, 0.9, 0.9)),
+    ):
+        for task, accuracy in enumerate(rates):
+            arm = f"supsup 0.3{transfer}, width {width}, float32"
+            cells[f"{arm}/{task}"] = {
+                **{"arm": arm, "task": task, "seed": 0, "steps": 2, "accuracy": accuracy},
+                **{"width": width, "precision": "float32", "cpu_seconds": 60.0},
+                **{"bytes": 100 * width, "statistics_bytes": 4},
+            }
+    rows = module.by_width(cells)
+    assert [(row["width"], row["transfer"], row["accuracy"]) for row in rows] == [
+        (10, False, 0.6),
+        (10, True, 0.7),
+        (40, False, 0.8),
+        (40, True, 0.9),
+    ]
+    assert {tuple(row["later_tasks"]) for row in rows} == {(1,)}
+    assert [row["bytes"] for row in rows] == [1004, 1004, 4004, 4004]
+    gains = {row["arm"]: row["to_no_transfer"] for row in module.summary(cells)}
+    assert gains["supsup 0.3, transfer, width 10, float32"] == 0.15
+    assert {row["to_dense"] for row in module.summary(cells)} == {None}
 
 
 def test_split_cifar100_inferred(photographs, tmp_path, monkeypatch):
