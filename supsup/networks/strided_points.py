@@ -3,8 +3,8 @@
 On the CPU the gradient of their weights is wrong where the channels of a pixel lie side by side in
 memory and are fewer than a vector register holds: oneDNN writes past its workspace (its issue 6035;
 seen with PyTorch 2.13 on a processor with AVX2), which ends in wrong numbers, a crash, or threads
-that wait forever. A stride of such a convolution only leaves pixels out. So they are left out
-before it, and what is convolved has no stride.
+that wait forever. A stride of such a convolution only leaves pixels out. So where that gradient may
+be asked for, they are left out before it, and what is convolved has no stride.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -47,9 +47,10 @@ class _PixelsLeftOutFirst(TorchFunctionMode):
         if func is not torch.conv2d:
             return func(*args, **given)
         given = {**dict(zip(_ARGUMENTS, args, strict=False)), **given}
-        channels, *kernel = given["weight"].shape[1:]
+        weight: Tensor = given["weight"]
+        channels, *kernel = weight.shape[1:]
         down, right = _pair(given.get("stride", 1))
-        few = channels < _VECTOR and kernel == [1, 1]
+        few = channels < _VECTOR and kernel == [1, 1] and weight.requires_grad
         if few and max(down, right) > 1 and _unpadded(given.get("padding", 0)):
             given |= {"input": given["input"][..., ::down, ::right], "stride": 1}
         return func(**given)

@@ -236,6 +236,10 @@ one line, before anything is trained or stored.
   masks in inference. Before the first training (or the first answer) the module runs once on a few
   test images, both ways; where `vmap` fails or computes something else, tasks and masks take turns,
   with the same result.
+- **1×1 convolutions with a stride** and fewer than 16 channels (of a group) have no stride on the
+  CPU while gradients are taken: the pixels that it leaves out are left out before them. PyTorch's
+  own gradient of their weights is wrong there where the channels of a pixel lie side by side, or
+  the process dies (oneDNN issue 6035).
 - **Attributes** that a forward assigns are set back after it, so that nothing is carried from task
   to task.
 - `module:function` is made twice, under other seeds of PyTorch, NumPy and Python: buffers and

@@ -60,26 +60,26 @@ def test_gradients_are_those_of_float64():
     assert (done.returncode, done.stdout) == (0, "right\n"), done.stderr
 
 
-def seen(*args, **kwargs):
-    """What a convolution gives where pixels are left out first, and the strides it is asked for."""
-    strides = []
+class Spy(torch.overrides.TorchFunctionMode):
+    """The strides that convolutions are asked for."""
 
-    class Spy(torch.overrides.TorchFunctionMode):
-        def __torch_function__(self, func, types, args=(), kwargs=None):
-            given = kwargs or {}
-            if func is torch.conv2d:
-                strides.append(given["stride"] if "stride" in given else (*args, *[1] * 4)[3])
-            return func(*args, **given)
+    def __init__(self):
+        super().__init__()
+        self.strides = []
 
-    with Spy(), pixels_left_out_first([args[1] if len(args) > 1 else kwargs["weight"]]):
-        return F.conv2d(*args, **kwargs), strides
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        given = kwargs or {}
+        if func is torch.conv2d:
+            self.strides.append(given["stride"] if "stride" in given else (*args, *[1] * 4)[3])
+        return func(*args, **given)
 
 
 X = torch.randn(3, 4, 9, 12, generator=torch.Generator().manual_seed(1))
 
 
-def kernel(outputs, inputs, *size):
-    return torch.randn(outputs, inputs, *size, generator=torch.Generator().manual_seed(2))
+def kernel(outputs, inputs, *size, gradient=True):
+    made = torch.randn(outputs, inputs, *size, generator=torch.Generator().manual_seed(2))
+    return made.requires_grad_(gradient)
 
 
 @pytest.mark.parametrize(
@@ -92,6 +92,7 @@ def kernel(outputs, inputs, *size):
         ((X[0], kernel(5, 4, 1, 1), None, (2,)), {}, 1),
         ((), {"input": X, "weight": kernel(5, 4, 1, 1), "stride": 2, "padding": (0,)}, 1),
         ((X, kernel(5, 4, 1, 1)), {}, 1),
+        ((X, kernel(5, 4, 1, 1, gradient=False), None, 2), {}, 2),
         ((X, kernel(5, 4, 1, 1), None, 2, 1), {}, 2),
         ((X, kernel(5, 4, 3, 3), None, 2, 1), {}, 2),
         ((X, kernel(5, 4, 1, 3), None, 2), {}, 2),
@@ -99,18 +100,29 @@ def kernel(outputs, inputs, *size):
     ],
 )
 def test_the_same_numbers_without_the_stride(args, kwargs, stride):
-    found, strides = seen(*args, **kwargs)
+    weight = kwargs["weight"] if "weight" in kwargs else args[1]
+    with Spy() as spy, pixels_left_out_first([weight]):
+        found = F.conv2d(*args, **kwargs)
     torch.testing.assert_close(found, F.conv2d(*args, **kwargs))
-    assert strides == [stride]
+    assert spy.strides == [stride]
 
 
-def test_under_vmap_too_and_nothing_where_there_are_no_kernels():
+def test_under_transforms_too():
+    """As several tasks in a step are trained: gradients of each of several kernels."""
+    several = torch.stack([kernel(5, 4, 1, 1), 2 * kernel(5, 4, 1, 1)]).detach()
+
+    def total(weight):
+        with Spy() as spy, pixels_left_out_first([weight]):
+            out = F.conv2d(X, weight, stride=2).square().sum()
+        assert spy.strides == [1]
+        return out
+
+    found = torch.func.vmap(torch.func.grad(total))(several)
+    exact = several.double().requires_grad_()
+    sum(F.conv2d(X.double(), each, stride=2).square().sum() for each in exact).backward()
+    torch.testing.assert_close(found, exact.grad.float())
+
+
+def test_nothing_where_there_are_no_kernels():
     assert isinstance(pixels_left_out_first(nn.Linear(2, 3).parameters()), nullcontext)
-    with pixels_left_out_first(nn.Conv2d(4, 5, 1).parameters()):
-        x = X.clone().requires_grad_()
-        out = torch.func.vmap(lambda w: F.conv2d(x, w, stride=2))(
-            torch.stack([kernel(5, 4, 1, 1)] * 2)
-        )
-        torch.testing.assert_close(
-            out[0], nn.functional.conv2d(X[..., ::2, ::2], kernel(5, 4, 1, 1))
-        )
+    assert not isinstance(pixels_left_out_first(nn.Conv2d(4, 5, 1).parameters()), nullcontext)
