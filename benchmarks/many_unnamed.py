@@ -1,6 +1,7 @@
 """Scenario NNs on up to 2,500 PermutedMNIST tasks, as many as the paper's largest experiment.
 
     python -m benchmarks.many_unnamed --folder figures --data DIR
+    python -m benchmarks.many_unnamed --folder figures --data DIR --rule uniform
     python -m benchmarks.many_unnamed --folder figures --data DIR \\
         --rule uniform --tasks 100 --steps 1000 --lr 1e-4
 
@@ -149,9 +150,11 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=4, help="of each task that is asked about")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    found = study(options)
+    found, name = study(options), options.rule
+    if (options.tasks, options.steps) != tuple(map(parser.get_default, ("tasks", "steps"))):
+        name = f"{name}, {options.tasks} tasks of {options.steps} batches"
     kept = saved_results("many_unnamed").get("rules", {})
-    save_results("many_unnamed", {"rules": {**kept, options.rule: found}})
+    save_results("many_unnamed", {"rules": {**kept, name: found}})
 
 
 if __name__ == "__main__":
