@@ -40,7 +40,7 @@ CACHE = study_cache("split_cifar100")
 TASKS, WAYS, WIDTH, BATCH, EPOCHS = 20, 5, 20, 32, 2
 PRECISION = "bfloat16"
 """Of every arm's products in training; evaluation is in float32. Quicker only where the processor
-multiplies such numbers itself, else six times slower than ``--precision float32``."""
+multiplies such numbers itself, and far slower than ``--precision float32`` elsewhere."""
 
 TRANSFER = ", transfer"
 DENSEST = "supsup 0.3"
