@@ -1,10 +1,10 @@
 """1×1 convolutions with a stride, done so that PyTorch gives the right gradients.
 
 On the CPU the gradient of their weights is wrong where the channels of a pixel lie side by side in
-memory and are fewer than a vector register holds: oneDNN writes past its workspace (its issue 6035).
-That ends in a crash (so here, with PyTorch 2.13 on a processor with AVX2), in wrong numbers, or in
-threads that wait forever. A stride of such a convolution only leaves pixels out. So where that gradient may
-be asked for, they are left out before it, and what is convolved has no stride.
+memory and are fewer than a vector register holds: oneDNN writes past its workspace, by its issue
+6035. That ends in a crash (so here, with PyTorch 2.13 on a processor with AVX2), in wrong numbers,
+or in threads that wait forever. A stride of such a convolution only leaves pixels out. So where
+that gradient may be asked for, they are left out before it, and what is convolved has no stride.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
